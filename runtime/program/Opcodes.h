@@ -1,0 +1,77 @@
+// The meaning of every command: operands, attributes, and numerics, in one place for emitter, verifier and both readings.
+// Notation: x[f32 M,K] is an operand of dtype f32 and logical shape (M,K). Leading dimensions are flattened where a
+// shape says M. ints/floats are listed in order.
+//
+// Transfers (bytes move, values stay)
+//   HostToStash     in h[Host] out s[Stash]              same dtype and dims
+//   StashToHost     in s[Stash] out h[Host]
+//   HostToDram      in: none; out d[Dram]                ints: weight index in Program::weights. From the weights file.
+//   DmaTiles        in d[Dram tiles] out r[Sram tiles]   ints: tileBytes, tileCount. Tile t of d to tile t of r.
+//   DmaDramToStash  in d[Dram dense] out s[Stash]        same dtype and dims
+// Products (NUMERICS: 64x64 int8, 64x128 mx4, 64x32 mx16 stationary tiles)
+//   GemmMx   in a[MxRows M,K], w[Tiles K,C] out y[f32 M,N]
+//            ints: n0 (first column of y that w's column 0 writes), N, parts. C columns are written: y[:, n0:n0+C].
+//   GemmInt8 in q[u8 M,K], scale[f32 1], zero[u8 1], w[TilesInt8 K,C] out y[f32 M,N]
+//            ints: n0, N, weightZeroPoint (already in the int8 domain of the tiles)  floats: weightScale
+//            acc = sum (q-zero)*(w-weightZeroPoint) exact int32; y = float(acc) * (scale * weightScale)
+//   MatMulMx in a[MxRows16 B..,M,K], b[MxRows16 B..,N,K] out y[f32 B..,M,N]   both quantised along K; b is stationary.
+//            Batch dims equal, or b's batch broadcast: ints: repeat (each b batch serves `repeat` consecutive a batches)
+//   Conv1dMx in x[f32 1,Ci,L], w[TilesMx16 Ci*k, Co], [bias f32 Co] out y[f32 1,Co,Lo]
+//            ints: kernel, stride, dilation, padBegin, padEnd, group(1). Patches are quantised to MxRows16 in order (ci, k).
+// KV cache
+//   CacheAppend in x[f32 1,H,T,D] out c[cache region MxRows H,capacity,D]  exprs: position of the first new token
+//   Attention   in q[f32 1,H,T,D], k[MxRows Hkv,capacity,D], v[MxRows Hkv,capacity,Dv] [, mask f32 or bool] out o[f32 1,H,T,Dv]
+//            exprs: valid context length including this call, position of the first query
+//            ints: causal(0/1), window(0 none)   floats: scale (multiplies scores)
+//            NUMERICS "Attention over a cache"; q is quantised to the activations' format = the cache's element width here.
+// Formats
+//   QuantizeMx in x[f32 M,K] out y[MxRows8|16 M,K]
+//   DynamicQuantize in x[f32 ..] out q[u8 ..], scale[f32 1], zero[u8 1]  ONNX DynamicQuantizeLinear over the whole tensor
+// Vector unit
+//   Unary   in x out y                 ints: UnaryKind          (f32; Not on bool; Neg/Abs also on i32)
+//   Binary  in a,b out y               ints: BinaryKind         numpy broadcasting; comparisons give bool
+//   Select  in c[bool],a,b out y       broadcasting
+//   Reduce  in x out y                 ints: ReduceKind, axes... (out dims say whether axes are kept)
+//   Softmax in x out y                 ints: axis (last only)
+//   Cast    in x out y                 by operand dtypes; float to int truncates toward zero
+//   Transpose in x out y               ints: perm...
+//   Copy    in x out y                 same element count (reshape)
+//   Broadcast in x out y               numpy broadcasting to y's dims
+//   Slice   in x out y                 ints: per dim step...; exprs: per dim start...
+//   Concat  in xs... out y             ints: axis
+//   Iota    out y[i32 N]               ints: step; exprs: start
+//   Gather  in table, indices[i32] out y   ints: axis. The table may stand in DRAM or stash, f32, u8 or i8;
+//            rows are read one by one. Index checked: out of range is a run error.
+//   Fill    out y                      floats or ints: value
+//   LayerNorm in x,[gamma],[beta] out y    ints: hasGamma, hasBeta; floats: epsilon. Over the last dim.
+//   RmsNorm   in x,[gamma] out y           ints: hasGamma; floats: epsilon
+//   GroupNorm in x[f32 N,C,L] out y        ints: groups (instance norm: C); floats: epsilon. No affine part.
+//   Rotary    in x[f32 1,H,T,D], cos[f32 ..T,R], sin[f32 ..T,R] out y    ints: interleaved(0/1), R (rotated leading
+//            elements of D; the rest passes through). half split: y1 = x1*c - x2*s, each product rounded (no fma)
+//   ArgMax    in x[f32 M,N] out i[i32 M]   lowest index on a tie
+#pragma once
+
+#include <cstdint>
+
+namespace ahm::program {
+
+enum class UnaryKind : uint8_t {
+  Neg, Abs, Sqrt, Rsqrt, Exp, Log, Erf, Tanh, Sigmoid, Reciprocal, Sin, Cos, Floor, Ceil, Round, Sign, Not,
+  GeluErf, GeluTanh, Silu, Relu, Softplus
+};
+enum class BinaryKind : uint8_t {
+  Add, Sub, Mul, Div, Pow, Min, Max, Mod, Equal, Less, LessOrEqual, Greater, GreaterOrEqual, And, Or, Xor
+};
+enum class ReduceKind : uint8_t { Sum, Mean, Max, Min, Prod };
+
+/// The op's spelling, as in "GemmMx", "Unary"; for listings and errors.
+const char *opcodeName(uint16_t opcode);
+const char *unaryName(UnaryKind kind);   // "gelu_erf"
+const char *binaryName(BinaryKind kind); // "less_or_equal"
+const char *reduceName(ReduceKind kind);
+/// The reverse; returns false when the name is unknown. Names are those of the nn dialect's `kind` attributes.
+bool parseUnary(const char *name, UnaryKind &kind);
+bool parseBinary(const char *name, BinaryKind &kind);
+bool parseReduce(const char *name, ReduceKind &kind);
+
+} // namespace ahm::program

@@ -1,0 +1,141 @@
+// The independent check of a placement: it knows the problem and the answer, and nothing of how the answer was found.
+#include "compiler/Place/Placement.h"
+
+#include <algorithm>
+#include <sstream>
+
+namespace ahm::placement {
+
+namespace {
+
+struct Span { // bytes of one unit
+  Bytes begin, end;
+  const std::string *owner;
+};
+
+/// First pair of overlapping spans, as text; empty when there is none.
+std::string firstOverlap(std::vector<Span> &spans, const std::string &where) {
+  std::sort(spans.begin(), spans.end(), [](const Span &a, const Span &b) { return a.begin < b.begin; });
+  for (size_t i = 1; i < spans.size(); ++i)
+    if (spans[i].begin < spans[i - 1].end) {
+      std::ostringstream text;
+      text << where << ": " << *spans[i - 1].owner << " and " << *spans[i].owner << " overlap at byte " << spans[i].begin;
+      return text.str();
+    }
+  return {};
+}
+
+std::string checkSram(const Problem &problem, const Solution &solution) {
+  const static std::string ringName = "the streaming ring";
+  std::vector<std::vector<Span>> cores(problem.sram.cores);
+  Bytes ringEnd = solution.ringOffset + solution.ringSlots * solution.ringSlotBytes;
+  if (ringEnd > problem.sram.bytesPerCore)
+    return "the streaming ring ends at byte " + std::to_string(ringEnd) + " of a core that has " +
+           std::to_string(problem.sram.bytesPerCore);
+  for (size_t i = 0; i < problem.weights.size(); ++i) {
+    const Weight &weight = problem.weights[i];
+    const WeightPlace &place = solution.weights[i];
+    if (weight.coreCount == 0 || place.firstCore + weight.coreCount > problem.sram.cores)
+      return weight.name + ": cores outside the card";
+    if (place.residency == Residency::Streamed) {
+      if (place.ringSlot >= solution.ringSlots)
+        return weight.name + ": ring slot " + std::to_string(place.ringSlot) + " does not exist";
+      if (weight.localBytes() > solution.ringSlotBytes)
+        return weight.name + ": larger than a ring slot";
+      continue;
+    }
+    if (place.sramOffset % problem.alignment)
+      return weight.name + ": SRAM offset is not aligned";
+    if (place.sramOffset + weight.localBytes() > problem.sram.bytesPerCore)
+      return weight.name + ": beyond the end of a core's SRAM";
+    for (uint32_t core = 0; core < weight.coreCount; ++core)
+      cores[place.firstCore + core].push_back({place.sramOffset, place.sramOffset + weight.localBytes(), &weight.name});
+  }
+  for (size_t core = 0; core < cores.size(); ++core) {
+    if (solution.ringSlots)
+      cores[core].push_back({solution.ringOffset, ringEnd, &ringName});
+    std::string error = firstOverlap(cores[core], "core " + std::to_string(core));
+    if (!error.empty())
+      return error;
+  }
+  return {};
+}
+
+std::string checkDram(const Problem &problem, const Solution &solution) {
+  std::vector<std::vector<Span>> chiplets(problem.dram.chiplets);
+  for (size_t i = 0; i < problem.weights.size(); ++i) {
+    const Weight &weight = problem.weights[i];
+    const WeightPlace &place = solution.weights[i];
+    uint32_t first = place.firstCore / problem.sram.coresPerChiplet;
+    uint32_t last = (place.firstCore + weight.coreCount - 1) / problem.sram.coresPerChiplet;
+    if (place.firstChiplet != first || place.chiplets != last - first + 1)
+      return weight.name + ": its home is not on the chiplets that compute it";
+    Bytes bytes = weight.localBytes() * std::min(weight.coreCount, problem.sram.coresPerChiplet);
+    for (uint32_t chiplet = first; chiplet <= last; ++chiplet)
+      chiplets[chiplet].push_back({place.dramOffset, place.dramOffset + bytes, &weight.name});
+  }
+  for (size_t i = 0; i < problem.dense.size(); ++i) {
+    const DensePlace &place = solution.dense[i];
+    if (place.chiplet >= problem.dram.chiplets)
+      return problem.dense[i].name + ": no such chiplet";
+    chiplets[place.chiplet].push_back({place.offset, place.offset + problem.dense[i].bytes, &problem.dense[i].name});
+  }
+  for (size_t chiplet = 0; chiplet < chiplets.size(); ++chiplet) {
+    std::string where = "DRAM of chiplet " + std::to_string(chiplet);
+    std::string error = firstOverlap(chiplets[chiplet], where);
+    if (!error.empty())
+      return error;
+    if (!chiplets[chiplet].empty() && chiplets[chiplet].back().end > problem.dram.bytesPerChiplet)
+      return where + ": " + *chiplets[chiplet].back().owner + " ends beyond its capacity";
+  }
+  return {};
+}
+
+std::string checkBuffers(const Problem &problem, const Solution &solution) {
+  std::vector<Span> always;
+  for (size_t i = 0; i < problem.persistents.size(); ++i)
+    always.push_back({solution.persistents[i], solution.persistents[i] + problem.persistents[i].bytes,
+                      &problem.persistents[i].name});
+  std::string error = firstOverlap(always, "stash");
+  if (!error.empty())
+    return error;
+  for (const Span &span : always)
+    if (span.end > problem.stashBytes)
+      return "stash: " + *span.owner + " ends beyond its capacity";
+  for (size_t i = 0; i < problem.buffers.size(); ++i) {
+    const Buffer &a = problem.buffers[i];
+    Bytes begin = solution.buffers[i], end = begin + a.bytes;
+    if (begin % problem.alignment)
+      return a.name + ": offset is not aligned";
+    if (!a.host && end > problem.stashBytes)
+      return a.name + ": ends beyond the stash";
+    if (!a.host)
+      for (const Span &span : always)
+        if (begin < span.end && span.begin < end)
+          return "stash: " + a.name + " overlaps " + *span.owner + ", which persists";
+    for (size_t j = i + 1; j < problem.buffers.size(); ++j) {
+      const Buffer &b = problem.buffers[j];
+      if (a.host != b.host || a.entry != b.entry || a.upper < b.lower || b.upper < a.lower)
+        continue;
+      if (begin < solution.buffers[j] + b.bytes && solution.buffers[j] < end)
+        return (a.host ? "host: " : "stash: ") + a.name + " and " + b.name + " overlap while both are live";
+    }
+  }
+  return {};
+}
+
+} // namespace
+
+std::string verify(const Problem &problem, const Solution &solution) {
+  if (solution.weights.size() != problem.weights.size() || solution.dense.size() != problem.dense.size() ||
+      solution.buffers.size() != problem.buffers.size() || solution.persistents.size() != problem.persistents.size())
+    return "the solution does not have one place for each object";
+  for (auto *check : {checkSram, checkDram, checkBuffers}) {
+    std::string error = check(problem, solution);
+    if (!error.empty())
+      return error;
+  }
+  return {};
+}
+
+} // namespace ahm::placement

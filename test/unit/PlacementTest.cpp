@@ -1,0 +1,130 @@
+// The placement library: every policy's answer passes the independent verifier, the verifier refuses each kind of broken
+// answer, and the bound is never above the prediction.
+#include "compiler/Place/Placement.h"
+
+#include <gtest/gtest.h>
+#include <random>
+
+using namespace ahm::placement;
+
+namespace {
+
+Problem makeProblem(uint64_t seed, Bytes bytesPerCore) {
+  std::mt19937_64 random(seed);
+  Problem problem;
+  problem.sram = {bytesPerCore, 128, 64};
+  problem.dram = {1u << 30, 2, 20.0, 50000};
+  problem.stashBytes = 1 << 20;
+  problem.entries = {{"prefill", 1, 1000000}, {"decode", 4, 500000}};
+  for (uint32_t i = 0; i < 40; ++i) {
+    Weight weight;
+    weight.name = "w" + std::to_string(i);
+    weight.node = "/node" + std::to_string(i);
+    weight.coreCount = 16u << random() % 4;
+    weight.tiles = 1 + random() % (weight.coreCount * 2);
+    weight.tileBytes = 4224;
+    weight.uses = {{0, i, 400000, }, {1, i, 100000}};
+    problem.weights.push_back(weight);
+  }
+  for (uint32_t i = 0; i < 30; ++i)
+    for (uint32_t entry = 0; entry < 2; ++entry)
+      problem.buffers.push_back({"b" + std::to_string(i), "", false, 1 + random() % 60000, entry, i, i + 1 + uint32_t(random() % 4)});
+  problem.persistents = {{"cache", "", 100000}, {"gamma", "", 100}};
+  problem.dense = {{"table", 123456}};
+  return problem;
+}
+
+TEST(Placement, EveryPolicyIsSound) {
+  for (uint64_t seed = 0; seed < 30; ++seed)
+    for (Bytes capacity : {Bytes{4224 * 4}, Bytes{4224 * 9}, Bytes{1} << 20}) {
+      Problem problem = makeProblem(seed, capacity);
+      for (const char *policy : {"hybrid", "dram-only", "static"}) {
+        Solution solution;
+        DoesNotFit failure;
+        ASSERT_TRUE(solve(problem, policy, solution, failure)) << policy << " " << failure.text();
+        EXPECT_EQ(verify(problem, solution), "") << policy << " seed " << seed;
+        for (size_t entry = 0; entry < 2; ++entry)
+          EXPECT_GE(solution.predicted[entry], solution.lowerBound[entry]);
+      }
+    }
+}
+
+TEST(Placement, HybridIsNoSlowerThanTheFixedPolicies) {
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    Problem problem = makeProblem(seed, 4224 * 8);
+    auto time = [&](const char *policy) {
+      Solution solution;
+      DoesNotFit failure;
+      EXPECT_TRUE(solve(problem, policy, solution, failure));
+      return solution.predicted[0] + 4 * solution.predicted[1];
+    };
+    EXPECT_LE(time("hybrid"), time("static"));
+    EXPECT_LE(time("hybrid"), time("dram-only"));
+  }
+}
+
+TEST(Placement, WhatDoesNotFitIsNamed) {
+  Problem problem = makeProblem(1, 4224 * 3);
+  Solution solution;
+  DoesNotFit failure;
+  ASSERT_FALSE(solve(problem, "sram-only", solution, failure));
+  EXPECT_NE(failure.text().find("ONNX node '/node"), std::string::npos) << failure.text();
+  EXPECT_NE(failure.text().find("--cards="), std::string::npos) << failure.text();
+  problem = makeProblem(1, 4224 * 8);
+  problem.stashBytes = 110000;
+  ASSERT_FALSE(solve(problem, "hybrid", solution, failure));
+  EXPECT_NE(failure.text().find("stash"), std::string::npos) << failure.text();
+}
+
+TEST(Placement, TheVerifierRefusesBrokenAnswers) {
+  Problem problem = makeProblem(3, 4224 * 8);
+  Solution good;
+  DoesNotFit failure;
+  ASSERT_TRUE(solve(problem, "hybrid", good, failure));
+  ASSERT_EQ(verify(problem, good), "");
+  auto refused = [&](auto edit) {
+    Solution bad = good;
+    edit(bad);
+    return !verify(problem, bad).empty();
+  };
+  size_t resident = 0, streamed = 0;
+  for (size_t i = 0; i < good.weights.size(); ++i)
+    (good.weights[i].residency == Residency::Resident ? resident : streamed) = i;
+  EXPECT_TRUE(refused([&](Solution &s) { s.weights[resident].sramOffset += 4224 * 8; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.weights[resident].sramOffset += 1; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.weights[resident].firstCore = 1000; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.weights[streamed].ringSlot = s.ringSlots; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.ringOffset = 0; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.ringSlotBytes = 64; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.weights[1].dramOffset = s.weights[0].dramOffset; s.weights[1].firstCore = s.weights[0].firstCore; s.weights[1].firstChiplet = s.weights[0].firstChiplet; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.dense[0].chiplet = 7; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.persistents[1] = s.persistents[0]; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.buffers[0] = 0; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.buffers[2] = s.buffers[0]; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.buffers.pop_back(); }));
+}
+
+TEST(Allocator, LiveBuffersNeverOverlap) {
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<Rectangle> rectangles(1 + random() % 60);
+    for (Rectangle &r : rectangles) {
+      r.lower = random() % 50;
+      r.upper = r.lower + random() % 10;
+      r.bytes = 1 + random() % 5000;
+    }
+    std::vector<Bytes> offsets;
+    Bytes used = allocate(rectangles, 64, offsets);
+    for (size_t i = 0; i < rectangles.size(); ++i) {
+      ASSERT_EQ(offsets[i] % 64, 0u);
+      ASSERT_LE(offsets[i] + rectangles[i].bytes, used);
+      for (size_t j = 0; j < i; ++j) {
+        bool live = rectangles[i].lower <= rectangles[j].upper && rectangles[j].lower <= rectangles[i].upper;
+        bool bytes = offsets[i] < offsets[j] + rectangles[j].bytes && offsets[j] < offsets[i] + rectangles[i].bytes;
+        ASSERT_FALSE(live && bytes);
+      }
+    }
+  }
+}
+
+} // namespace

@@ -1,0 +1,54 @@
+// The table of supported ONNX operators. Its rows come from OnnxOps.td, so that the dialect, the importer's errors and
+// the documentation cannot disagree.
+#ifndef AHM_DIALECTS_ONNX_OPERATORTABLE_H
+#define AHM_DIALECTS_ONNX_OPERATORTABLE_H
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/raw_ostream.h"
+#include <string>
+
+namespace ahm::onnx {
+
+/// Opsets of the standard domain that the importer takes.
+inline constexpr int kMinOpset = 7;
+inline constexpr int kMaxOpset = 24;
+/// "No upper limit" for operand and result counts.
+inline constexpr int kUnlimited = 1 << 30;
+
+/// One supported operator.
+struct OperatorInfo {
+  /// "" for ai.onnx, "com.microsoft" for ONNX Runtime's operators.
+  llvm::StringRef domain;
+  /// The ONNX op_type.
+  llvm::StringRef name;
+  /// Name of the MLIR operation, e.g. "onnx.MatMul" or "onnx.ms.MatMulNBits".
+  llvm::StringRef operation;
+  llvm::StringRef summary;
+  /// Opsets of `domain` in which the operator is taken, both included.
+  int sinceOpset;
+  int lastOpset;
+  /// Number of inputs (absent ones in the middle counted) and outputs.
+  int minInputs;
+  int maxInputs;
+  int minOutputs;
+  int maxOutputs;
+  /// Names of the allowed attributes, in the order of the definition. The graphs of If are regions, not attributes.
+  llvm::ArrayRef<llvm::StringRef> attributes;
+};
+
+/// All supported operators, sorted by domain, then name.
+llvm::ArrayRef<OperatorInfo> getOperatorTable();
+
+/// The row of an operator, or null. "ai.onnx" means the standard domain. Opsets are the caller's to check.
+const OperatorInfo *findOperator(llvm::StringRef domain, llvm::StringRef name);
+
+/// The supported operator of either domain whose name is closest to `name`; empty when none is close.
+std::string suggestOperator(llvm::StringRef domain, llvm::StringRef name);
+
+/// Prints the table as Markdown, one row an operator.
+void printOperatorTable(llvm::raw_ostream &os);
+
+} // namespace ahm::onnx
+
+#endif // AHM_DIALECTS_ONNX_OPERATORTABLE_H

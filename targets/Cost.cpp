@@ -1,0 +1,118 @@
+// Closed-form costs. Products of large numbers go through 128 bits; results saturate instead of wrapping.
+#include "targets/Cost.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace ahm::targets {
+namespace {
+
+using Wide = __int128;
+
+int64_t narrow(Wide value) {
+  // A quarter of the range, so that sums of a few costs still fit.
+  constexpr int64_t limit = std::numeric_limits<int64_t>::max() / 4;
+  return value > limit ? limit : static_cast<int64_t>(value);
+}
+
+Wide ceilDiv(Wide a, Wide b) { return a <= 0 ? 0 : (a + b - 1) / b; }
+
+} // namespace
+
+int64_t tileColumns(TileFormat format) {
+  switch (format) {
+  case TileFormat::Mx4: return 128;
+  case TileFormat::Mx8:
+  case TileFormat::Int8: return 64;
+  case TileFormat::Mx16: return 32;
+  }
+  return 64;
+}
+
+Bytes tileBytes(TileFormat format) {
+  switch (format) {
+  case TileFormat::Mx4: return 4352;
+  case TileFormat::Mx8: return 4224;
+  case TileFormat::Mx16: return 4160;
+  case TileFormat::Int8: return 4096;
+  }
+  return 4224;
+}
+
+int64_t tileCount(TileFormat format, int64_t contraction, int64_t columns) {
+  return narrow(ceilDiv(contraction, kTileRows) * ceilDiv(columns, tileColumns(format)));
+}
+
+Picoseconds cyclesToPicoseconds(const Machine &machine, Cycles cycles) {
+  return narrow(ceilDiv(Wide(cycles) * 1000000000000, machine.clock));
+}
+
+Picoseconds transferTime(Bytes bytes, BytesPerSecond rate) { return narrow(ceilDiv(Wide(bytes) * 1000000000000, rate)); }
+
+Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileFormat stationary, int movingBits, int64_t unitCount) {
+  if (tiles <= 0 || rows <= 0)
+    return 0;
+  const ArrayModel &array = machine.array;
+  Wide fill = stationary == TileFormat::Mx4    ? array.fillMx4
+              : stationary == TileFormat::Mx8  ? array.fillMx8
+              : stationary == TileFormat::Mx16 ? array.fillMx16
+                                               : array.fillInt8;
+  Wide pass = Wide(rows) * (movingBits <= 4 ? array.passCycles4 : movingBits <= 8 ? array.passCycles8 : array.passCycles16);
+  Wide perCore = ceilDiv(tiles, std::max<int64_t>(unitCount, 1));
+  return narrow(fill + (perCore - 1) * std::max(fill, pass) + pass);
+}
+
+Cycles gemmCycles(const Machine &machine, int64_t rows, int64_t contraction, int64_t columns, TileFormat stationary,
+                  int movingBits, int64_t unitCount) {
+  return tileCycles(machine, tileCount(stationary, contraction, columns), rows, stationary, movingBits, unitCount);
+}
+
+Picoseconds gemmTime(const Machine &machine, int64_t rows, int64_t contraction, int64_t columns, TileFormat stationary,
+                     int movingBits, int64_t unitCount) {
+  return cyclesToPicoseconds(machine, gemmCycles(machine, rows, contraction, columns, stationary, movingBits, unitCount));
+}
+
+Cycles vectorCycles(const Machine &machine, int64_t laneCycles) { return narrow(ceilDiv(laneCycles, machine.lanes())); }
+
+Picoseconds vectorTime(const Machine &machine, int64_t elements, Cycles laneCyclesPerElement) {
+  return cyclesToPicoseconds(machine, vectorCycles(machine, narrow(Wide(elements) * laneCyclesPerElement)));
+}
+
+Cycles stashCycles(const Machine &machine, Bytes read, Bytes written) {
+  return narrow(std::max(ceilDiv(read, Wide(machine.stashRead) * machine.quads()),
+                         ceilDiv(written, Wide(machine.stashWrite) * machine.quads())));
+}
+
+Cycles stashMulticastCycles(const Machine &machine, Bytes read) { return narrow(ceilDiv(read, machine.stashRead)); }
+
+Picoseconds dramTime(const Machine &machine, Bytes bytesOfChiplet, int64_t pieces) {
+  if (bytesOfChiplet <= 0)
+    return 0;
+  Wide stream = ceilDiv(Wide(bytesOfChiplet) * 1000000000000, Wide(machine.dram.sequential) * machine.dram.channels);
+  Wide overhead = ceilDiv(std::max<int64_t>(pieces, 1), machine.dram.channels) * machine.dram.rowOverhead;
+  return narrow(stream + overhead);
+}
+
+Picoseconds dramSustainedTime(const Machine &machine, Bytes bytesOfChiplet) {
+  const RefreshModel &refresh = machine.dram.refresh;
+  return narrow(ceilDiv(Wide(dramTime(machine, bytesOfChiplet, 1)) * refresh.period, refresh.period - refresh.duration));
+}
+
+Picoseconds dmaTilesTime(const Machine &machine, int64_t tiles, Bytes bytesOfTile, int64_t unitCount) {
+  if (tiles <= 0)
+    return 0;
+  unitCount = std::max<int64_t>(unitCount, 1);
+  int64_t chiplets = narrow(ceilDiv(unitCount, machine.coresPerChiplet()));
+  Bytes ofCore = narrow(ceilDiv(tiles, unitCount) * bytesOfTile);
+  Bytes ofChiplet = narrow(std::min<Wide>(ceilDiv(tiles, chiplets), ceilDiv(tiles, unitCount) * machine.coresPerChiplet()) * bytesOfTile);
+  Cycles onChip = narrow(std::max(ceilDiv(ofChiplet, machine.network.bandwidth), ceilDiv(ofCore, machine.sramPort)));
+  return std::max(dramSustainedTime(machine, ofChiplet), cyclesToPicoseconds(machine, onChip));
+}
+
+Picoseconds pcieTime(const Machine &machine, Bytes bytes) { return transferTime(bytes, machine.pcie.bandwidth); }
+
+Picoseconds launchTime(const Machine &machine, int64_t queueEntries) {
+  return narrow(machine.launch.host + Wide(queueEntries) * machine.launch.command);
+}
+
+} // namespace ahm::targets

@@ -1,0 +1,65 @@
+// What one command of the card takes: the only cost functions, used by the compiler's decisions and by the timing
+// simulator. Closed forms without refresh, without queueing and without launch gaps; integer picoseconds, the clock's cycles
+// converted once per command, rounding up. All are monotone: fewer bytes, rows or elements, or faster parts, never take longer.
+// Counts are not negative; 0 work takes 0.
+#pragma once
+
+#include "targets/Machine.h"
+
+namespace ahm::targets {
+
+/// Storage of a stationary operand in the array.
+enum class TileFormat : uint8_t { Mx4, Mx8, Mx16, Int8 };
+
+/// Contraction elements of a stationary tile, every format.
+inline constexpr int64_t kTileRows = 64;
+
+/// Columns of a stationary tile: 128 in 4-bit, 64 in 8-bit, 32 in 16-bit formats.
+int64_t tileColumns(TileFormat format);
+
+/// Bytes of a stationary tile in SRAM and DRAM, scales included: 4352 Mx4, 4224 Mx8, 4160 Mx16, 4096 Int8.
+Bytes tileBytes(TileFormat format);
+
+/// Tiles of a stationary operand of K contraction elements and C columns.
+int64_t tileCount(TileFormat format, int64_t contraction, int64_t columns);
+
+Picoseconds cyclesToPicoseconds(const Machine &machine, Cycles cycles);
+
+/// Bytes at a rate, rounded up.
+Picoseconds transferTime(Bytes bytes, BytesPerSecond rate);
+
+/// The arrays' time for y[M,C] += x[M,K] w[K,C] on unitCount cores. A core computes its ceil(tiles / unitCount) tiles one
+/// after another; while one computes for M passes, the next one fills: fill + (n-1) * max(fill, M*pass) + M*pass.
+/// movingBits is 4, 8 or 16: cycles follow the moving operand's width, columns the stationary operand's.
+Cycles gemmCycles(const Machine &machine, int64_t rows, int64_t contraction, int64_t columns, TileFormat stationary,
+                  int movingBits, int64_t unitCount);
+Picoseconds gemmTime(const Machine &machine, int64_t rows, int64_t contraction, int64_t columns, TileFormat stationary,
+                     int movingBits, int64_t unitCount);
+/// The same for `tiles` tiles in all, each of them passed by `rows` vectors.
+Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileFormat stationary, int movingBits, int64_t unitCount);
+
+/// All lanes of the card share `laneCycles` (elements times lane-cycles an element).
+Cycles vectorCycles(const Machine &machine, int64_t laneCycles);
+Picoseconds vectorTime(const Machine &machine, int64_t elements, Cycles laneCyclesPerElement);
+
+/// Stash traffic spread evenly over the card's quads; reading and writing go on at once.
+Cycles stashCycles(const Machine &machine, Bytes read, Bytes written);
+/// Every quad takes in the same bytes (a gemm's moving operand, multicast to the cores).
+Cycles stashMulticastCycles(const Machine &machine, Bytes read);
+
+/// One chiplet's DRAM channels together, outside refresh windows: `bytes` in `pieces` separate contiguous runs (1 for a stream).
+Picoseconds dramTime(const Machine &machine, Bytes bytesOfChiplet, int64_t pieces);
+/// The same for a stream, at the best rate that is sustained with refresh windows: for estimates.
+Picoseconds dramSustainedTime(const Machine &machine, Bytes bytesOfChiplet);
+
+/// DmaTiles: tiles striped evenly over unitCount cores, each from its own chiplet's DRAM, sustained; includes the network and
+/// the cores' SRAM ports.
+Picoseconds dmaTilesTime(const Machine &machine, int64_t tiles, Bytes bytesOfTile, int64_t unitCount);
+
+/// Bytes over PCIe at the effective rate; without the link's latency.
+Picoseconds pcieTime(const Machine &machine, Bytes bytes);
+
+/// Time that the host and the scheduler add to a step of `queueEntries` entries issued one after another.
+Picoseconds launchTime(const Machine &machine, int64_t queueEntries);
+
+} // namespace ahm::targets

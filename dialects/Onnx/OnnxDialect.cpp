@@ -1,6 +1,7 @@
 // The onnx dialect's registration and verifiers.
 #include "dialects/Onnx/Onnx.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "mlir/IR/TypeUtilities.h"
 
 using namespace mlir;
 using namespace ahm::onnx;
@@ -54,11 +55,11 @@ LogicalResult WeightOp::verify() {
   auto type = dyn_cast<RankedTensorType>(getType());
   if (!type || !type.hasStaticShape() || !type.getElementType().isIntOrFloat())
     return emitOpError() << "needs a static tensor type, not " << getType();
-  if (getOffset() < 0 || getLength() < 0)
+  if (static_cast<int64_t>(getOffset()) < 0 || static_cast<int64_t>(getLength()) < 0)
     return emitOpError() << "has a negative offset or length";
   // i1 is stored as a byte, as ONNX stores it.
   int64_t bytes = type.getElementType().isInteger(1) ? type.getNumElements() : storedBytes(type);
-  if (getLength() != bytes)
+  if (static_cast<int64_t>(getLength()) != bytes)
     return emitOpError() << "stores " << getLength() << " bytes, but " << type << " takes " << bytes;
   return success();
 }

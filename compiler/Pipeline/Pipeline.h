@@ -1,0 +1,51 @@
+// The way from ONNX files to a program: phases, each a short list of passes followed by a check.
+#pragma once
+
+#include "targets/Machine.h"
+
+#include "mlir/Support/LLVM.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace mlir {
+class MLIRContext;
+}
+
+namespace ahm {
+
+/// What `ahm-compile` was asked for; the fields are its command line (see --help there).
+struct CompileOptions {
+  std::vector<std::string> models;
+  std::string output;
+  std::string targetText; // YAML of the card
+  targets::Machine machine;
+  std::string weights = "auto", activations, kv;
+  int64_t batch = 1, maxContext = 0, prefillChunk = 64;
+  std::map<std::string, int64_t> maxDims;
+  bool kvState = true, prefillLogitsAll = false, timingOnly = false;
+  std::string placement = "hybrid";
+  std::string compileTo;    // a phase name; empty: all the way
+  std::string dumpPhasesTo; // a folder
+  std::vector<int64_t> startIds, endIds;
+};
+
+/// The phases in order, as --compile-to and --dump-phases-to name them.
+const std::vector<std::string> &phaseNames();
+
+/// What a compilation did, for the line that ahm-compile prints.
+struct CompileSummary {
+  uint64_t weightsBytes = 0, sramBytes = 0, dramBytes = 0, streamedBytes = 0;
+  int64_t predictedPs = 0, lowerBoundPs = 0;
+  double gap = 0;
+  std::string policy;
+  std::vector<std::string> entries;
+};
+
+/// Compiles; errors are reported through the context's diagnostics. With compileTo, the IR of that phase goes to
+/// `output` instead of a program. Nothing is left half-written.
+mlir::LogicalResult compile(mlir::MLIRContext &context, const CompileOptions &options, CompileSummary &summary);
+
+} // namespace ahm

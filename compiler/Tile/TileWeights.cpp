@@ -1,0 +1,115 @@
+// Weights and constants as hmem.weight symbols: chunk sizes, core sets and names. See TileWeights.h.
+#include "compiler/Tile/TileWeights.h"
+
+using namespace mlir;
+
+namespace ahm {
+
+StringRef dtypeOf(Type element) {
+  if (element.isF32())
+    return "f32";
+  if (element.isInteger(1))
+    return "bool";
+  if (element.isUnsignedInteger(8))
+    return "u8";
+  if (element.isInteger(8))
+    return "i8";
+  if (element.isInteger(32))
+    return "i32";
+  return "";
+}
+
+int64_t chooseCoreCount(int64_t tiles, const TileOptions &options) {
+  if (tiles >= options.cores)
+    return options.cores;
+  for (int64_t count = std::max<int64_t>(options.quadCores, 1); count < options.cores; count *= 2)
+    if (count >= tiles && (count <= options.coresPerChiplet ? options.coresPerChiplet % count == 0
+                                                            : count % options.coresPerChiplet == 0))
+      return count;
+  return options.cores;
+}
+
+hmem::WeightOp WeightTable::create(Location location, StringRef name, StringRef kind, RankedTensorType type, Type sourceType,
+                                   StringRef file, int64_t offset, int64_t length, ArrayAttr recipe, StringRef format,
+                                   int64_t bytes) {
+  std::string unique = name.str();
+  for (int i = 1; !names.insert(unique).second || module.lookupSymbol(unique); ++i)
+    unique = (name + "." + Twine(i)).str();
+  OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
+  auto op = hmem::WeightOp::create(builder, location, unique, kind, type, sourceType, file, offset, length, recipe, format, bytes);
+  return op;
+}
+
+ArrayRef<hmem::WeightOp> WeightTable::tiles(Operation *user, nn::WeightOp weight, RankedTensorType type, StringRef format,
+                                            ArrayRef<Attribute> extra) {
+  auto &chunks = tilesByName[(weight.getSymName() + "|" + format).str()];
+  if (!chunks.empty())
+    return chunks;
+  int64_t tileColumns = format == "mxint4" ? 128 : format == "mxint16" ? 32 : 64;
+  int64_t tileBytes = 4096 + (format == "int8" ? 0 : 2 * tileColumns);
+  if (format != "mxint4" && format != "mxint8" && format != "mxint16" && format != "int8") {
+    user->emitOpError() << "reads the weight @" << weight.getSymName() << " in format \"" << format
+                        << "\"; run the quantise pass first (mxint16, mxint8, mxint4 or int8)";
+    return {};
+  }
+  int64_t K = type.getDimSize(0), N = type.getDimSize(1);
+  int64_t kTiles = (K + 63) / 64, columnTiles = (N + tileColumns - 1) / tileColumns;
+  if (K <= 0 || N <= 0) {
+    user->emitOpError() << "reads the empty weight @" << weight.getSymName();
+    return {};
+  }
+  int64_t mostTiles = std::max<int64_t>(options.sramBytesPerCore / 6 / tileBytes, 1) * options.cores;
+  int64_t columnsOfChunk = std::max<int64_t>(mostTiles / kTiles, 1);
+  int64_t chunkCount = (columnTiles + columnsOfChunk - 1) / columnsOfChunk;
+  columnsOfChunk = (columnTiles + chunkCount - 1) / chunkCount; // near-equal chunks
+  SmallVector<Attribute> recipe(weight.getRecipe().begin(), weight.getRecipe().end());
+  recipe.append(extra.begin(), extra.end());
+  Builder builder(module.getContext());
+  for (int64_t first = 0, index = 0; first < columnTiles; first += columnsOfChunk, ++index) {
+    int64_t count = std::min(columnsOfChunk, columnTiles - first), tileCount = count * kTiles;
+    std::string name = weight.getSymName().str();
+    if (chunkCount > 1)
+      name += ".c" + std::to_string(index);
+    auto chunk = create(weight.getLoc(), name, "tiles", type, weight.getSourceType(), weight.getFile(),
+                        static_cast<int64_t>(weight.getOffset()), static_cast<int64_t>(weight.getLength()),
+                        builder.getArrayAttr(recipe), format, tileCount * tileBytes);
+    chunk.setFirstColumn(first * tileColumns);
+    chunk.setColumns(std::min(count * tileColumns, N - first * tileColumns));
+    chunk.setTiles(tileCount);
+    chunk.setTileBytes(tileBytes);
+    chunk.setCoresCount(chooseCoreCount(tileCount, options));
+    chunk.setMacs(K * chunk.getColumns());
+    chunks.push_back(chunk);
+  }
+  return chunks;
+}
+
+hmem::WeightOp WeightTable::dense(nn::WeightOp weight, bool table) {
+  hmem::WeightOp &op = denseByName[weight.getSymName()];
+  if (op) {
+    if (table && op.isVector())
+      op.setKind("table");
+    return op;
+  }
+  auto type = cast<RankedTensorType>(weight.getType());
+  int64_t bytes = std::max<int64_t>(type.getNumElements(), 1) * hmem::denseElementBytes(dtypeOf(type.getElementType()));
+  op = create(weight.getLoc(), weight.getSymName(), table ? "table" : "vector", type, weight.getSourceType(), weight.getFile(),
+              static_cast<int64_t>(weight.getOffset()), static_cast<int64_t>(weight.getLength()), weight.getRecipe(), "dense",
+              bytes);
+  return op;
+}
+
+hmem::WeightOp WeightTable::constant(Location location, ElementsAttr value) {
+  hmem::WeightOp &op = constants[value];
+  if (op)
+    return op;
+  auto type = cast<RankedTensorType>(value.getShapedType());
+  Builder builder(module.getContext());
+  int64_t bytes = std::max<int64_t>(type.getNumElements(), 1) * hmem::denseElementBytes(dtypeOf(type.getElementType()));
+  op = create(location, "constant" + std::to_string(constants.size() - 1), "vector", type, type, "", 0, 0,
+              builder.getArrayAttr({}), "dense", bytes);
+  op.setValueAttr(value);
+  return op;
+}
+
+} // namespace ahm

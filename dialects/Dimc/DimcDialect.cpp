@@ -1,0 +1,67 @@
+// The dimc dialect's registration and verifiers.
+#include "dialects/Dimc/Dimc.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace ahm::dimc;
+
+#include "dialects/Dimc/DimcDialect.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Dimc/DimcAttrs.cpp.inc"
+#define GET_OP_CLASSES
+#include "dialects/Dimc/DimcOps.cpp.inc"
+
+void DimcDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/Dimc/DimcAttrs.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/Dimc/DimcOps.cpp.inc"
+      >();
+}
+
+LogicalResult RegionOp::verify() {
+  StringRef tier = getTier();
+  if (tier != "sram" && tier != "stash" && tier != "dram" && tier != "host")
+    return emitOpError() << "stands in the unknown tier \"" << tier << "\"";
+  if (getFirstUnit() < 0 || getUnitCount() <= 0 || getOffset() < 0 || getBytes() <= 0)
+    return emitOpError() << "needs units, a non-negative offset and bytes";
+  if ((tier == "stash" || tier == "host") && (getFirstUnit() != 0 || getUnitCount() != 1))
+    return emitOpError() << "stands in the " << tier << ", which has one unit";
+  if (getOffset() % ahm::hmem::kAlignment)
+    return emitOpError() << "has offset " << getOffset() << ", which is not a multiple of " << ahm::hmem::kAlignment;
+  return success();
+}
+
+LogicalResult CommandOp::verify() {
+  const ahm::hmem::CommandShape *shape = ahm::hmem::findCommandShape(getOpcode());
+  if (!shape)
+    return emitOpError() << "has the unknown opcode \"" << getOpcode() << "\"";
+  if (getQueue() != shape->queue)
+    return emitOpError() << getOpcode() << " stands in queue \"" << getQueue() << "\", but belongs in \"" << shape->queue
+                         << "\"";
+  int ins = getIns().size(), outs = getOuts().size();
+  if (ins < shape->minIns || (shape->maxIns >= 0 && ins > shape->maxIns) || outs < shape->minOuts ||
+      (shape->maxOuts >= 0 && outs > shape->maxOuts))
+    return emitOpError() << getOpcode() << " has " << ins << " inputs and " << outs << " outputs";
+  for (ArrayAttr list : {getIns(), getOuts()})
+    for (Attribute attribute : list) {
+      auto operand = dyn_cast<OperandAttr>(attribute);
+      if (!operand || !ahm::hmem::isKnownDtype(operand.getDtype().getValue()))
+        return emitOpError() << "has an operand that is no #dimc.operand of a known dtype: " << attribute;
+      Operation *entry = (*this)->getParentOp();
+      if (!isa_and_nonnull<RegionOp>(SymbolTable::lookupNearestSymbolFrom(entry->getParentOp(), operand.getRegion())))
+        return emitOpError() << "uses " << operand.getRegion() << ", which is no region";
+    }
+  int64_t index = 0;
+  for (Operation *before = (*this)->getPrevNode(); before; before = before->getPrevNode())
+    ++index;
+  for (int64_t wait : getWaits())
+    if (wait < 0 || wait >= index)
+      return emitOpError() << "is command " << index << " and awaits command " << wait
+                           << "; only earlier commands can be awaited";
+  return success();
+}

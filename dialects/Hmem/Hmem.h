@@ -1,0 +1,45 @@
+// The hmem dialect's C++ face: tiers, views, weights, caches, buffers, commands and transfers. See HmemOps.td.
+#ifndef AHM_DIALECTS_HMEM_HMEM_H
+#define AHM_DIALECTS_HMEM_HMEM_H
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "dialects/Hmem/HmemDialect.h.inc"
+#include "dialects/Hmem/HmemEnums.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Hmem/HmemAttrs.h.inc"
+#define GET_TYPEDEF_CLASSES
+#include "dialects/Hmem/HmemTypes.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/Hmem/HmemOps.h.inc"
+
+namespace ahm::hmem {
+
+/// A command's operand counts and the queue it runs on ("host", "dma", "gemm", "vector"). A maximum of -1: no limit.
+struct CommandShape {
+  const char *name, *queue;
+  int minIns, maxIns, minOuts, maxOuts;
+};
+/// Null when the opcode is unknown.
+const CommandShape *findCommandShape(llvm::StringRef opcode);
+
+/// The spellings of operand dtypes, see ViewAttr; true when `dtype` is one of them.
+bool isKnownDtype(llvm::StringRef dtype);
+/// Bytes of an element of a dense dtype (f32, i32, i8, u8, bool); 0 for block formats.
+int64_t denseElementBytes(llvm::StringRef dtype);
+
+/// Addresses are multiples of this many bytes.
+inline constexpr int64_t kAlignment = 64;
+
+} // namespace ahm::hmem
+
+#endif // AHM_DIALECTS_HMEM_HMEM_H

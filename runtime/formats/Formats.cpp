@@ -1,0 +1,187 @@
+// Quantisation into MX rows, and decoding of small float formats.
+#include "runtime/formats/Formats.h"
+#include "runtime/formats/Cpu.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace ahm::formats {
+namespace {
+
+// The maximum's exponent field is already the scale byte: emax is 0, subnormals fall on byte 0, and infinity and NaN
+// on 0xFF.
+template <Element E> AHM_INLINE uint8_t quantizeBody(const float *values, int16_t *out) {
+  uint32_t largest = 0;
+  for (int i = 0; i < kBlock; ++i) {
+    uint32_t magnitude = std::bit_cast<uint32_t>(values[i]) & 0x7fffffffu;
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  int scale = static_cast<int>(largest >> 23);
+  if (scale == 255) {
+    std::memset(out, 0, kBlock * sizeof(int16_t));
+    return 255;
+  }
+  // Two factors, since 2^(127+14) exceeds float. Scaling up is exact; what underflows on the way down rounds to zero
+  // either way.
+  int exponent = 127 - implicitExponent(E) - scale;
+  int first = exponent > 127 ? 127 : exponent;
+  float f1 = std::bit_cast<float>(static_cast<uint32_t>(first + 127) << 23);
+  float f2 = std::bit_cast<float>(static_cast<uint32_t>(exponent - first + 127) << 23);
+  constexpr float kRound = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer, ties to even
+  constexpr float kMax = static_cast<float>(elementMax(E));
+  for (int i = 0; i < kBlock; ++i) {
+    float v = (values[i] * f1 * f2 + kRound) - kRound;
+    v = v > kMax ? kMax : v;
+    v = v < -kMax ? -kMax : v;
+    out[i] = static_cast<int16_t>(static_cast<int32_t>(v));
+  }
+  return static_cast<uint8_t>(scale);
+}
+
+template <Element E> AHM_INLINE void rowBody(const float *values, int64_t k, uint8_t *row) {
+  int64_t blocks = mxBlocks(k), scaleBytes = mxScaleBytes(k);
+  for (int64_t b = blocks; b < scaleBytes; ++b)
+    row[b] = 0;
+  uint8_t *elements = row + scaleBytes;
+  for (int64_t b = 0; b < blocks; ++b) {
+    int16_t out[kBlock];
+    const float *source = values + b * kBlock;
+    float padded[kBlock];
+    if (k - b * kBlock < kBlock) {
+      std::memset(padded, 0, sizeof padded);
+      std::memcpy(padded, source, static_cast<size_t>(k - b * kBlock) * sizeof(float));
+      source = padded;
+    }
+    row[b] = quantizeBody<E>(source, out);
+    if constexpr (E == Element::Int16) {
+      std::memcpy(elements + b * 64, out, 64);
+    } else if constexpr (E == Element::Int8) {
+      for (int i = 0; i < kBlock; ++i)
+        elements[b * 32 + i] = static_cast<uint8_t>(out[i]);
+    } else {
+      for (int i = 0; i < kBlock / 2; ++i)
+        elements[b * 16 + i] = static_cast<uint8_t>((out[2 * i] & 15) | (out[2 * i + 1] & 15) << 4);
+    }
+  }
+}
+
+template <Element E> void rowGeneric(const float *v, int64_t k, uint8_t *row) { rowBody<E>(v, k, row); }
+template <Element E> AHM_TARGET_AVX2 void rowAvx2(const float *v, int64_t k, uint8_t *row) { rowBody<E>(v, k, row); }
+template <Element E> uint8_t blockGeneric(const float *v, int16_t *out) { return quantizeBody<E>(v, out); }
+template <Element E> AHM_TARGET_AVX2 uint8_t blockAvx2(const float *v, int16_t *out) { return quantizeBody<E>(v, out); }
+
+template <Element E> void row(const float *v, int64_t k, uint8_t *r) {
+  useAvx2() ? rowAvx2<E>(v, k, r) : rowGeneric<E>(v, k, r);
+}
+template <Element E> uint8_t block(const float *v, int16_t *out) {
+  return useAvx2() ? blockAvx2<E>(v, out) : blockGeneric<E>(v, out);
+}
+
+// specials: 0 none, 1 only the all-ones code is NaN (E4M3), 2 as IEEE (E5M2, fp16).
+float decode(uint32_t code, int exponentBits, int mantissaBits, int bias, int specials) {
+  uint32_t mantissa = code & ((1u << mantissaBits) - 1);
+  int exponent = static_cast<int>(code >> mantissaBits & ((1u << exponentBits) - 1));
+  bool negative = code >> (exponentBits + mantissaBits) & 1;
+  int top = (1 << exponentBits) - 1;
+  float value;
+  if (specials == 2 && exponent == top)
+    value = mantissa ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
+  else if (specials == 1 && exponent == top && mantissa == (1u << mantissaBits) - 1)
+    value = std::numeric_limits<float>::quiet_NaN();
+  else if (exponent == 0)
+    value = std::ldexp(static_cast<float>(mantissa), 1 - bias - mantissaBits);
+  else
+    value = std::ldexp(static_cast<float>(mantissa | 1u << mantissaBits), exponent - bias - mantissaBits);
+  return negative ? -value : value;
+}
+
+} // namespace
+
+uint8_t quantizeBlock(const float *values, Element e, int16_t *out) {
+  switch (e) {
+  case Element::Int4: return block<Element::Int4>(values, out);
+  case Element::Int8: return block<Element::Int8>(values, out);
+  case Element::Int16: break;
+  }
+  return block<Element::Int16>(values, out);
+}
+
+void quantizeRowMx(const float *values, int64_t k, Element e, uint8_t *r) {
+  switch (e) {
+  case Element::Int4: return row<Element::Int4>(values, k, r);
+  case Element::Int8: return row<Element::Int8>(values, k, r);
+  case Element::Int16: return row<Element::Int16>(values, k, r);
+  }
+}
+
+void expandRowMx(const uint8_t *r, int64_t k, Element e, int16_t *elements) {
+  const uint8_t *source = r + mxScaleBytes(k);
+  int64_t n = mxBlocks(k) * kBlock;
+  if (e == Element::Int16) {
+    std::memcpy(elements, source, static_cast<size_t>(n) * 2);
+  } else if (e == Element::Int8) {
+    for (int64_t i = 0; i < n; ++i)
+      elements[i] = static_cast<int8_t>(source[i]);
+  } else {
+    for (int64_t i = 0; i < n / 2; ++i) {
+      elements[2 * i] = static_cast<int16_t>(static_cast<int8_t>(source[i] << 4) >> 4);
+      elements[2 * i + 1] = static_cast<int16_t>(static_cast<int8_t>(source[i]) >> 4);
+    }
+  }
+}
+
+void dequantizeRowMx(const uint8_t *r, int64_t k, Element e, float *values) {
+  const uint8_t *source = r + mxScaleBytes(k);
+  double implicit = std::ldexp(1.0, implicitExponent(e));
+  for (int64_t i = 0; i < k; ++i) {
+    int element;
+    if (e == Element::Int16)
+      element = static_cast<int16_t>(source[2 * i] | source[2 * i + 1] << 8);
+    else if (e == Element::Int8)
+      element = static_cast<int8_t>(source[i]);
+    else
+      element = i & 1 ? static_cast<int8_t>(source[i / 2]) >> 4 : static_cast<int8_t>(source[i / 2] << 4) >> 4;
+    values[i] = static_cast<float>(element * implicit * static_cast<double>(scaleValue(r[i / kBlock])));
+  }
+}
+
+float scaleValue(uint8_t e8m0) {
+  if (e8m0 == 255)
+    return std::bit_cast<float>(0x7fc00000u);
+  return std::bit_cast<float>(e8m0 ? static_cast<uint32_t>(e8m0) << 23 : 0x00400000u);
+}
+
+float halfToFloat(uint16_t bits) { return decode(bits, 5, 10, 15, 2); }
+float bfloatToFloat(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+
+uint16_t floatToBfloat(float value) {
+  uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u)
+    return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+uint16_t floatToHalf(float value) {
+  uint32_t bits = std::bit_cast<uint32_t>(value);
+  uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u)
+    return static_cast<uint16_t>(sign | 0x7e00);
+  if (magnitude >= 0x47800000u) // 2^16
+    return static_cast<uint16_t>(sign | 0x7c00);
+  if (magnitude < 0x38800000u) { // below the smallest normal: in units of 2^-24, rounded by the addition
+    float shifted = std::bit_cast<float>(magnitude) + 0.5f;
+    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
+  }
+  uint32_t rounded = magnitude - 0x38000000u + 0xfff + (magnitude >> 13 & 1);
+  return static_cast<uint16_t>(sign | rounded >> 13);
+}
+
+float decodeFp4E2M1(uint8_t code) { return decode(code & 15, 2, 1, 1, 0); }
+float decodeFp6E2M3(uint8_t code) { return decode(code & 63, 2, 3, 1, 0); }
+float decodeFp6E3M2(uint8_t code) { return decode(code & 63, 3, 2, 3, 0); }
+float decodeFp8E4M3(uint8_t code) { return decode(code, 4, 3, 7, 1); }
+float decodeFp8E5M2(uint8_t code) { return decode(code, 5, 2, 15, 2); }
+
+} // namespace ahm::formats

@@ -1,0 +1,104 @@
+// Evaluation of run-time expressions, look-up of entries, and the names of everything a listing or an error prints.
+#include "runtime/program/Program.h"
+
+#include "runtime/program/Opcodes.h"
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+
+namespace ahm::program {
+
+const Entry *Program::findEntry(const std::string &name) const {
+  for (const Entry &entry : entries)
+    if (entry.name == name)
+      return &entry;
+  return nullptr;
+}
+
+int64_t evaluate(const Program &program, ExprId expr, const std::vector<int64_t> &values) {
+  if (expr < 0 || static_cast<size_t>(expr) >= program.exprs.size())
+    return 0;
+  const ExprNode &node = program.exprs[static_cast<size_t>(expr)];
+  if (node.op == ExprNode::Op::Const)
+    return node.constant;
+  if (node.op == ExprNode::Op::Value)
+    return node.lhs >= 0 && static_cast<size_t>(node.lhs) < values.size() ? values[static_cast<size_t>(node.lhs)] : 0;
+  if (node.lhs >= expr || node.rhs >= expr) // not a verified program; the recursion has to end all the same
+    return 0;
+  int64_t a = evaluate(program, node.lhs, values), b = evaluate(program, node.rhs, values);
+  // The verifier refuses a zero divisor and overflow; wrapping here keeps unverified input free of undefined behaviour.
+  auto wrap = [](uint64_t x) { return static_cast<int64_t>(x); };
+  auto ua = static_cast<uint64_t>(a), ub = static_cast<uint64_t>(b);
+  bool undefined = b == 0 || (a == INT64_MIN && b == -1);
+  switch (node.op) {
+  case ExprNode::Op::Add:
+    return wrap(ua + ub);
+  case ExprNode::Op::Sub:
+    return wrap(ua - ub);
+  case ExprNode::Op::Mul:
+    return wrap(ua * ub);
+  case ExprNode::Op::FloorDiv:
+    return undefined ? 0 : a / b - (a % b != 0 && (a < 0) != (b < 0));
+  case ExprNode::Op::CeilDiv:
+    return undefined ? 0 : a / b + (a % b != 0 && (a < 0) == (b < 0));
+  case ExprNode::Op::Mod: {
+    if (undefined)
+      return 0;
+    int64_t rest = a % b;
+    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+  }
+  case ExprNode::Op::Min:
+    return std::min(a, b);
+  case ExprNode::Op::Max:
+    return std::max(a, b);
+  default:
+    return 0;
+  }
+}
+
+namespace {
+
+constexpr const char *kOpcodeNames[] = {
+    "HostToStash", "StashToHost", "HostToDram", "DmaTiles",  "DmaDramToStash", "GemmMx",          "GemmInt8",
+    "MatMulMx",    "Conv1dMx",    "Attention",  "CacheAppend", "QuantizeMx",   "DynamicQuantize", "Unary",
+    "Binary",      "Select",      "Reduce",     "Softmax",   "Cast",           "Transpose",       "Copy",
+    "Broadcast",   "Slice",       "Concat",     "Iota",      "Gather",         "Fill",            "LayerNorm",
+    "RmsNorm",     "GroupNorm",   "Rotary",     "ArgMax"};
+static_assert(std::size(kOpcodeNames) == static_cast<size_t>(Opcode::ArgMax) + 1);
+
+constexpr const char *kUnaryNames[] = {"neg",   "abs",        "sqrt", "rsqrt", "exp",  "log",   "erf",  "tanh",
+                                       "sigmoid", "reciprocal", "sin",  "cos",   "floor", "ceil", "round", "sign",
+                                       "not",   "gelu_erf",   "gelu_tanh", "silu", "relu", "softplus"};
+static_assert(std::size(kUnaryNames) == static_cast<size_t>(UnaryKind::Softplus) + 1);
+
+constexpr const char *kBinaryNames[] = {"add",   "sub",  "mul",           "div",     "pow",           "min", "max", "mod",
+                                        "equal", "less", "less_or_equal", "greater", "greater_or_equal", "and", "or",  "xor"};
+static_assert(std::size(kBinaryNames) == static_cast<size_t>(BinaryKind::Xor) + 1);
+
+constexpr const char *kReduceNames[] = {"sum", "mean", "max", "min", "prod"};
+static_assert(std::size(kReduceNames) == static_cast<size_t>(ReduceKind::Prod) + 1);
+
+template <size_t N> const char *nameOf(const char *const (&names)[N], size_t index) {
+  return index < N ? names[index] : "unknown";
+}
+template <typename Kind, size_t N> bool parse(const char *const (&names)[N], const char *name, Kind &kind) {
+  for (size_t i = 0; i < N; ++i)
+    if (std::strcmp(names[i], name) == 0) {
+      kind = static_cast<Kind>(i);
+      return true;
+    }
+  return false;
+}
+
+} // namespace
+
+const char *opcodeName(uint16_t opcode) { return nameOf(kOpcodeNames, opcode); }
+const char *unaryName(UnaryKind kind) { return nameOf(kUnaryNames, static_cast<size_t>(kind)); }
+const char *binaryName(BinaryKind kind) { return nameOf(kBinaryNames, static_cast<size_t>(kind)); }
+const char *reduceName(ReduceKind kind) { return nameOf(kReduceNames, static_cast<size_t>(kind)); }
+bool parseUnary(const char *name, UnaryKind &kind) { return parse(kUnaryNames, name, kind); }
+bool parseBinary(const char *name, BinaryKind &kind) { return parse(kBinaryNames, name, kind); }
+bool parseReduce(const char *name, ReduceKind &kind) { return parse(kReduceNames, name, kind); }
+
+} // namespace ahm::program

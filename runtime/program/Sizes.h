@@ -1,0 +1,34 @@
+// Bytes of a typed view: the one place where runtime/program knows how large a format is.
+#pragma once
+
+#include "runtime/program/Program.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace ahm::program {
+
+/// Elements of a 32-block share one scale byte; rows are whole blocks, scales first.
+inline constexpr int64_t kMxBlock = 32;
+/// Rows of a stationary tile, along the contraction.
+inline constexpr int64_t kTileRows = 64;
+
+bool isTiles(DType dtype);
+bool isMxRows(DType dtype);
+const char *dtypeName(DType dtype); // "f32", "mx_rows16", "tiles_mx8", ...
+const char *tierName(Tier tier);
+const char *lifetimeName(LifetimeClass lifetime);
+const char *queueName(Queue queue);
+
+/// Columns and bytes (scales included) of one stationary tile; 0 for a dtype that has no tiles.
+int64_t tileColumns(DType dtype);
+int64_t tileBytes(DType dtype);
+
+/// Tiles of a stationary operand of K rows and `columns` columns.
+int64_t tileCount(DType dtype, int64_t k, int64_t columns);
+
+/// Bytes of a view of this shape, all tiles together for Tiles*. False on a negative dimension, on a shape that the dtype
+/// cannot have (Tiles* are {K, columns}, MxRows* have a last dimension) or beyond 2^48 bytes.
+bool viewBytes(DType dtype, const std::vector<int64_t> &dims, uint64_t &bytes);
+
+} // namespace ahm::program

@@ -1,0 +1,53 @@
+// What the verifier's parts share. Private to runtime/program.
+#pragma once
+
+#include "runtime/program/Program.h"
+#include "runtime/program/Verifier.h"
+
+#include <string>
+#include <vector>
+
+namespace ahm::program::detail {
+
+/// All expressions at all corners of the run-time values: table[corner][expr].
+struct Corners {
+  std::vector<std::vector<int64_t>> table;
+  bool exactCall = false; // the one corner is a real call, so joint limits (position + tokens) must hold
+};
+
+/// Checks the expressions' form and evaluates them at each given assignment of the values.
+bool evaluateCorners(const Program &program, const std::vector<std::vector<int64_t>> &assignments, Corners &corners,
+                     std::string &error);
+
+/// The bytes that an operand may touch, the same on each unit of its region: [begin, end) from the region's start. Empty when
+/// the operand has no elements at any corner.
+struct Footprint {
+  uint64_t begin = 0, end = 0;
+  /// The view is a whole number of columns [firstColumn, lastColumn) of rows of `columns`, and other commands may write the
+  /// rest. columns 0: the whole range.
+  uint64_t firstColumn = 0, lastColumn = 0, columns = 0;
+};
+
+struct CommandFootprints {
+  std::vector<Footprint> ins, outs;
+};
+
+/// "entry 'decode' command 12 GemmMx (node '/layers.0/q_proj/MatMul', MatMul)"
+std::string describe(const Program &program, const Entry &entry, size_t command);
+
+/// Operands, types, tiers, numbers and shapes of one command by Opcodes.h, and the footprints of its operands.
+bool checkCommand(const Program &program, const Capacities &capacities, const Corners &corners, const Entry &entry,
+                  size_t command, CommandFootprints &footprints, std::string &error);
+
+/// A view inside its region, as an entry's binding: the same rules as for a command's operand.
+bool checkBinding(const Program &program, const Corners &corners, const Entry &entry, const Binding &binding,
+                  std::string &error);
+
+/// Ordering and arrival over all entries. footprints[entry][command] as checkCommand filled them.
+bool checkOrder(const Program &program, const std::vector<std::vector<CommandFootprints>> &footprints,
+                std::string &error);
+
+/// Whether an entry is a `load` ("load" or "module.load").
+bool isLoad(const Entry &entry);
+
+} // namespace ahm::program::detail

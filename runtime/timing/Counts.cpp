@@ -1,0 +1,461 @@
+// Counting by opcode. Sums saturate: a hostile program gives a large number, never undefined behaviour.
+#include "runtime/timing/Counts.h"
+#include "runtime/program/Opcodes.h"
+
+#include <algorithm>
+
+namespace ahm::timing {
+namespace {
+
+using namespace ahm::program;
+using targets::TileFormat;
+
+constexpr uint64_t kLimit = uint64_t(1) << 60;
+
+uint64_t mul(uint64_t a, uint64_t b) {
+  unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
+  return product > kLimit ? kLimit : static_cast<uint64_t>(product);
+}
+uint64_t mul(uint64_t a, uint64_t b, uint64_t c) { return mul(mul(a, b), c); }
+uint64_t mul(uint64_t a, uint64_t b, uint64_t c, uint64_t d) { return mul(mul(a, b, c), d); }
+uint64_t sum(uint64_t a, uint64_t b) { return std::min(kLimit, a + b); }
+uint64_t ceilDiv(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+bool isTiles(DType dtype) { return dtype >= DType::TilesMx4; }
+bool isMxRows(DType dtype) { return dtype == DType::MxRows8 || dtype == DType::MxRows16; }
+
+TileFormat tileFormat(DType dtype) {
+  switch (dtype) {
+  case DType::TilesMx4: return TileFormat::Mx4;
+  case DType::TilesMx16: return TileFormat::Mx16;
+  case DType::TilesInt8: return TileFormat::Int8;
+  default: return TileFormat::Mx8;
+  }
+}
+
+uint64_t elementBytes(DType dtype) { return dtype == DType::F32 || dtype == DType::I32 ? 4 : 1; }
+
+int movingBits(DType dtype) { return dtype == DType::MxRows16 ? 16 : 8; }
+int stationaryBits(TileFormat format) { return format == TileFormat::Mx4 ? 4 : format == TileFormat::Mx16 ? 16 : 8; }
+
+class Counter {
+public:
+  Counter(const Program &program, const Command &command, const std::vector<int64_t> &values, const targets::Machine &machine)
+      : program(program), command(command), values(values), machine(machine), vector(machine.vector) {}
+
+  CommandCounts run() {
+    switch (command.op) {
+    case Opcode::HostToStash:
+    case Opcode::StashToHost:
+    case Opcode::DmaDramToStash:
+      readAll();
+      writeAll();
+      counts.dramPieces = 1;
+      counts.networkBytes = command.op == Opcode::DmaDramToStash ? bytes(in(0)) : 0;
+      break;
+    case Opcode::HostToDram: {
+      uint64_t weight = static_cast<uint64_t>(integer(0));
+      uint64_t size = weight < program.weights.size() ? std::min(kLimit, program.weights[weight].bytes) : 0;
+      counts[Tier::Host].read = size;
+      counts[Tier::Dram].written = size;
+      counts.networkBytes = size;
+      counts.dramPieces = 1;
+      break;
+    }
+    case Opcode::DmaTiles: {
+      uint64_t size = mul(natural(integer(0)), natural(integer(1)));
+      read(in(0), size);
+      write(out(0), size);
+      counts.networkBytes = size;
+      counts.dramPieces = 1;
+      break;
+    }
+    case Opcode::GemmMx:
+    case Opcode::GemmInt8: gemm(); break;
+    case Opcode::MatMulMx: matMul(); break;
+    case Opcode::Conv1dMx: conv(); break;
+    case Opcode::Attention: attention(); break;
+    case Opcode::CacheAppend:
+      read(in(0), bytes(in(0)));
+      if (out(0) && in(0) && !in(0)->dims.empty())
+        write(out(0), mul(rows(in(0)), rowBytes(out(0)->dtype, last(in(0)))));
+      lanes(elements(in(0)), vector.quantize);
+      break;
+    case Opcode::QuantizeMx:
+      readAll();
+      writeAll();
+      lanes(elements(in(0)), vector.quantize);
+      break;
+    case Opcode::DynamicQuantize: // a pass for minimum and maximum, then the conversion
+      readAll();
+      writeAll();
+      lanes(elements(in(0)), 2 * vector.add + vector.quantize);
+      break;
+    default: vectorOperation(); break;
+    }
+    for (const Operand &operand : command.ins)
+      if (isDram(operand) && counts.dramPieces == 0)
+        counts.dramPieces = 1;
+    for (const Operand &operand : command.outs)
+      if (isDram(operand) && counts.dramPieces == 0)
+        counts.dramPieces = 1;
+    return counts;
+  }
+
+private:
+  const Program &program;
+  const Command &command;
+  const std::vector<int64_t> &values;
+  const targets::Machine &machine;
+  const targets::VectorModel &vector;
+  CommandCounts counts;
+
+  const Operand *in(size_t i) const { return i < command.ins.size() ? &command.ins[i] : nullptr; }
+  const Operand *out(size_t i) const { return i < command.outs.size() ? &command.outs[i] : nullptr; }
+  int64_t integer(size_t i) const { return i < command.ints.size() ? command.ints[i] : 0; }
+  static uint64_t natural(int64_t value) { return value < 0 ? 0 : std::min<uint64_t>(kLimit, static_cast<uint64_t>(value)); }
+  uint64_t expression(size_t i) const {
+    return i < command.exprs.size() ? natural(evaluate(program, static_cast<ExprId>(command.exprs[i]), values)) : 0;
+  }
+  bool isDram(const Operand &operand) const { return program.regions[operand.region].tier == Tier::Dram; }
+
+  uint64_t dim(const Operand *operand, size_t i) const {
+    return operand && i < operand->dims.size() ? natural(evaluate(program, operand->dims[i], values)) : 1;
+  }
+  uint64_t last(const Operand *operand) const {
+    return operand && !operand->dims.empty() ? dim(operand, operand->dims.size() - 1) : 1;
+  }
+  /// The product of all dimensions but the last.
+  uint64_t rows(const Operand *operand) const {
+    if (!operand)
+      return 0;
+    uint64_t product = 1;
+    for (size_t i = 0; i + 1 < operand->dims.size(); ++i)
+      product = mul(product, dim(operand, i));
+    return product;
+  }
+  uint64_t elements(const Operand *operand) const { return operand ? mul(rows(operand), last(operand)) : 0; }
+  static uint64_t rowBytes(DType dtype, uint64_t length) {
+    return isMxRows(dtype) ? mxRowBytes(dtype, length) : mul(length, elementBytes(dtype));
+  }
+  uint64_t bytes(const Operand *operand) const { return operand ? operandBytes(program, *operand, values) : 0; }
+
+  void read(const Operand *operand, uint64_t size) {
+    if (operand) {
+      uint64_t &total = counts[program.regions[operand->region].tier].read;
+      total = sum(total, size);
+    }
+  }
+  void write(const Operand *operand, uint64_t size) {
+    if (operand) {
+      uint64_t &total = counts[program.regions[operand->region].tier].written;
+      total = sum(total, size);
+    }
+  }
+  void readAll() {
+    for (const Operand &operand : command.ins)
+      read(&operand, bytes(&operand));
+  }
+  void writeAll() {
+    for (const Operand &operand : command.outs)
+      write(&operand, bytes(&operand));
+  }
+  void lanes(uint64_t count, int64_t laneCycles) { counts.laneCycles = sum(counts.laneCycles, mul(count, natural(laneCycles))); }
+
+  void product(size_t slot, uint64_t macs, int64_t tiles, uint64_t rowCount, TileFormat stationary, int moving, int64_t units) {
+    counts.products[slot] = {tiles, static_cast<int64_t>(std::min(rowCount, kLimit)), units, stationary, moving};
+    counts.macs = sum(counts.macs, macs);
+    int bits = std::max(moving, stationaryBits(stationary));
+    uint64_t &classMacs = bits == 4 ? counts.macs4 : bits == 8 ? counts.macs8 : counts.macs16;
+    classMacs = sum(classMacs, macs);
+    double pass = static_cast<double>(moving == 4   ? machine.array.passCycles4
+                                      : moving == 8 ? machine.array.passCycles8
+                                                    : machine.array.passCycles16);
+    counts.idealArrayCycles +=
+        static_cast<double>(macs) * pass / static_cast<double>(targets::kTileRows * targets::tileColumns(stationary));
+  }
+
+  /// Partial sums of a contraction longer than a gang of arrays go through the stash.
+  void partials(uint64_t rowCount, uint64_t contraction, uint64_t columns) {
+    uint64_t gangs = ceilDiv(contraction, static_cast<uint64_t>(targets::kTileRows * machine.array.gang));
+    if (gangs > 1)
+      counts.partialBytes = mul(gangs - 1, rowCount, columns, 4);
+  }
+
+  void gemm() {
+    const Operand *a = in(0), *w = command.op == Opcode::GemmInt8 ? in(3) : in(1);
+    if (!a || !w)
+      return;
+    uint64_t m = rows(a), k = last(a), c = last(w);
+    TileFormat format = tileFormat(w->dtype);
+    int64_t tiles = targets::tileCount(format, static_cast<int64_t>(k), static_cast<int64_t>(c));
+    product(0, mul(m, k, c), tiles, m, format, movingBits(a->dtype), program.regions[w->region].unitCount);
+    for (const Operand &operand : command.ins)
+      read(&operand, bytes(&operand));
+    write(out(0), mul(m, c, 4)); // only the columns that w holds
+    counts.multicastBytes = bytes(a);
+    counts.networkBytes = sum(bytes(a), mul(m, c, 4));
+    partials(m, k, c);
+  }
+
+  void matMul() {
+    const Operand *a = in(0), *b = in(1);
+    if (!a || !b)
+      return;
+    uint64_t k = last(a), n = b->dims.size() >= 2 ? dim(b, b->dims.size() - 2) : 1;
+    uint64_t batches = n ? rows(b) / n : 0;
+    uint64_t vectors = rows(a);
+    TileFormat format = b->dtype == DType::MxRows8 ? TileFormat::Mx8 : TileFormat::Mx16;
+    uint64_t tiles = mul(batches, natural(targets::tileCount(format, static_cast<int64_t>(k), static_cast<int64_t>(n))));
+    product(0, mul(vectors, k, n), static_cast<int64_t>(tiles), batches ? ceilDiv(vectors, batches) : 0, format,
+            movingBits(a->dtype), machine.cores());
+    readAll();
+    writeAll();
+    counts.networkBytes = sum(sum(bytes(a), bytes(b)), bytes(out(0)));
+    partials(vectors, k, n);
+  }
+
+  void conv() {
+    const Operand *x = in(0), *w = in(1), *y = out(0);
+    if (!x || !w || !y)
+      return;
+    uint64_t length = last(y), channels = x->dims.size() >= 2 ? dim(x, x->dims.size() - 2) : 1;
+    uint64_t contraction = mul(channels, natural(integer(0))), columns = last(w);
+    TileFormat format = tileFormat(w->dtype);
+    int64_t tiles = targets::tileCount(format, static_cast<int64_t>(contraction), static_cast<int64_t>(columns));
+    product(0, mul(length, contraction, columns), tiles, length, format, format == TileFormat::Mx16 ? 16 : 8,
+            program.regions[w->region].unitCount);
+    readAll();
+    writeAll();
+    lanes(mul(length, contraction), vector.quantize); // patches, overlapping ones each time
+    uint64_t patchBytes = mul(length, mxRowBytes(format == TileFormat::Mx16 ? DType::MxRows16 : DType::MxRows8, contraction));
+    counts.multicastBytes = patchBytes;
+    counts.networkBytes = sum(patchBytes, bytes(y));
+    partials(length, contraction, columns);
+    if (command.ins.size() > 2)
+      lanes(elements(y), vector.add);
+  }
+
+  /// Scores and values over the valid context. Masked positions inside it are computed and counted like any other: an array
+  /// pass covers a whole page. A window shortens what is read.
+  void attention() {
+    const Operand *q = in(0), *k = in(1), *v = in(2);
+    if (!q || !k || !v || q->dims.size() < 3 || k->dims.size() < 3 || v->dims.size() < 3)
+      return;
+    uint64_t d = last(q), t = dim(q, q->dims.size() - 2), h = t ? rows(q) / t : 0;
+    uint64_t headsKv = dim(k, k->dims.size() - 3), dv = last(v);
+    uint64_t context = expression(0), window = natural(integer(1));
+    if (window)
+      context = std::min(context, sum(window, t ? t - 1 : 0));
+    uint64_t vectors = headsKv ? mul(t, ceilDiv(h, headsKv)) : 0; // moving rows a key-value head
+    uint64_t scores = mul(h, t, context), groups = ceilDiv(dv, 32);
+    int bits = movingBits(k->dtype);
+    TileFormat format = bits == 16 ? TileFormat::Mx16 : TileFormat::Mx8;
+    uint64_t scoreTiles = mul(headsKv, natural(targets::tileCount(format, int64_t(d), int64_t(context))));
+    uint64_t valueTiles = mul(headsKv, natural(targets::tileCount(format, int64_t(context), int64_t(dv))));
+    product(0, mul(scores, d), int64_t(scoreTiles), vectors, format, bits, machine.cores());
+    // Each 32-column group of V has its own P, so a 64-column tile is passed twice.
+    uint64_t valuePasses = mul(vectors, uint64_t(targets::tileColumns(format)) / 32);
+    product(1, mul(scores, dv), int64_t(valueTiles), valuePasses, format, bits, machine.cores());
+    read(q, bytes(q));
+    uint64_t cacheBytes = 0;
+    for (auto [cache, size] : {std::pair{k, mul(headsKv, context, mxRowBytes(k->dtype, d))},
+                               std::pair{v, mul(headsKv, context, mxRowBytes(v->dtype, dv))}}) {
+      read(cache, size);
+      cacheBytes = sum(cacheBytes, size);
+      if (isDram(*cache))
+        counts.dramPieces += headsKv; // a head's tokens are contiguous
+    }
+    if (const Operand *mask = in(3)) {
+      read(mask, bytes(mask));
+      lanes(scores, vector.add);
+    }
+    write(out(0), bytes(out(0)));
+    counts.networkBytes = sum(sum(bytes(q), cacheBytes), bytes(out(0)));
+    lanes(elements(q), vector.quantize);
+    lanes(scores, 4 * vector.add + vector.exp);                              // scale, maximum, difference, sum
+    lanes(mul(scores, groups), vector.add + vector.quantize);                // V's exponents into P, then P's blocks
+    lanes(mul(h, t, ceilDiv(context, 64), dv), vector.add);                  // rescaling o, once a page
+    lanes(mul(h, t, dv), vector.div);
+  }
+
+  int64_t unaryLanes(UnaryKind kind) const {
+    switch (kind) {
+    case UnaryKind::Exp:
+    case UnaryKind::Log:
+    case UnaryKind::Sin:
+    case UnaryKind::Cos: return vector.exp;
+    case UnaryKind::Sqrt:
+    case UnaryKind::Rsqrt:
+    case UnaryKind::Reciprocal: return vector.div;
+    case UnaryKind::Erf: return vector.exp + 6 * vector.add;
+    case UnaryKind::Tanh:
+    case UnaryKind::Sigmoid: return vector.exp + vector.add + vector.div;
+    case UnaryKind::Silu:
+    case UnaryKind::Softplus: return vector.exp + 2 * vector.add + vector.div;
+    case UnaryKind::GeluErf: return vector.exp + 9 * vector.add;
+    case UnaryKind::GeluTanh: return vector.exp + 6 * vector.add + vector.div;
+    default: return vector.add;
+    }
+  }
+
+  int64_t binaryLanes(BinaryKind kind) const {
+    switch (kind) {
+    case BinaryKind::Div: return vector.div;
+    case BinaryKind::Mod: return vector.div + 2 * vector.add;
+    case BinaryKind::Pow: return 2 * vector.exp + vector.add;
+    default: return vector.add;
+    }
+  }
+
+  void vectorOperation() {
+    const Operand *x = in(0), *y = out(0);
+    uint64_t n = elements(x), m = elements(y);
+    switch (command.op) {
+    case Opcode::Slice: // only the elements that are taken
+      read(x, x && y ? mul(rows(y), rowBytes(x->dtype, last(y))) : 0);
+      writeAll();
+      lanes(m, vector.add);
+      return;
+    case Opcode::Gather: {
+      uint64_t taken = x && y ? mul(rows(y), rowBytes(x->dtype, last(y))) : 0; // the rows used, not the table
+      read(x, taken);
+      read(in(1), bytes(in(1)));
+      writeAll();
+      counts.laneCycles = ceilDiv(taken, natural(vector.gatherBytes));
+      if (x && isDram(*x)) {
+        // Each index takes one contiguous row a leading position.
+        uint64_t outer = 1;
+        for (int64_t i = 0; i < integer(0) && i < static_cast<int64_t>(x->dims.size()); ++i)
+          outer = mul(outer, dim(x, static_cast<size_t>(i)));
+        counts.dramPieces = mul(outer, elements(in(1)));
+        counts.networkBytes = taken;
+      }
+      return;
+    }
+    case Opcode::Unary: lanes(m, unaryLanes(static_cast<UnaryKind>(integer(0)))); break;
+    case Opcode::Binary: lanes(m, binaryLanes(static_cast<BinaryKind>(integer(0)))); break;
+    case Opcode::Softmax:
+      lanes(n, 4 * vector.add + vector.exp);
+      lanes(rows(x), vector.div);
+      break;
+    case Opcode::LayerNorm:
+      lanes(n, (4 + (integer(0) ? 1 : 0) + (integer(1) ? 1 : 0)) * vector.add);
+      lanes(rows(x), vector.div);
+      break;
+    case Opcode::RmsNorm:
+      lanes(n, (2 + (integer(0) ? 1 : 0)) * vector.add);
+      lanes(rows(x), vector.div);
+      break;
+    case Opcode::GroupNorm:
+      lanes(n, 4 * vector.add);
+      lanes(natural(integer(0)), vector.div);
+      break;
+    case Opcode::Rotary: lanes(n, 3 * vector.add); break;
+    case Opcode::Transpose: lanes(n, vector.transpose); break;
+    case Opcode::Reduce:
+    case Opcode::ArgMax: lanes(n, vector.add); break;
+    default: lanes(m, vector.add); break; // Select, Cast, Copy, Broadcast, Concat, Iota, Fill: one a written element
+    }
+    readAll();
+    writeAll();
+  }
+};
+
+/// Operands that an opcode cannot do without: {ins, outs, ints, exprs}.
+struct Needs {
+  size_t ins, outs, ints, exprs;
+};
+
+Needs needsOf(Opcode op) {
+  switch (op) {
+  case Opcode::HostToDram: return {0, 1, 1, 0};
+  case Opcode::DmaTiles: return {1, 1, 2, 0};
+  case Opcode::GemmMx: return {2, 1, 0, 0};
+  case Opcode::GemmInt8: return {4, 1, 0, 0};
+  case Opcode::MatMulMx: return {2, 1, 0, 0};
+  case Opcode::Conv1dMx: return {2, 1, 1, 0};
+  case Opcode::Attention: return {3, 1, 0, 1};
+  case Opcode::Binary: return {2, 1, 1, 0};
+  case Opcode::Unary: return {1, 1, 1, 0};
+  case Opcode::Select: return {3, 1, 0, 0};
+  case Opcode::Gather: return {2, 1, 0, 0};
+  case Opcode::Iota:
+  case Opcode::Fill: return {0, 1, 0, 0};
+  default: return {1, 1, 0, 0};
+  }
+}
+
+} // namespace
+
+uint64_t mxRowBytes(DType dtype, uint64_t elements) {
+  return mul(ceilDiv(std::min(elements, kLimit), 32), dtype == DType::MxRows16 ? 1 + 64 : 1 + 32);
+}
+
+uint64_t operandBytes(const Program &program, const Operand &operand, const std::vector<int64_t> &values) {
+  auto dim = [&](size_t i) {
+    int64_t value = evaluate(program, operand.dims[i], values);
+    return value < 0 ? uint64_t(0) : std::min(kLimit, static_cast<uint64_t>(value));
+  };
+  if (isTiles(operand.dtype)) {
+    if (operand.dims.size() < 2)
+      return 0;
+    TileFormat format = tileFormat(operand.dtype);
+    size_t n = operand.dims.size();
+    int64_t tiles = targets::tileCount(format, static_cast<int64_t>(dim(n - 2)), static_cast<int64_t>(dim(n - 1)));
+    return mul(static_cast<uint64_t>(tiles), static_cast<uint64_t>(targets::tileBytes(format)));
+  }
+  uint64_t leading = 1, length = 1;
+  for (size_t i = 0; i < operand.dims.size(); ++i)
+    if (i + 1 < operand.dims.size())
+      leading = mul(leading, dim(i));
+    else
+      length = dim(i);
+  return mul(leading, isMxRows(operand.dtype) ? mxRowBytes(operand.dtype, length) : mul(length, elementBytes(operand.dtype)));
+}
+
+CommandCounts countCommand(const Program &program, const Command &command, const std::vector<int64_t> &values,
+                           const targets::Machine &machine) {
+  return Counter(program, command, values, machine).run();
+}
+
+bool checkCommand(const Program &program, const Entry &entry, size_t index, std::string &error) {
+  const Command &command = entry.commands[index];
+  auto fail = [&](const std::string &what) {
+    error = "entry '" + entry.name + "', command " + std::to_string(index) + ": " + what + "; the program is damaged, compile it again";
+    return false;
+  };
+  auto badExpr = [&](int64_t expr) { return expr < 0 || expr >= static_cast<int64_t>(program.exprs.size()); };
+  if (command.op > Opcode::ArgMax)
+    return fail("opcode " + std::to_string(static_cast<int>(command.op)) + " is unknown");
+  if (static_cast<int>(command.queue) >= kQueueCount)
+    return fail("queue " + std::to_string(static_cast<int>(command.queue)) + " is unknown");
+  Needs needs = needsOf(command.op);
+  if (command.ins.size() < needs.ins || command.outs.size() < needs.outs || command.ints.size() < needs.ints ||
+      command.exprs.size() < needs.exprs)
+    return fail("operands or attributes of its opcode are missing");
+  for (const std::vector<Operand> *operands : {&command.ins, &command.outs})
+    for (const Operand &operand : *operands) {
+      if (operand.region >= program.regions.size())
+        return fail("region " + std::to_string(operand.region) + " does not exist");
+      if (operand.byteOffset != -1 && badExpr(operand.byteOffset))
+        return fail("expression " + std::to_string(operand.byteOffset) + " does not exist");
+      for (ExprId expr : operand.dims)
+        if (badExpr(expr))
+          return fail("expression " + std::to_string(expr) + " does not exist");
+    }
+  for (uint32_t expr : command.exprs)
+    if (badExpr(expr))
+      return fail("expression " + std::to_string(expr) + " does not exist");
+  for (uint32_t wait : command.waits)
+    if (wait >= index)
+      return fail("waits for command " + std::to_string(wait) + ", which is not before it");
+  if (command.op == Opcode::DmaTiles && (command.ints[0] < 0 || command.ints[0] > (1 << 20) || command.ints[1] < 0 ||
+                                         command.ints[1] > (int64_t(1) << 36)))
+    return fail("tile size or tile count is out of range");
+  if (command.op == Opcode::HostToDram && (command.ints[0] < 0 || command.ints[0] >= static_cast<int64_t>(program.weights.size())))
+    return fail("weight " + std::to_string(command.ints[0]) + " does not exist");
+  return true;
+}
+
+} // namespace ahm::timing

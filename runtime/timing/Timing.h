@@ -1,0 +1,84 @@
+// The timing reading: when each command of an entry runs, what it moves and what energy that takes, with proved bounds.
+//
+// The model is a max-plus system. A command starts when its queue's previous command has ended (plus the issue distance
+// between starts), the commands it waits for have completed, and every resource it uses has been released by the command before it in program order:
+// this fixed interleaving makes start times maxima of sums, so the schedule is deterministic and monotone: no
+// duration, made shorter, makes anything end later. Commands only wait for earlier ones, hence one pass in program order is
+// the whole event loop: an event a command.
+//
+// Refresh. In each window [phase + k*period, + duration) no DRAM channel moves data; a transfer stalls and continues after.
+// Let g(x) be the wall-clock time at which x of time outside windows has passed. Claim: every event that happens at x in
+// the schedule without refresh happens at g(x) at the latest. Induction in program order: maxima keep the claim since g
+// is increasing; a DRAM transfer of w from at most g(x) ends at most at g(x + w), by definition of g; any other duration
+// d ends at most at g(x) + d <= g(x + d). So the latency is at most g(T0). Windows cover at most
+// (floor(T/period) + 1) * duration of any interval of length T, whatever the phase; the smallest T with
+// T = T0 + (floor(T/period) + 1) * duration is therefore a bound over all phases. A second bound takes each DRAM use at its
+// worst phase, w + ceil(w / (period - duration)) * duration, which is tighter where DRAM is seldom busy; upperBound is the smaller.
+#pragma once
+
+#include "runtime/timing/CommandCost.h"
+
+namespace ahm::timing {
+
+using targets::Picoseconds;
+
+/// What earlier calls have left running, relative to the call's start. Empty vectors mean idle.
+struct State {
+  std::array<Picoseconds, program::kQueueCount> queueFree{}; // when each queue's last command ends
+  std::vector<Picoseconds> resourceFree;                     // by resource number
+};
+
+struct Options {
+  Picoseconds refreshPhase = 0; // added to the machine's; any value, taken modulo the period
+  State startState;
+};
+
+struct CommandTiming {
+  Picoseconds start = 0;
+  Picoseconds end = 0;      // its resources are free
+  Picoseconds complete = 0; // waiters may start: end plus the transfer's latency
+};
+
+struct Interval { // a resource in use, refresh stalls included
+  uint32_t resource = 0, command = 0;
+  Picoseconds start = 0, end = 0;
+};
+
+struct ResourceBusy {
+  std::string name;
+  Picoseconds busy = 0; // refresh counts as busy
+};
+
+struct Result {
+  Picoseconds latency = 0; // from the host's launch to the last completion
+  std::vector<ResourceBusy> resources;
+  TierTable tiers; // by program::Tier
+  uint64_t networkBytes = 0, macs = 0, laneCycles = 0;
+  targets::EnergyBand energy; // picojoules: counts times coefficients, and static power over the latency
+  std::vector<CommandTiming> commands;
+  std::vector<Interval> intervals; // in program order
+  State endState;                  // relative to the end of this call
+};
+
+/// `values` has one number for each Program::values entry. Fails, with an error that names entry and command, when an index is
+/// out of range, a value lies outside its declared range, or the time does not fit (over 11 days).
+bool simulate(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
+              const targets::Machine &machine, const Options &options, Result &result, std::string &error);
+
+/// Times no schedule of this entry can beat: the busiest resource or queue alone, without launch gaps; DRAM at the best rate
+/// that it sustains over any interval with refresh (a window's duration may be escaped once, no more).
+bool lowerBound(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
+                const targets::Machine &machine, Picoseconds &bound, std::string &error);
+
+/// At least the latency for every refresh phase; the proof stands above.
+bool upperBound(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
+                const targets::Machine &machine, const State &startState, Picoseconds &bound, std::string &error);
+
+/// The usual roofline: total work over the whole card's peak rates, DRAM and PCIe at interface speed.
+bool rooflinePeak(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
+                  const targets::Machine &machine, Picoseconds &bound, std::string &error);
+
+/// When a transfer of `work` ends that starts at `start`, with windows [phase + k*period, + duration), k any integer.
+Picoseconds stalledEnd(const targets::RefreshModel &refresh, Picoseconds start, Picoseconds work);
+
+} // namespace ahm::timing

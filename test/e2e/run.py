@@ -1,0 +1,184 @@
+"""End-to-end tests: whole models through ahm-compile and ahm-run against recorded answers of ONNX Runtime.
+
+Usage: run.py BIN_DIR [FILTER]. Models: models/cache/moonshine (models/fetch_moonshine.sh) and, where it stands beside the project,
+../shared/assets/kjv-llama. Tests whose model is not at hand are skipped and named. Exit 0 passed, 1 failed, 77 nothing could run.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(sys.argv[1]).resolve()
+FILTER = sys.argv[2] if len(sys.argv) > 2 else ""
+MOONSHINE = ROOT / "models/cache/moonshine"
+SHARED = ROOT.parent / "shared/assets"
+KJV = SHARED / "kjv-llama"
+WORK = pathlib.Path(tempfile.mkdtemp(prefix="ahm-e2e-"))
+
+passed, failed, skipped = [], [], []
+
+
+def run(tool, *args, status=0):
+    """Runs a tool; its stdout. Fails the test when the exit status is another than expected."""
+    done = subprocess.run([str(BIN / tool), *map(str, args)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == status, f"{tool} {' '.join(map(str, args))}\nexit {done.returncode}, expected {status}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done
+
+
+def test(name, needs=None):
+    def decorate(body):
+        if FILTER and FILTER not in name:
+            return body
+        if needs is not None and not needs.exists():
+            skipped.append(name)
+            print(f"SKIP {name}: {needs.name} is not at hand", flush=True)
+            return body
+        try:
+            body()
+            passed.append(name)
+            print(f"ok   {name}", flush=True)
+        except Exception as error:  # the next test still runs
+            failed.append(name)
+            print(f"FAIL {name}\n     {error}", flush=True)
+        return body
+    return decorate
+
+
+def last_ids(done):
+    return [int(i) for i in done.stdout.strip().splitlines()[-1].split(",")]
+
+
+# --- Moonshine: int8 speech recognition, the same ids on the real card and on cards that must stream -------------------------
+
+def moonshine(target):
+    program = WORK / f"moonshine-{target}.ahm"
+    if not program.exists():
+        run("ahm-compile", MOONSHINE / "encoder_model.onnx", MOONSHINE / "decoder_model_merged.onnx", "-o", program, f"--target={target}")
+    return program
+
+
+def clips():
+    folder = ROOT / "test/e2e/clips"
+    for case in json.loads((folder / "expected.json").read_text())["clips"]:
+        yield folder / case["clip"], case["ids"]
+    if (SHARED / "moonshine/expected.json").exists():
+        for case in json.loads((SHARED / "moonshine/expected.json").read_text())["cases"]:
+            yield SHARED / "moonshine" / case["wav"], case["ids"]
+
+
+for target in ("corsair", "test-small", "test-tiny"):
+    @test(f"moonshine.ids.{target}", MOONSHINE)
+    def _(target=target):
+        for clip, ids in clips():
+            got = last_ids(run("ahm-run", moonshine(target), f"--audio={clip}", "--print-ids", "--timing=off"))
+            assert got == ids, f"{clip.name}: {got} != {ids}"
+
+
+@test("moonshine.lengths", MOONSHINE)
+def _():
+    import wave
+    for seconds in (0.5, 3.3, 20.0):
+        path = WORK / "tone.wav"
+        samples = int(seconds * 16000)
+        tone = (np.sin(np.arange(samples) * 0.05) * 3000).astype("<i2")
+        with wave.open(str(path), "wb") as out:
+            out.setnchannels(1); out.setsampwidth(2); out.setframerate(16000); out.writeframes(tone.tobytes())
+        run("ahm-run", moonshine("corsair"), f"--audio={path}", "--print-ids")
+
+
+@test("moonshine.check-memory", MOONSHINE)
+def _():
+    clip, ids = next(clips())
+    for target in ("corsair", "test-tiny"):
+        assert last_ids(run("ahm-run", moonshine(target), f"--audio={clip}", "--print-ids", "--check-memory")) == ids
+
+
+@test("moonshine.metrics", MOONSHINE)
+def _():
+    clip, _ = next(clips())
+    for target in ("corsair", "test-tiny"):
+        metrics = WORK / "metrics.json"
+        run("ahm-run", moonshine(target), f"--audio={clip}", "--print-ids", f"--metrics={metrics}")
+        for call in json.loads(metrics.read_text())["calls"]:
+            assert call["lower_bound_ps"] <= call["latency_ps"] <= call["bound_ps"], call
+
+
+# --- kjv-llama: a small Llama with a growing cache ---------------------------------------------------------------------
+
+def kjv(weights, target="corsair", *extra):
+    program = WORK / f"kjv-{weights}-{target}{''.join(extra)}.ahm"
+    if not program.exists():
+        run("ahm-compile", KJV / "model_optimum.onnx", "-o", program, f"--weights={weights}", f"--target={target}", *extra)
+    return program
+
+
+def prompts():
+    expected = json.loads((KJV / "expected.json").read_text())
+    return expected["prompts"]
+
+
+def compare_ids(got, case, bound):
+    for step, (a, b) in enumerate(zip(got, case["greedy_ids"])):
+        if a != b:
+            margin = case["margins"][step]
+            assert margin < bound, f"step {step}: {a} != {b} with margin {margin}"
+            return
+    assert len(got) == len(case["greedy_ids"])
+
+
+for target in ("corsair", "kjv-half", "kjv-quarter"):
+    @test(f"kjv.ids.mxint16.{target}", KJV)
+    def _(target=target):
+        for case in prompts():
+            ids = ",".join(map(str, case["ids"]))
+            got = last_ids(run("ahm-run", kjv("mxint16", target), f"--prompt-ids={ids}", "--generate=64", "--ignore-eos", "--print-ids", "--timing=off"))
+            compare_ids(got, case, 0.06)
+
+
+@test("kjv.logits.mxint16", KJV)
+def _():
+    reference = np.load(KJV / "prefill_logits.npy")[0]
+    ids = ",".join(map(str, prompts()[0]["ids"]))
+    rows = {}
+    for chunk in (1, 7, 64):
+        out = WORK / f"logits{chunk}.npy"
+        run("ahm-run", kjv("mxint16", "corsair", "--prefill-logits=all", f"--prefill-chunk={chunk}"), f"--prompt-ids={ids}", "--generate=4", "--ignore-eos",
+            "--print-ids", f"--logits={out}", "--timing=off")
+        rows[chunk] = np.load(out)
+    got = rows[64][: len(reference)]
+    worst = (np.abs(got - reference).max(axis=1) / np.abs(reference).max(axis=1)).max()
+    assert worst <= 1e-3, f"worst row differs by {worst:.2e} of its largest logit"
+    for chunk in (1, 7):
+        assert rows[chunk].tobytes() == rows[64].tobytes(), f"prefill in chunks of {chunk} gives other bits"
+
+
+# --- what is wrong is said --------------------------------------------------------------------------------------------
+
+@test("errors.compile")
+def _():
+    broken = WORK / "broken.onnx"
+    broken.write_bytes(b"\x08\x07\x12\x03abc\xff\xff\xff")
+    for source in (broken, WORK / "absent.onnx", ROOT / "README.md"):
+        done = run("ahm-compile", source, "-o", WORK / "x.ahm", status=1)
+        assert "error" in done.stderr and source.name in done.stderr, done.stderr
+    assert not list(WORK.glob("x.ahm*")), "something was left behind"
+    done = run("ahm-compile", broken, "-o", WORK / "x.ahm", "--target=nosuchcard", status=1)
+    assert "nosuchcard" in done.stderr
+
+
+@test("errors.run")
+def _():
+    foreign = WORK / "foreign.ahm"
+    foreign.write_bytes(b"not a program at all, but long enough to look at" * 10)
+    done = run("ahm-run", foreign, status=1)
+    assert "foreign.ahm" in done.stderr, done.stderr
+    run("ahm-run", WORK / "absent.ahm", status=1)
+    run("ahm-run", status=2)
+
+
+print(f"{len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
+sys.exit(1 if failed else 77 if not passed else 0)

@@ -1,0 +1,140 @@
+// ahm-compile: ONNX models to a program for a card.
+#include "compiler/Pipeline/Pipeline.h"
+#include "compiler/Pipeline/Register.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/MLIRContext.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <chrono>
+#include <sys/resource.h>
+
+namespace cl = llvm::cl;
+
+static cl::OptionCategory category("ahm-compile options");
+static cl::list<std::string> models(cl::Positional, cl::OneOrMore, cl::desc("MODEL.onnx..."), cl::cat(category));
+static cl::opt<std::string> output("o", cl::desc("The program to write; its weights go to a file of the same name with a 'w' added"),
+                                   cl::value_desc("PROGRAM.ahm"), cl::Required, cl::cat(category));
+static cl::opt<std::string> target("target", cl::init("corsair"), cl::value_desc("NAME|FILE.yaml"),
+                                   cl::desc("The card: a built-in name or a target file (default corsair)"), cl::cat(category));
+static cl::opt<int64_t> cards("cards", cl::init(1), cl::desc("Cards the program runs on (default 1)"), cl::cat(category));
+static cl::opt<std::string> weights("weights", cl::init("auto"), cl::desc("Format of weights: auto mxint16 mxint8 mxint4 int8 (default auto: "
+                                    "what the model stores where the card takes it, mxint8 otherwise)"), cl::cat(category));
+static cl::opt<std::string> activations("activations", cl::desc("Format of the moving operand: mxint16 mxint8"), cl::cat(category));
+static cl::opt<std::string> kv("kv", cl::desc("Format of the KV cache: mxint16 mxint8"), cl::cat(category));
+static cl::opt<int64_t> batch("batch", cl::init(1), cl::desc("Sequences a decode call (default 1)"), cl::cat(category));
+static cl::opt<int64_t> maxContext("max-context", cl::init(0), cl::desc("Tokens that a cache can hold (default: the model's)"), cl::cat(category));
+static cl::opt<int64_t> prefillChunk("prefill-chunk", cl::init(64), cl::desc("Most tokens of one prefill call (default 64)"), cl::cat(category));
+static cl::list<std::string> maxDims("max-dim", cl::value_desc("NAME=N"), cl::desc("Largest value of a symbolic dimension"), cl::cat(category));
+static cl::opt<std::string> kvState("kv-state", cl::init("auto"), cl::desc("auto: past and present become cache state; off: they stay tensors"), cl::cat(category));
+static cl::opt<std::string> prefillLogits("prefill-logits", cl::init("last"), cl::desc("last or all: rows of logits that prefill returns"), cl::cat(category));
+static cl::opt<std::string> placement("placement", cl::init("hybrid"), cl::desc("Policy: hybrid sram-only dram-only static"), cl::cat(category));
+static cl::opt<bool> timingOnly("timing-only", cl::desc("Write no weights: the program can be timed, not executed"), cl::cat(category));
+static cl::opt<std::string> compileTo("compile-to", cl::value_desc("PHASE"), cl::desc("Stop after a phase and write its IR: onnx nn recognized quantized hmem placed dimc"), cl::cat(category));
+static cl::opt<std::string> dumpPhasesTo("dump-phases-to", cl::value_desc("DIR"), cl::desc("Write the IR after every phase into DIR"), cl::cat(category));
+static cl::list<int64_t> startIds("start-ids", cl::CommaSeparated, cl::desc("Ids that begin a sequence"), cl::cat(category));
+static cl::list<int64_t> endIds("end-ids", cl::CommaSeparated, cl::desc("Ids that end one"), cl::cat(category));
+
+static int fail(const std::string &message) {
+  llvm::errs() << "ahm-compile: error: " << message << "\n";
+  return 1;
+}
+static int usage(const std::string &message) {
+  llvm::errs() << "ahm-compile: " << message << "\n";
+  return 2;
+}
+
+int main(int argc, char **argv) {
+  cl::HideUnrelatedOptions(category);
+  std::string errors;
+  llvm::raw_string_ostream errorStream(errors);
+  if (!cl::ParseCommandLineOptions(argc, argv, "Compiles ONNX transformer models to a program for a hybrid-memory card.\n"
+                                   "A model of several graphs (encoder and decoder) is one program: name all its files.\n", &errorStream)) {
+    llvm::errs() << errors;
+    return 2;
+  }
+  ahm::CompileOptions options;
+  options.models.assign(models.begin(), models.end());
+  options.output = output;
+  options.weights = weights;
+  options.activations = activations;
+  options.kv = kv;
+  options.batch = batch;
+  options.maxContext = maxContext;
+  options.prefillChunk = prefillChunk;
+  options.placement = placement;
+  options.timingOnly = timingOnly;
+  options.compileTo = compileTo;
+  options.dumpPhasesTo = dumpPhasesTo;
+  options.startIds.assign(startIds.begin(), startIds.end());
+  options.endIds.assign(endIds.begin(), endIds.end());
+  if (kvState != "auto" && kvState != "off")
+    return usage("--kv-state takes auto or off, not '" + kvState + "'");
+  options.kvState = kvState == "auto";
+  if (prefillLogits != "last" && prefillLogits != "all")
+    return usage("--prefill-logits takes last or all, not '" + prefillLogits + "'");
+  options.prefillLogitsAll = prefillLogits == "all";
+  for (const std::string &text : maxDims) {
+    size_t equals = text.rfind('=');
+    int64_t value = 0;
+    if (equals == std::string::npos || llvm::StringRef(text).substr(equals + 1).getAsInteger(10, value) || value <= 0)
+      return usage("--max-dim takes NAME=N with N > 0, not '" + text + "'");
+    options.maxDims[text.substr(0, equals)] = value;
+  }
+  if (cards != 1)
+    return fail("--cards=" + std::to_string(cards) + ": programs are compiled for one card; remedy: --cards=1 and a smaller format or context");
+  if (batch != 1)
+    return fail("--batch=" + std::to_string(batch) + ": programs take one sequence a call; remedy: --batch=1");
+  if (prefillChunk < 1 || maxContext < 0)
+    return usage("--prefill-chunk must be at least 1 and --max-context not negative");
+  if (!compileTo.empty() && !llvm::is_contained(ahm::phaseNames(), compileTo)) {
+    std::string names;
+    for (const std::string &name : ahm::phaseNames())
+      names += " " + name;
+    return usage("--compile-to: no phase '" + compileTo + "'; phases are:" + names);
+  }
+  std::string error;
+  if (!ahm::targets::findMachine(target, options.machine, options.targetText, error))
+    return fail(error);
+
+  mlir::DialectRegistry registry;
+  ahm::registerDialects(registry);
+  mlir::MLIRContext context(registry, mlir::MLIRContext::Threading::DISABLED);
+  context.loadAllAvailableDialects();
+  // Errors name the ONNX node (the location's name) rather than an IR position.
+  bool reported = false;
+  context.getDiagEngine().registerHandler([&](mlir::Diagnostic &diagnostic) {
+    auto kind = diagnostic.getSeverity();
+    const char *label = kind == mlir::DiagnosticSeverity::Error ? "error" : kind == mlir::DiagnosticSeverity::Warning ? "warning" : "note";
+    llvm::errs() << "ahm-compile: " << label << ": ";
+    if (auto name = llvm::dyn_cast<mlir::NameLoc>(diagnostic.getLocation()))
+      llvm::errs() << "node '" << name.getName().getValue() << "': ";
+    llvm::errs() << diagnostic.str() << "\n";
+    for (mlir::Diagnostic &note : diagnostic.getNotes())
+      llvm::errs() << "ahm-compile: note: " << note.str() << "\n";
+    reported |= kind == mlir::DiagnosticSeverity::Error;
+    return mlir::success();
+  });
+  auto begin = std::chrono::steady_clock::now();
+  ahm::CompileSummary summary;
+  if (mlir::failed(ahm::compile(context, options, summary))) {
+    if (!reported)
+      return fail("the compilation failed");
+    return 1;
+  }
+  if (!compileTo.empty())
+    return 0;
+  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  rusage resources{};
+  getrusage(RUSAGE_SELF, &resources);
+  llvm::outs() << output << ": entries";
+  for (const std::string &entry : summary.entries)
+    llvm::outs() << " " << entry;
+  llvm::outs() << "\n  weights " << llvm::format("%.2f", summary.weightsBytes / 1e6) << " MB, SRAM "
+               << llvm::format("%.2f", summary.sramBytes / 1e6) << " MB, streamed from DRAM " << llvm::format("%.2f", summary.streamedBytes / 1e6)
+               << " MB (placement " << summary.policy << ")\n  compiled in " << llvm::format("%.2f", seconds) << " s, peak memory "
+               << resources.ru_maxrss / 1024 << " MiB\n";
+  return 0;
+}

@@ -3,6 +3,7 @@
 #include "compiler/Import/TypeInference.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/StringExtras.h"
 #include <queue>
 
 using namespace mlir;

@@ -3,6 +3,7 @@
 #include "compiler/Import/GraphImporter.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Verifier.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Path.h"
 
 using namespace mlir;
@@ -34,7 +35,7 @@ static LogicalResult importModel(ModuleOp module, const uint8_t *data, uint64_t 
   std::string name = stem;
   for (unsigned n = 2; !symbols.insert(name).second; ++n)
     name = stem + "_" + std::to_string(n);
-  TensorImporter tensors(module.getContext(), data, size, path.str(), options);
+  TensorImporter tensors(module.getContext(), data, path.str(), options);
   GraphImporter importer(module, model, tensors, path.str(), symbols, prefixWeights ? name + "::" : "");
   return importer.import(name);
 }

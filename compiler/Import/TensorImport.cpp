@@ -1,6 +1,7 @@
 // Tensors of a model file: element types, where the bytes stand, and the values of small ones.
 #include "compiler/Import/TensorImport.h"
 #include "mlir/IR/Builders.h"
+#include "llvm/ADT/SmallString.h"
 #include "llvm/Support/Path.h"
 #include <cstring>
 
@@ -67,9 +68,9 @@ static std::string printShape(ArrayRef<int64_t> dims) {
   return text + "]";
 }
 
-TensorImporter::TensorImporter(MLIRContext *context, const uint8_t *data, uint64_t size, std::string modelPath,
+TensorImporter::TensorImporter(MLIRContext *context, const uint8_t *data, std::string modelPath,
                                const ImportOptions &options)
-    : context(context), data(data), size(size), modelPath(std::move(modelPath)), options(options) {}
+    : context(context), data(data), modelPath(std::move(modelPath)), options(options) {}
 
 /// Puts elements that ONNX stores as varints, or in several pieces, into the bytes that raw_data would hold.
 static std::string packElements(const file::Tensor &tensor) {

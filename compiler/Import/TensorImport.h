@@ -27,7 +27,7 @@ struct ImportedTensor {
 /// Imports the tensors of one model. Files of external data are mapped once.
 class TensorImporter {
 public:
-  TensorImporter(mlir::MLIRContext *context, const uint8_t *data, uint64_t size, std::string modelPath,
+  TensorImporter(mlir::MLIRContext *context, const uint8_t *data, std::string modelPath,
                  const ImportOptions &options);
 
   /// `inlineAll` asks for a value whatever the size (attributes of nodes). On failure says what is wrong in `error`.
@@ -44,7 +44,6 @@ private:
 
   mlir::MLIRContext *context;
   const uint8_t *data;
-  uint64_t size;
   std::string modelPath;
   ImportOptions options;
   std::map<std::string, onnxfile::MappedFile> externals;

@@ -29,13 +29,24 @@ int64_t chooseCoreCount(int64_t tiles, const TileOptions &options) {
   return options.cores;
 }
 
+WeightTable::WeightTable(ModuleOp module, const TileOptions &options)
+    : module(module), options(options), builder(module.getContext()) {
+  // nn weights disappear, so their names are free for what replaces them.
+  builder.setInsertionPointToStart(module.getBody());
+  for (Operation &op : *module.getBody()) {
+    if (isa<nn::WeightOp>(op))
+      builder.setInsertionPointAfter(&op);
+    else if (auto name = op.getAttrOfType<StringAttr>(SymbolTable::getSymbolAttrName()))
+      names.insert(name.getValue());
+  }
+}
+
 hmem::WeightOp WeightTable::create(Location location, StringRef name, StringRef kind, RankedTensorType type, Type sourceType,
                                    StringRef file, int64_t offset, int64_t length, ArrayAttr recipe, StringRef format,
                                    int64_t bytes) {
   std::string unique = name.str();
-  for (int i = 1; !names.insert(unique).second || module.lookupSymbol(unique); ++i)
+  for (int i = 1; !names.insert(unique).second; ++i)
     unique = (name + "." + Twine(i)).str();
-  OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
   auto op = hmem::WeightOp::create(builder, location, unique, kind, type, sourceType, file, offset, length, recipe, format, bytes);
   return op;
 }
@@ -85,12 +96,10 @@ ArrayRef<hmem::WeightOp> WeightTable::tiles(Operation *user, nn::WeightOp weight
 }
 
 hmem::WeightOp WeightTable::dense(nn::WeightOp weight, bool table) {
-  hmem::WeightOp &op = denseByName[weight.getSymName()];
-  if (op) {
-    if (table && op.isVector())
-      op.setKind("table");
+  // A table that is also read as a whole vector has two homes; nothing else reads DRAM in place.
+  hmem::WeightOp &op = denseByName[(weight.getSymName() + (table ? "|table" : "|vector")).str()];
+  if (op)
     return op;
-  }
   auto type = cast<RankedTensorType>(weight.getType());
   int64_t bytes = std::max<int64_t>(type.getNumElements(), 1) * hmem::denseElementBytes(dtypeOf(type.getElementType()));
   op = create(weight.getLoc(), weight.getSymName(), table ? "table" : "vector", type, weight.getSourceType(), weight.getFile(),

@@ -14,7 +14,7 @@ llvm::StringRef dtypeOf(mlir::Type element);
 
 class WeightTable {
 public:
-  WeightTable(mlir::ModuleOp module, const TileOptions &options) : module(module), options(options) {}
+  WeightTable(mlir::ModuleOp module, const TileOptions &options);
 
   /// Column chunks of a stationary operand. `extra` recipe steps are appended and `type` is the [K,N] after them. Null
   /// entries never appear; an empty list means that an error was emitted at `user`.
@@ -31,6 +31,7 @@ private:
 
   mlir::ModuleOp module;
   const TileOptions &options;
+  mlir::OpBuilder builder;
   llvm::StringMap<llvm::SmallVector<hmem::WeightOp>> tilesByName;
   llvm::StringMap<hmem::WeightOp> denseByName;
   llvm::DenseMap<mlir::Attribute, hmem::WeightOp> constants;

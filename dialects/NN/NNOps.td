@@ -205,11 +205,12 @@ def NN_Int8LinearOp : NN_PureOp<"int8_linear"> {
     `weight_zero_point` $weight_zero_point attr-dict `:` type($quantized) `,` type($scale) `,` type($zero_point) `->` type($result)}];
   let hasVerifier = 1;
 }
-def NN_MatMulIntegerOp : NN_PureOp<"matmul_integer"> {
+def NN_MatMulIntegerOp : NN_PureOp<"matmul_integer", [AttrSizedOperandSegments]> {
   let summary = "ONNX MatMulInteger as written: i32 result; every use that is not an int8 linear layer";
   let arguments = (ins AnyRankedTensor:$lhs, AnyRankedTensor:$rhs, Optional<AnyRankedTensor>:$lhs_zero_point, Optional<AnyRankedTensor>:$rhs_zero_point);
   let results = (outs AnyRankedTensor:$result);
-  let hasCustomAssemblyFormat = 0;
+  let assemblyFormat = [{$lhs `,` $rhs (`lhs_zero_point` $lhs_zero_point^ `:` type($lhs_zero_point))?
+    (`rhs_zero_point` $rhs_zero_point^ `:` type($rhs_zero_point))? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)}];
 }
 def NN_Conv1dOp : NN_PureOp<"conv1d"> {
   let summary = "x[1,Ci,L] with weight[Co,Ci,k] plus optional bias[Co]; group 1; runs in mxint16 over patches (ci,k)";

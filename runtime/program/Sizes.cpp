@@ -1,6 +1,9 @@
 // Bytes of typed views, and the spelling of the small enumerations.
 #include "runtime/program/Sizes.h"
 
+#include "runtime/formats/Formats.h"
+#include "runtime/formats/Tiles.h"
+
 namespace ahm::program {
 
 bool isTiles(DType dtype) { return dtype >= DType::TilesMx4; }
@@ -24,29 +27,20 @@ const char *queueName(Queue queue) {
   return static_cast<unsigned>(queue) < 4 ? names[static_cast<unsigned>(queue)] : "unknown";
 }
 
-int64_t tileColumns(DType dtype) {
-  switch (dtype) {
-  case DType::TilesMx4:
-    return 128;
-  case DType::TilesMx8:
-  case DType::TilesInt8:
-    return 64;
-  case DType::TilesMx16:
-    return 32;
-  default:
-    return 0;
-  }
+namespace {
+formats::TileFormat tileFormat(DType dtype) {
+  return dtype == DType::TilesMx4    ? formats::TileFormat::MxInt4
+         : dtype == DType::TilesMx8  ? formats::TileFormat::MxInt8
+         : dtype == DType::TilesMx16 ? formats::TileFormat::MxInt16
+                                     : formats::TileFormat::Int8;
 }
+} // namespace
 
-int64_t tileBytes(DType dtype) {
-  // 64 rows of 64 bytes in each format, and one scale a column and 32 rows where there are scales.
-  int64_t scales = dtype == DType::TilesInt8 ? 0 : kTileRows / kMxBlock * tileColumns(dtype);
-  return isTiles(dtype) ? kTileRows * 64 + scales : 0;
-}
+int64_t tileColumns(DType dtype) { return isTiles(dtype) ? formats::tileColumns(tileFormat(dtype)) : 0; }
+int64_t tileBytes(DType dtype) { return isTiles(dtype) ? formats::tileBytes(tileFormat(dtype)) : 0; }
 
 int64_t tileCount(DType dtype, int64_t k, int64_t columns) {
-  int64_t width = tileColumns(dtype);
-  return width == 0 ? 0 : ((k + kTileRows - 1) / kTileRows) * ((columns + width - 1) / width);
+  return isTiles(dtype) ? formats::tileCount(k, columns, tileFormat(dtype)) : 0;
 }
 
 bool viewBytes(DType dtype, const std::vector<int64_t> &dims, uint64_t &bytes) {
@@ -59,8 +53,7 @@ bool viewBytes(DType dtype, const std::vector<int64_t> &dims, uint64_t &bytes) {
   if (isTiles(dtype)) {
     if (dims.size() != 2)
       return false;
-    int64_t width = tileColumns(dtype);
-    if (!times((dims[0] + kTileRows - 1) / kTileRows) || !times((dims[1] + width - 1) / width) ||
+    if (!times(formats::kTiles(dims[0])) || !times(formats::columnTiles(dims[1], tileFormat(dtype))) ||
         !times(tileBytes(dtype)))
       return false;
   } else if (isMxRows(dtype)) {
@@ -69,8 +62,8 @@ bool viewBytes(DType dtype, const std::vector<int64_t> &dims, uint64_t &bytes) {
     for (size_t i = 0; i + 1 < dims.size(); ++i)
       if (!times(dims[i]))
         return false;
-    int64_t blocks = (dims.back() + kMxBlock - 1) / kMxBlock;
-    if (!times(blocks * (1 + kMxBlock * (dtype == DType::MxRows8 ? 1 : 2))))
+    auto element = dtype == DType::MxRows8 ? formats::Element::Int8 : formats::Element::Int16;
+    if (!times(formats::mxRowBytes(dims.back(), element)))
       return false;
   } else {
     for (int64_t dim : dims)

@@ -1,4 +1,5 @@
-// Bytes of a typed view: the one place where runtime/program knows how large a format is.
+// Bytes of a typed view, from the constants of runtime/formats (its headers only, nothing is linked), and the spelling of
+// Program.h's enumerations.
 #pragma once
 
 #include "runtime/program/Program.h"
@@ -7,11 +8,6 @@
 #include <vector>
 
 namespace ahm::program {
-
-/// Elements of a 32-block share one scale byte; rows are whole blocks, scales first.
-inline constexpr int64_t kMxBlock = 32;
-/// Rows of a stationary tile, along the contraction.
-inline constexpr int64_t kTileRows = 64;
 
 bool isTiles(DType dtype);
 bool isMxRows(DType dtype);

@@ -389,7 +389,8 @@ Needs needsOf(Opcode op) {
 } // namespace
 
 uint64_t mxRowBytes(DType dtype, uint64_t elements) {
-  return mul(ceilDiv(std::min(elements, kLimit), 32), dtype == DType::MxRows16 ? 1 + 64 : 1 + 32);
+  uint64_t blocks = ceilDiv(std::min(elements, kLimit), 32);
+  return sum(ceilDiv(blocks, 4) * 4, mul(blocks, dtype == DType::MxRows16 ? 64 : 32));
 }
 
 uint64_t operandBytes(const Program &program, const Operand &operand, const std::vector<int64_t> &values) {

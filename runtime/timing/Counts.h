@@ -41,7 +41,8 @@ struct CommandCounts {
   const TierBytes &operator[](program::Tier tier) const { return tiers[static_cast<size_t>(tier)]; }
 };
 
-/// Bytes of one row of `elements` in MxRows8 or MxRows16: one scale byte a 32-block, then whole blocks.
+/// Bytes of one row of `elements` in MxRows8 or MxRows16: one scale byte a 32-block, padded to 4 bytes, then whole blocks;
+/// the layout of formats/Formats.h.
 uint64_t mxRowBytes(program::DType dtype, uint64_t elements);
 
 /// Bytes of an operand at these values, as stored. Tiles*: whole tiles.

@@ -1,0 +1,98 @@
+// The schedule pass. See Schedule.h.
+#include "compiler/Schedule/Schedule.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+
+namespace ahm {
+namespace {
+
+struct Slot {
+  StringRef weight;           // what stands in it
+  Value token;                // its arrival
+  Operation *lastReader = nullptr;
+};
+
+class SchedulePass : public PassWrapper<SchedulePass, OperationPass<ModuleOp>> {
+public:
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(SchedulePass)
+  StringRef getArgument() const final { return "hmem-schedule"; }
+  StringRef getDescription() const final { return "Insert the transfers of streamed weights into the ring"; }
+  void getDependentDialects(DialectRegistry &registry) const final { registry.insert<hmem::HmemDialect>(); }
+
+  void runOnOperation() final {
+    ModuleOp module = getOperation();
+    SymbolTable symbols(module);
+    int64_t slots = 0;
+    if (auto ring = module->getAttrOfType<DictionaryAttr>("hmem.ring"))
+      if (auto count = ring.getAs<IntegerAttr>("slots"))
+        slots = count.getInt();
+    for (auto function : module.getOps<func::FuncOp>()) {
+      if (function->hasAttr("hmem.scheduled"))
+        continue;
+      if (failed(schedule(function, symbols, slots)))
+        return signalPassFailure();
+      function->setAttr("hmem.scheduled", UnitAttr::get(&getContext()));
+    }
+  }
+
+private:
+  LogicalResult schedule(func::FuncOp function, SymbolTable &symbols, int64_t slotCount) {
+    if (function.isExternal())
+      return success();
+    SmallVector<Slot> ring(slotCount);
+    int64_t next = 0;
+    Block &body = function.getBody().front();
+    // No transfer goes above the last one placed: the dma queue keeps the order of use.
+    Operation *lastTransfer = nullptr;
+    for (auto exec : llvm::make_early_inc_range(body.getOps<hmem::ExecOp>())) {
+      for (Attribute attribute : exec.getIns()) {
+        auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget());
+        auto weight = symbol ? symbols.lookup<hmem::WeightOp>(symbol.getAttr()) : hmem::WeightOp();
+        if (!weight || !weight.isTiles())
+          continue;
+        if (!weight.getResidency())
+          return exec.emitOpError() << "reads @" << weight.getSymName() << ", which has no residency; run placement first";
+        if (!weight.isStreamed())
+          continue;
+        if (slotCount <= 0)
+          return exec.emitOpError() << "reads the streamed weight @" << weight.getSymName()
+                                    << ", but the module has no hmem.ring with slots";
+        Slot *slot = llvm::find_if(ring, [&](const Slot &s) { return s.weight == weight.getSymName(); });
+        if (slot == ring.end()) {
+          int64_t index = weight.getRingSlot() ? *weight.getRingSlot() : next % slotCount;
+          if (index < 0 || index >= slotCount)
+            return exec.emitOpError() << "reads @" << weight.getSymName() << " from slot " << index << " of a ring of " << slotCount;
+          next = index + 1;
+          slot = &ring[index];
+          OpBuilder builder(exec);
+          Operation *after = slot->lastReader;
+          if (lastTransfer && (!after || after->isBeforeInBlock(lastTransfer)))
+            after = lastTransfer;
+          if (after)
+            builder.setInsertionPointAfter(after);
+          else
+            builder.setInsertionPointToStart(&body);
+          auto transfer = hmem::TransferOp::create(builder, exec.getLoc(), hmem::TokenType::get(&getContext()),
+                                                   FlatSymbolRefAttr::get(weight.getSymNameAttr()), builder.getI64IntegerAttr(index));
+          lastTransfer = transfer;
+          slot->weight = weight.getSymName();
+          slot->token = transfer.getToken();
+        }
+        slot->lastReader = exec;
+        exec.getTokensMutable().append(slot->token);
+      }
+    }
+    return success();
+  }
+};
+
+} // namespace
+
+std::unique_ptr<Pass> createSchedulePass() { return std::make_unique<SchedulePass>(); }
+void registerSchedulePasses() {
+  registerPass([] { return createSchedulePass(); });
+}
+
+} // namespace ahm

@@ -1,0 +1,172 @@
+// Card files: what is read, how errors read, and that costs move the right way.
+#include "targets/Cost.h"
+#include "targets/Machine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+
+using namespace ahm::targets;
+
+namespace {
+
+std::string cardText() {
+  Machine machine;
+  std::string text, error;
+  EXPECT_TRUE(findMachine("corsair", machine, text, error)) << error;
+  return text;
+}
+
+Machine card(const std::string &name) {
+  Machine machine;
+  std::string text, error;
+  EXPECT_TRUE(findMachine(name, machine, text, error)) << error;
+  return machine;
+}
+
+/// The card with `from` replaced by `to` once; `line` receives the place's line.
+std::string edited(const std::string &from, const std::string &to, int &line) {
+  std::string text = cardText();
+  size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  line = 1 + static_cast<int>(std::count(text.begin(), text.begin() + static_cast<long>(at), '\n'));
+  return text.replace(at, from.size(), to);
+}
+
+void expectError(const std::string &from, const std::string &to, const std::string &what, int lineOffset = 0) {
+  int line = 0;
+  std::string text = edited(from, to, line), error;
+  Machine machine;
+  machine.name = "untouched";
+  EXPECT_FALSE(readMachine(text, "card.yaml", machine, error)) << to;
+  EXPECT_EQ(machine.name, "untouched");
+  EXPECT_EQ(error.rfind("card.yaml:" + std::to_string(line + lineOffset) + ": " + what, 0), 0u) << error;
+  EXPECT_NE(error.find("expected"), std::string::npos) << error;
+  EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+}
+
+TEST(Targets, CorsairHasThePublishedNumbers) {
+  Machine m = card("corsair");
+  EXPECT_EQ(m.cores(), 2048);
+  EXPECT_EQ(m.coresPerChiplet(), 256);
+  EXPECT_EQ(m.sramBytes(), Bytes(2) << 30);
+  EXPECT_EQ(m.dramBytes(), 256000000000);
+  EXPECT_EQ(m.lanes(), 8192);
+  EXPECT_EQ(m.dram.refresh.period, 488280);
+  EXPECT_EQ(m.dram.refresh.duration, 23180);
+  // 2,399 INT8 TOPS: 64x64 MACs, two operations each, every 8 cycles on each core.
+  double tops = 2.0 * 64 * 64 / 8 * 2048 * double(m.clock) / 1e12;
+  EXPECT_NEAR(tops, 2399, 1);
+  // The best sustained sequential rate of a channel is 12.04 GB/s.
+  double rate = 1e9 / (double(dramSustainedTime(m, 4000000000)) * 1e-12) / 1e9; // 4 GB over 4 channels
+  EXPECT_NEAR(rate, 12.04, 0.01);
+  EXPECT_EQ(cyclesToPicoseconds(m, 1), 875); // 874.126 ps, up
+}
+
+TEST(Targets, EveryBuiltinCardReads) {
+  std::vector<std::string> names = builtinMachines();
+  EXPECT_GE(names.size(), 5u);
+  for (const std::string &name : names)
+    EXPECT_EQ(card(name).name, name);
+  EXPECT_EQ(card("test-small").cores(), 128);
+  EXPECT_EQ(card("test-small").sramBytes(), Bytes(13) << 20);
+  EXPECT_EQ(card("test-tiny").sramBytes(), Bytes(6) << 20);
+  EXPECT_EQ(card("kjv-half").sramBytes(), 128 * 36 * 1024);
+  EXPECT_EQ(card("kjv-quarter").sramBytes(), 128 * 18 * 1024);
+  EXPECT_EQ(card("kjv-quarter").stashBytes(), Bytes(48) << 20);
+}
+
+TEST(Targets, ErrorsNameFileLineFieldAndRemedy) {
+  expectError("chiplets: 8", "chiplet: 8", "chiplet: is an unknown field");
+  expectError("period: 488.28 ns", "period: 488.28 MiB", "dram.refresh.period: has the wrong unit 'MiB'");
+  expectError("period: 488.28 ns", "period: 488.28", "dram.refresh.period: has no unit");
+  expectError("clock: 1.144 GHz", "clock: -1.144 GHz", "clock: is negative");
+  expectError("clock: 1.144 GHz", "clock: fast", "clock: 'fast' is not a number");
+  expectError("clock: 1.144 GHz", "clock: nan GHz", "clock: 'nan GHz' is not a number");
+  expectError("clock: 1.144 GHz", "clock: 0x10 GHz", "clock: has the wrong unit");
+  expectError("clock: 1.144 GHz", "clock: 1.1.4 GHz", "clock: '1.1.4 GHz' is not a number");
+  expectError("clock: 1.144 GHz", "clock:", "clock: '' is not a number");
+  expectError("chiplets: 8", "chiplets: 0", "chiplets: is out of range");
+  expectError("chiplets: 8", "chiplets: 99999999999999999999999", "chiplets: is out of range");
+  expectError("chiplets: 8", "chiplets: 1.5", "chiplets: '1.5' is not a whole number");
+  expectError("chiplets: 8", "chiplets: [1, 2]", "chiplets: is a list");
+  expectError("chiplets: 8", "chiplets: {a: 1}", "chiplets.a: is an unknown field");
+  expectError("chiplets: 8", "clock: 1 GHz\nchiplets: 8", "clock: is given twice", 5);
+  expectError("clock: 1.144 GHz", "", "clock: is missing", -9);
+  expectError("duration: 23.18 ns", "duration: 500 ns", "dram.refresh.duration: is not below the period");
+  expectError("sequential: 12.64 GB/s", "sequential: 13 GB/s", "dram.sequential: is above dram.peak");
+  expectError("int8_mac: {low: 20 fJ", "int8_mac: {low: 60 fJ", "energy.int8_mac: is not ordered");
+}
+
+TEST(Targets, DidYouMean) {
+  int line = 0;
+  std::string error;
+  Machine machine;
+  EXPECT_FALSE(readMachine(edited("duration: 23.18", "durations: 23.18", line), "card.yaml", machine, error));
+  EXPECT_NE(error.find("did you mean 'dram.refresh.duration'"), std::string::npos) << error;
+}
+
+TEST(Targets, BrokenFilesAreErrors) {
+  Machine machine;
+  std::string error, text;
+  for (const char *broken : {"", "a", "- 1\n- 2", "a: [", "a: {b: *c}", "\t:\n", "? [a]\n: b\n", "name: x"}) {
+    EXPECT_FALSE(readMachine(broken, "x.yaml", machine, error)) << broken;
+    EXPECT_EQ(error.rfind("x.yaml:", 0), 0u) << error;
+  }
+  EXPECT_FALSE(findMachine("nowhere", machine, text, error));
+  EXPECT_NE(error.find("corsair"), std::string::npos) << error;
+  EXPECT_FALSE(findMachine("/nowhere/card.yaml", machine, text, error));
+  std::string path = testing::TempDir() + "ahm_card.yaml", original = cardText();
+  std::ofstream(path) << original;
+  EXPECT_TRUE(findMachine(path, machine, text, error)) << error;
+  EXPECT_EQ(text, original);
+  std::remove(path.c_str());
+}
+
+TEST(Cost, GemmFollowsTheClosedForm) {
+  Machine m = card("corsair");
+  // 4 tiles on 2 cores, 3 rows of 8 cycles: filling (66) dominates 24.
+  EXPECT_EQ(gemmCycles(m, 3, 128, 128, TileFormat::Mx8, 8, 2), 66 + 66 + 24);
+  // 20 rows of 16 cycles: computing dominates.
+  EXPECT_EQ(gemmCycles(m, 20, 128, 128, TileFormat::Mx8, 16, 2), 66 + 320 + 320);
+  EXPECT_EQ(gemmCycles(m, 0, 128, 128, TileFormat::Mx8, 8, 2), 0);
+  EXPECT_EQ(tileCount(TileFormat::Mx4, 65, 129), 4);
+  EXPECT_EQ(tileBytes(TileFormat::Mx16), 4160);
+}
+
+TEST(Cost, LessWorkOrFasterPartsNeverTakeLonger) {
+  Machine m = card("corsair"), half = m;
+  half.dram.sequential /= 2;
+  half.dram.peak /= 2;
+  half.pcie.bandwidth /= 2;
+  half.stashRead /= 2;
+  half.stashWrite /= 2;
+  half.vector.lanesPerSlice /= 2;
+  half.clock /= 2;
+  for (int64_t n : {0, 1, 7, 64, 1000, 4096, 123457, 100000000}) {
+    EXPECT_LE(dramTime(m, n, 1), dramTime(half, n, 1));
+    EXPECT_LE(dramTime(m, n, 1), dramTime(m, n, 100));
+    EXPECT_LE(dramTime(m, n, 1), dramTime(m, n + 1, 1));
+    EXPECT_LE(pcieTime(m, n), pcieTime(half, n));
+    EXPECT_LE(stashCycles(m, n, n), stashCycles(half, n, n));
+    EXPECT_LE(vectorTime(m, n, 4), vectorTime(half, n, 4));
+    EXPECT_LE(vectorTime(m, n, 4), vectorTime(m, n + 1, 4));
+    EXPECT_LE(dmaTilesTime(m, n, 4224, 2048), dmaTilesTime(half, n, 4224, 2048));
+    EXPECT_LE(dmaTilesTime(m, n, 4224, 2048), dmaTilesTime(m, n + 1, 4224, 2048));
+    EXPECT_LE(gemmTime(m, n, 512, 512, TileFormat::Mx8, 8, 16), gemmTime(half, n, 512, 512, TileFormat::Mx8, 8, 16));
+    EXPECT_LE(gemmTime(m, n, 512, 512, TileFormat::Mx8, 8, 32), gemmTime(m, n, 512, 512, TileFormat::Mx8, 8, 16));
+    EXPECT_LE(gemmTime(m, n, 512, 512, TileFormat::Mx8, 4, 16), gemmTime(m, n, 512, 512, TileFormat::Mx8, 8, 16));
+  }
+}
+
+TEST(Cost, HugeCountsSaturate) {
+  Machine m = card("corsair");
+  int64_t huge = int64_t(1) << 60;
+  EXPECT_GT(dramTime(m, huge, huge), 0);
+  EXPECT_GT(gemmTime(m, huge, huge, huge, TileFormat::Mx16, 16, 1), 0);
+  EXPECT_GT(dmaTilesTime(m, huge, 4224, 1), 0);
+}
+
+} // namespace

@@ -1,0 +1,418 @@
+// The timing reading on small programs: counts of each opcode, refresh windows, bounds over random phases, determinism.
+#include "runtime/program/Opcodes.h"
+#include "runtime/timing/Trace.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+#include <random>
+
+using namespace ahm;
+using namespace ahm::program;
+using namespace ahm::timing;
+
+namespace {
+
+targets::Machine card(const std::string &name) {
+  targets::Machine machine;
+  std::string text, error;
+  EXPECT_TRUE(targets::findMachine(name, machine, text, error)) << error;
+  return machine;
+}
+
+/// Builds a program by hand: constants, regions and commands.
+struct Builder {
+  Program program;
+  Entry entry;
+
+  Builder() {
+    entry.name = "main";
+    program.sources.push_back({"node\"\\\n\xc3\xa9", "Op"});
+  }
+  ExprId constant(int64_t value) {
+    ExprNode node;
+    node.constant = value;
+    program.exprs.push_back(node);
+    return static_cast<ExprId>(program.exprs.size() - 1);
+  }
+  ExprId value(const std::string &name, int64_t min, int64_t max) {
+    program.values.push_back({name, min, max});
+    ExprNode node;
+    node.op = ExprNode::Op::Value;
+    node.lhs = static_cast<int32_t>(program.values.size() - 1);
+    program.exprs.push_back(node);
+    return static_cast<ExprId>(program.exprs.size() - 1);
+  }
+  uint32_t region(Tier tier, uint32_t firstUnit = 0, uint32_t unitCount = 1) {
+    Region region;
+    region.tier = tier;
+    region.firstUnit = firstUnit;
+    region.unitCount = unitCount;
+    program.regions.push_back(region);
+    return static_cast<uint32_t>(program.regions.size() - 1);
+  }
+  Operand operand(uint32_t region, DType dtype, std::vector<int64_t> dims) {
+    Operand result;
+    result.region = region;
+    result.dtype = dtype;
+    for (int64_t dim : dims)
+      result.dims.push_back(constant(dim));
+    return result;
+  }
+  Operand stash(DType dtype, std::vector<int64_t> dims) { return operand(region(Tier::Stash), dtype, dims); }
+  uint32_t add(Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs, std::vector<int64_t> ints = {},
+               std::vector<uint32_t> waits = {}) {
+    Command command;
+    command.op = op;
+    command.queue = queue;
+    command.ins = std::move(ins);
+    command.outs = std::move(outs);
+    command.ints = std::move(ints);
+    command.waits = std::move(waits);
+    entry.commands.push_back(command);
+    return static_cast<uint32_t>(entry.commands.size() - 1);
+  }
+  uint32_t dma(int64_t tiles, uint32_t cores, uint32_t chiplets, std::vector<uint32_t> waits = {}) {
+    return add(Opcode::DmaTiles, Queue::Dma, {operand(region(Tier::Dram, 0, chiplets), DType::TilesMx8, {64 * tiles, 64})},
+               {operand(region(Tier::Sram, 0, cores), DType::TilesMx8, {64 * tiles, 64})}, {4224, tiles}, std::move(waits));
+  }
+  uint32_t gemm(int64_t m, int64_t k, int64_t c, uint32_t cores, std::vector<uint32_t> waits = {}) {
+    return add(Opcode::GemmMx, Queue::Gemm,
+               {stash(DType::MxRows8, {m, k}), operand(region(Tier::Sram, 0, cores), DType::TilesMx8, {k, c})},
+               {stash(DType::F32, {m, c})}, {0, c, 1}, std::move(waits));
+  }
+  uint32_t unary(int64_t n, UnaryKind kind, std::vector<uint32_t> waits = {}) {
+    return add(Opcode::Unary, Queue::Vector, {stash(DType::F32, {n})}, {stash(DType::F32, {n})}, {static_cast<int64_t>(kind)},
+               std::move(waits));
+  }
+  CommandCounts count(const targets::Machine &machine, const std::vector<int64_t> &values = {}) {
+    std::string error;
+    EXPECT_TRUE(checkCommand(program, entry, entry.commands.size() - 1, error)) << error;
+    return countCommand(program, entry.commands.back(), values, machine);
+  }
+};
+
+Result run(const Builder &b, const targets::Machine &machine, Picoseconds phase = 0, const State &state = {}) {
+  Result result;
+  std::string error;
+  Options options;
+  options.refreshPhase = phase;
+  options.startState = state;
+  EXPECT_TRUE(simulate(b.program, b.entry, {}, machine, options, result, error)) << error;
+  return result;
+}
+
+Picoseconds lower(const Builder &b, const targets::Machine &machine) {
+  Picoseconds bound = 0;
+  std::string error;
+  EXPECT_TRUE(lowerBound(b.program, b.entry, {}, machine, bound, error)) << error;
+  return bound;
+}
+
+Picoseconds upper(const Builder &b, const targets::Machine &machine, const State &state = {}) {
+  Picoseconds bound = 0;
+  std::string error;
+  EXPECT_TRUE(upperBound(b.program, b.entry, {}, machine, state, bound, error)) << error;
+  return bound;
+}
+
+Builder randomProgram(std::mt19937_64 &random, const targets::Machine &machine) {
+  Builder b;
+  auto pick = [&](int64_t low, int64_t high) { return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1)); };
+  uint32_t chiplets = static_cast<uint32_t>(machine.chiplets), cores = static_cast<uint32_t>(machine.cores());
+  int64_t length = pick(1, 20);
+  for (int64_t i = 0; i < length; ++i) {
+    std::vector<uint32_t> waits;
+    while (i > 0 && random() % 2 && waits.size() < 3)
+      waits.push_back(static_cast<uint32_t>(pick(0, i - 1)));
+    switch (random() % 6) {
+    case 0:
+    case 1: b.dma(pick(0, 400), cores, chiplets, waits); break;
+    case 2: b.gemm(pick(1, 40), pick(1, 700), pick(1, 700), cores, waits); break;
+    case 3: b.unary(pick(1, 100000), UnaryKind::Exp, waits); break;
+    case 4:
+      b.add(Opcode::Gather, Queue::Vector,
+            {b.operand(b.region(Tier::Dram, static_cast<uint32_t>(pick(0, chiplets - 1))), DType::F32, {1000, 288}),
+             b.stash(DType::I32, {10})},
+            {b.stash(DType::F32, {10, 288})}, {0}, waits);
+      break;
+    default:
+      b.add(Opcode::HostToStash, Queue::Host, {b.operand(b.region(Tier::Host), DType::F32, {pick(1, 5000)})},
+            {b.stash(DType::F32, {pick(1, 5000)})}, {}, waits);
+    }
+  }
+  return b;
+}
+
+TEST(Counts, Products) {
+  targets::Machine m = card("test-small");
+  Builder b;
+  b.gemm(5, 288, 100, 128);
+  CommandCounts c = b.count(m);
+  EXPECT_EQ(c.macs, 5u * 288 * 100);
+  EXPECT_EQ(c.macs8, c.macs);
+  EXPECT_EQ(c[Tier::Sram].read, 5u * 2 * 4224);              // 5 x 2 tiles
+  EXPECT_EQ(c[Tier::Stash].read, 5u * (12 + 288));           // 9 blocks, scales padded to 12
+  EXPECT_EQ(c[Tier::Stash].written, 5u * 100 * 4);
+  b.add(Opcode::GemmInt8, Queue::Gemm,
+        {b.stash(DType::U8, {3, 100}), b.stash(DType::F32, {1}), b.stash(DType::U8, {1}),
+         b.operand(b.region(Tier::Sram, 0, 4), DType::TilesInt8, {100, 65})},
+        {b.stash(DType::F32, {3, 65})}, {0, 65, 0});
+  c = b.count(m);
+  EXPECT_EQ(c.macs, 3u * 100 * 65);
+  EXPECT_EQ(c[Tier::Sram].read, 4u * 4096);
+  EXPECT_EQ(c[Tier::Stash].read, 300u + 4 + 1);
+  b.add(Opcode::MatMulMx, Queue::Gemm, {b.stash(DType::MxRows16, {8, 7, 36}), b.stash(DType::MxRows16, {8, 50, 36})},
+        {b.stash(DType::F32, {8, 7, 50})}, {1});
+  c = b.count(m);
+  EXPECT_EQ(c.macs, 8u * 7 * 36 * 50);
+  EXPECT_EQ(c.macs16, c.macs);
+  EXPECT_EQ(c.products[0].tiles, 8 * 1 * 2);
+  EXPECT_EQ(c.products[0].rows, 7);
+  b.add(Opcode::Conv1dMx, Queue::Gemm,
+        {b.stash(DType::F32, {1, 288, 100}), b.operand(b.region(Tier::Sram, 0, 128), DType::TilesMx16, {288 * 7, 576})},
+        {b.stash(DType::F32, {1, 576, 32})}, {7, 3, 1, 0, 0, 1});
+  c = b.count(m);
+  EXPECT_EQ(c.macs, 32u * 288 * 7 * 576);
+  EXPECT_EQ(c.laneCycles, 32u * 288 * 7 * 3);
+}
+
+TEST(Counts, AttentionReadsTheValidContextOnly) {
+  targets::Machine m = card("test-small");
+  Builder b;
+  ExprId context = b.value("past", 0, 1000);
+  uint32_t cache = b.region(Tier::Dram);
+  b.add(Opcode::Attention, Queue::Vector,
+        {b.stash(DType::F32, {1, 8, 1, 64}), b.operand(cache, DType::MxRows8, {2, 4096, 64}),
+         b.operand(cache, DType::MxRows8, {2, 4096, 64})},
+        {b.stash(DType::F32, {1, 8, 1, 64})}, {1, 0});
+  b.entry.commands.back().exprs = {static_cast<uint32_t>(context), static_cast<uint32_t>(context)};
+  CommandCounts c = b.count(m, {100});
+  EXPECT_EQ(c.macs, 8u * 100 * 128);
+  EXPECT_EQ(c[Tier::Dram].read, 2u * 2 * 100 * (4 + 64));
+  CommandCounts longer = b.count(m, {200});
+  EXPECT_EQ(longer.macs, 2 * c.macs);
+  EXPECT_GT(longer.laneCycles, c.laneCycles);
+  b.entry.commands.back().ints[1] = 64;
+  EXPECT_EQ(b.count(m, {1000}).macs, 8u * 64 * 128);
+}
+
+TEST(Counts, GatherReadsUsedRowsAndSliceTakenElements) {
+  targets::Machine m = card("test-small");
+  Builder b;
+  b.add(Opcode::Gather, Queue::Vector, {b.operand(b.region(Tier::Dram), DType::U8, {32768, 288}), b.stash(DType::I32, {1, 3})},
+        {b.stash(DType::U8, {1, 3, 288})}, {0});
+  CommandCounts c = b.count(m);
+  EXPECT_EQ(c[Tier::Dram].read, 3u * 288);
+  EXPECT_EQ(c.dramPieces, 3u);
+  EXPECT_EQ(c[Tier::Stash].read, 12u);
+  EXPECT_EQ(c[Tier::Stash].written, 3u * 288);
+  b.add(Opcode::Slice, Queue::Vector, {b.stash(DType::F32, {10, 10})}, {b.stash(DType::F32, {2, 3})}, {1, 1});
+  EXPECT_EQ(b.count(m)[Tier::Stash].read, 24u);
+  b.unary(100, UnaryKind::Exp);
+  c = b.count(m);
+  EXPECT_EQ(c.laneCycles, 400u);
+  EXPECT_EQ(c[Tier::Stash].read, 400u);
+}
+
+/// Every opcode counts without failing, and moves something.
+TEST(Counts, EveryOpcodeMovesBytes) {
+  targets::Machine m = card("test-small");
+  for (int op = 0; op <= static_cast<int>(Opcode::ArgMax); ++op) {
+    Builder b;
+    b.program.weights.push_back({"w", 0, 0, 1000, 0});
+    Operand x = b.stash(DType::F32, {1, 2, 4, 32}), cache = b.stash(DType::MxRows8, {2, 64, 32});
+    Opcode opcode = static_cast<Opcode>(op);
+    std::vector<Operand> ins{x, x, x, x};
+    if (opcode == Opcode::Attention)
+      ins = {x, cache, cache};
+    if (opcode == Opcode::GemmInt8 || opcode == Opcode::GemmMx || opcode == Opcode::Conv1dMx)
+      ins[opcode == Opcode::GemmInt8 ? 3 : 1] = b.operand(b.region(Tier::Sram, 0, 4), DType::TilesMx8, {32, 32});
+    b.add(opcode, Queue::Vector, ins, {opcode == Opcode::CacheAppend ? cache : x}, {0, 1, 1, 1});
+    uint32_t context = static_cast<uint32_t>(b.constant(10));
+    b.entry.commands.back().exprs = {context, context};
+    CommandCounts c = b.count(m);
+    uint64_t moved = 0;
+    for (const TierBytes &tier : c.tiers)
+      moved += tier.read + tier.written;
+    if (opcode != Opcode::DmaTiles) // its tiles have size 0 here
+      EXPECT_GT(moved, 0u) << opcodeName(static_cast<uint16_t>(op));
+    run(b, m);
+  }
+}
+
+TEST(Timing, RefreshWindowsStallTransfers) {
+  targets::RefreshModel refresh{100, 10, 0};
+  EXPECT_EQ(stalledEnd(refresh, 10, 90), 100);  // ends where the next window begins
+  EXPECT_EQ(stalledEnd(refresh, 10, 91), 111);
+  EXPECT_EQ(stalledEnd(refresh, 0, 1), 11);     // starts in a window
+  EXPECT_EQ(stalledEnd(refresh, 5, 180), 200);
+  EXPECT_EQ(stalledEnd(refresh, 95, 10), 115);
+  EXPECT_EQ(stalledEnd(refresh, 50, 0), 50);
+  refresh.phase = 50;
+  EXPECT_EQ(stalledEnd(refresh, 0, 60), 70);
+  EXPECT_EQ(stalledEnd(refresh, 55, 1), 61);
+  // Against a picosecond-by-picosecond walk.
+  for (Picoseconds start = 0; start < 230; ++start)
+    for (Picoseconds work = 1; work < 230; work += 13) {
+      Picoseconds now = start, left = work;
+      for (; left > 0; ++now)
+        left -= !((now + 50) % 100 < 10);
+      EXPECT_EQ(stalledEnd(refresh, start, work), now) << start << " " << work;
+    }
+}
+
+TEST(Timing, SequentialTransferRunsAtTheMeasuredRate) {
+  targets::Machine m = card("corsair");
+  Builder b;
+  b.dma(204800, 2048, 8);
+  double seconds = double(run(b, m).latency - m.launch.host) * 1e-12;
+  EXPECT_NEAR(204800.0 * 4224 / seconds / 1e9, 12.04 * 32, 1.0);
+}
+
+TEST(Timing, QueuesOverlapAndWaitsOrder) {
+  targets::Machine m = card("test-small");
+  Builder b;
+  uint32_t dma = b.dma(1000, 128, 1);
+  b.unary(10000, UnaryKind::Exp);
+  b.gemm(4, 64, 64, 128, {dma});
+  Result r = run(b, m);
+  EXPECT_LT(r.commands[1].start, r.commands[0].end);
+  EXPECT_GE(r.commands[2].start, r.commands[0].complete);
+  EXPECT_GE(r.commands[0].start, m.launch.host + m.launch.command);
+  EXPECT_EQ(r.latency, r.commands[2].complete);
+  EXPECT_EQ(r.tiers[static_cast<size_t>(Tier::Dram)].read, 1000u * 4224);
+  EXPECT_LT(r.energy.low, r.energy.nominal);
+  EXPECT_LT(r.energy.nominal, r.energy.high);
+  EXPECT_GT(r.energy.low, 150.0 * double(r.latency));
+}
+
+TEST(Timing, BoundsHoldOverRandomPhases) {
+  std::mt19937_64 random(1);
+  int worstCases = 0;
+  for (const char *name : {"corsair", "test-tiny"}) {
+    targets::Machine m = card(name);
+    targets::Machine extreme = m; // half of the time is refresh
+    extreme.dram.refresh.duration = extreme.dram.refresh.period / 2;
+    for (int p = 0; p < 50; ++p) {
+      Builder b = randomProgram(random, m);
+      for (const targets::Machine *machine : {&m, &extreme}) {
+        Picoseconds low = lower(b, *machine), high = upper(b, *machine), peak = 0;
+        std::string error;
+        ASSERT_TRUE(rooflinePeak(b.program, b.entry, {}, *machine, peak, error)) << error;
+        ASSERT_LE(low, high);
+        for (int i = 0; i < 20; ++i) {
+          Result r = run(b, *machine, static_cast<Picoseconds>(random() % 1000000));
+          ASSERT_LE(low, r.latency);
+          ASSERT_LE(peak, r.latency);
+          ASSERT_LE(r.latency, high);
+          for (const ResourceBusy &resource : r.resources)
+            ASSERT_LE(resource.busy, r.latency) << resource.name;
+          ++worstCases;
+        }
+      }
+    }
+  }
+  EXPECT_GE(worstCases, 1000);
+}
+
+TEST(Timing, BoundsHoldFromAnyStartState) {
+  std::mt19937_64 random(2);
+  targets::Machine m = card("test-small");
+  for (int p = 0; p < 50; ++p) {
+    Builder b = randomProgram(random, m);
+    Result first = run(b, m), second = run(b, m, 12345, first.endState);
+    EXPECT_LE(lower(b, m), second.latency);
+    EXPECT_LE(second.latency, upper(b, m, first.endState));
+  }
+}
+
+TEST(Timing, UpperBoundIsTightForDramHeavyPrograms) {
+  targets::Machine m = card("test-tiny");
+  Builder b;
+  uint32_t last = 0;
+  for (int i = 0; i < 50; ++i) {
+    uint32_t dma = b.dma(100, 128, 1, i > 2 ? std::vector<uint32_t>{last} : std::vector<uint32_t>{});
+    last = b.gemm(1, 640, 640, 128, {dma});
+  }
+  Picoseconds slowest = 0, fastest = INT64_MAX;
+  for (Picoseconds phase = 0; phase < m.dram.refresh.period; phase += m.dram.refresh.period / 97) {
+    Picoseconds latency = run(b, m, phase).latency;
+    slowest = std::max(slowest, latency);
+    fastest = std::min(fastest, latency);
+  }
+  EXPECT_LE(slowest, upper(b, m));
+  EXPECT_LE(double(upper(b, m)), 1.05 * double(slowest));
+  EXPECT_LE(lower(b, m), fastest);
+}
+
+TEST(Timing, HalfTheBandwidthIsNeverFaster) {
+  std::mt19937_64 random(3);
+  targets::Machine m = card("test-small"), half = m;
+  half.dram.sequential /= 2;
+  half.dram.peak /= 2;
+  half.pcie.bandwidth /= 2;
+  half.stashRead /= 2;
+  half.network.bandwidth /= 2;
+  for (int p = 0; p < 100; ++p) {
+    Builder b = randomProgram(random, m);
+    Picoseconds phase = static_cast<Picoseconds>(random() % 500000);
+    EXPECT_LE(run(b, m, phase).latency, run(b, half, phase).latency);
+    EXPECT_LE(lower(b, m), lower(b, half));
+    EXPECT_LE(upper(b, m), upper(b, half));
+  }
+}
+
+TEST(Timing, TraceIsDeterministicAndNamesTracks) {
+  std::mt19937_64 random(4);
+  targets::Machine m = card("corsair");
+  Builder b = randomProgram(random, m);
+  b.dma(100, 2048, 8);
+  Result first = run(b, m, 7), second = run(b, m, 7);
+  std::string text = traceJson(b.program, b.entry, first);
+  EXPECT_EQ(text, traceJson(b.program, b.entry, second));
+  EXPECT_EQ(traceHash(b.program, b.entry, first), traceHash(b.program, b.entry, second));
+  EXPECT_NE(traceHash(b.program, b.entry, first), traceHash(b.program, b.entry, run(b, m, 100000)));
+  EXPECT_NE(text.find("\"dram.7\""), std::string::npos);
+  EXPECT_NE(text.find("node\\\"\\\\\\u000a"), std::string::npos) << text;
+  std::string path = testing::TempDir() + "ahm_trace.json", error;
+  ASSERT_TRUE(writeTrace(b.program, b.entry, first, path, error)) << error;
+  std::ifstream file(path, std::ios::binary);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), text);
+  std::remove(path.c_str());
+  EXPECT_FALSE(writeTrace(b.program, b.entry, first, "/nowhere/trace.json", error));
+}
+
+TEST(Timing, BadProgramsAreErrors) {
+  targets::Machine m = card("test-tiny");
+  Result r;
+  std::string error;
+  auto refuse = [&](const Builder &b, const std::vector<int64_t> &values, const std::string &what) {
+    EXPECT_FALSE(simulate(b.program, b.entry, values, m, {}, r, error));
+    EXPECT_NE(error.find(what), std::string::npos) << error;
+  };
+  Builder b;
+  b.dma(1, 128, 1, {0});
+  refuse(b, {}, "waits for command 0");
+  refuse(b, {1}, "run-time values");
+  b = Builder();
+  b.unary(1, UnaryKind::Exp);
+  b.entry.commands[0].ins[0].region = 99;
+  refuse(b, {}, "region 99");
+  b = Builder();
+  b.unary(1, UnaryKind::Exp);
+  b.entry.commands[0].ins[0].dims[0] = -5;
+  refuse(b, {}, "expression -5");
+  b = Builder();
+  b.dma(-1, 128, 1);
+  refuse(b, {}, "out of range");
+  b = Builder();
+  b.unary(INT64_MAX, UnaryKind::Exp);
+  refuse(b, {}, "11 days");
+  b = Builder();
+  b.value("tokens", 1, 4);
+  refuse(b, {5}, "'tokens' is 5");
+}
+
+} // namespace

@@ -21,20 +21,27 @@ Wide ceilDiv(Wide a, Wide b) { return a <= 0 ? 0 : (a + b - 1) / b; }
 
 int64_t tileColumns(TileFormat format) {
   switch (format) {
-  case TileFormat::Mx4: return 128;
+  case TileFormat::Mx4:
+    return 128;
   case TileFormat::Mx8:
-  case TileFormat::Int8: return 64;
-  case TileFormat::Mx16: return 32;
+  case TileFormat::Int8:
+    return 64;
+  case TileFormat::Mx16:
+    return 32;
   }
   return 64;
 }
 
 Bytes tileBytes(TileFormat format) {
   switch (format) {
-  case TileFormat::Mx4: return 4352;
-  case TileFormat::Mx8: return 4224;
-  case TileFormat::Mx16: return 4160;
-  case TileFormat::Int8: return 4096;
+  case TileFormat::Mx4:
+    return 4352;
+  case TileFormat::Mx8:
+    return 4224;
+  case TileFormat::Mx16:
+    return 4160;
+  case TileFormat::Int8:
+    return 4096;
   }
   return 4224;
 }
@@ -47,9 +54,12 @@ Picoseconds cyclesToPicoseconds(const Machine &machine, Cycles cycles) {
   return narrow(ceilDiv(Wide(cycles) * 1000000000000, machine.clock));
 }
 
-Picoseconds transferTime(Bytes bytes, BytesPerSecond rate) { return narrow(ceilDiv(Wide(bytes) * 1000000000000, rate)); }
+Picoseconds transferTime(Bytes bytes, BytesPerSecond rate) {
+  return narrow(ceilDiv(Wide(bytes) * 1000000000000, rate));
+}
 
-Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileFormat stationary, int movingBits, int64_t unitCount) {
+Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileFormat stationary, int movingBits,
+                  int64_t unitCount) {
   if (tiles <= 0 || rows <= 0)
     return 0;
   const ArrayModel &array = machine.array;
@@ -57,7 +67,9 @@ Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileForma
               : stationary == TileFormat::Mx8  ? array.fillMx8
               : stationary == TileFormat::Mx16 ? array.fillMx16
                                                : array.fillInt8;
-  Wide pass = Wide(rows) * (movingBits <= 4 ? array.passCycles4 : movingBits <= 8 ? array.passCycles8 : array.passCycles16);
+  Wide pass = Wide(rows) * (movingBits <= 4   ? array.passCycles4
+                            : movingBits <= 8 ? array.passCycles8
+                                              : array.passCycles16);
   Wide perCore = ceilDiv(tiles, std::max<int64_t>(unitCount, 1));
   return narrow(fill + (perCore - 1) * std::max(fill, pass) + pass);
 }
@@ -69,7 +81,8 @@ Cycles gemmCycles(const Machine &machine, int64_t rows, int64_t contraction, int
 
 Picoseconds gemmTime(const Machine &machine, int64_t rows, int64_t contraction, int64_t columns, TileFormat stationary,
                      int movingBits, int64_t unitCount) {
-  return cyclesToPicoseconds(machine, gemmCycles(machine, rows, contraction, columns, stationary, movingBits, unitCount));
+  return cyclesToPicoseconds(machine,
+                             gemmCycles(machine, rows, contraction, columns, stationary, movingBits, unitCount));
 }
 
 Cycles vectorCycles(const Machine &machine, int64_t laneCycles) { return narrow(ceilDiv(laneCycles, machine.lanes())); }
@@ -95,7 +108,8 @@ Picoseconds dramTime(const Machine &machine, Bytes bytesOfChiplet, int64_t piece
 
 Picoseconds dramSustainedTime(const Machine &machine, Bytes bytesOfChiplet) {
   const RefreshModel &refresh = machine.dram.refresh;
-  return narrow(ceilDiv(Wide(dramTime(machine, bytesOfChiplet, 1)) * refresh.period, refresh.period - refresh.duration));
+  return narrow(
+      ceilDiv(Wide(dramTime(machine, bytesOfChiplet, 1)) * refresh.period, refresh.period - refresh.duration));
 }
 
 Picoseconds dmaTilesTime(const Machine &machine, int64_t tiles, Bytes bytesOfTile, int64_t unitCount) {
@@ -104,7 +118,8 @@ Picoseconds dmaTilesTime(const Machine &machine, int64_t tiles, Bytes bytesOfTil
   unitCount = std::max<int64_t>(unitCount, 1);
   int64_t chiplets = narrow(ceilDiv(unitCount, machine.coresPerChiplet()));
   Bytes ofCore = narrow(ceilDiv(tiles, unitCount) * bytesOfTile);
-  Bytes ofChiplet = narrow(std::min<Wide>(ceilDiv(tiles, chiplets), ceilDiv(tiles, unitCount) * machine.coresPerChiplet()) * bytesOfTile);
+  Bytes ofChiplet = narrow(
+      std::min<Wide>(ceilDiv(tiles, chiplets), ceilDiv(tiles, unitCount) * machine.coresPerChiplet()) * bytesOfTile);
   Cycles onChip = narrow(std::max(ceilDiv(ofChiplet, machine.network.bandwidth), ceilDiv(ofCore, machine.sramPort)));
   return std::max(dramSustainedTime(machine, ofChiplet), cyclesToPicoseconds(machine, onChip));
 }

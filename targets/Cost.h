@@ -1,7 +1,7 @@
 // What one command of the card takes: the only cost functions, used by the compiler's decisions and by the timing
-// simulator. Closed forms without refresh, without queueing and without launch gaps; integer picoseconds, the clock's cycles
-// converted once per command, rounding up. All are monotone: fewer bytes, rows or elements, or faster parts, never take longer.
-// Counts are not negative; 0 work takes 0.
+// simulator. Closed forms without refresh, without queueing and without launch gaps; integer picoseconds, the clock's
+// cycles converted once per command, rounding up. All are monotone: fewer bytes, rows or elements, or faster parts,
+// never take longer. Counts are not negative; 0 work takes 0.
 #pragma once
 
 #include "targets/Machine.h"
@@ -28,15 +28,16 @@ Picoseconds cyclesToPicoseconds(const Machine &machine, Cycles cycles);
 /// Bytes at a rate, rounded up.
 Picoseconds transferTime(Bytes bytes, BytesPerSecond rate);
 
-/// The arrays' time for y[M,C] += x[M,K] w[K,C] on unitCount cores. A core computes its ceil(tiles / unitCount) tiles one
-/// after another; while one computes for M passes, the next one fills: fill + (n-1) * max(fill, M*pass) + M*pass.
+/// The arrays' time for y[M,C] += x[M,K] w[K,C] on unitCount cores. A core computes its ceil(tiles / unitCount) tiles
+/// one after another; while one computes for M passes, the next one fills: fill + (n-1) * max(fill, M*pass) + M*pass.
 /// movingBits is 4, 8 or 16: cycles follow the moving operand's width, columns the stationary operand's.
 Cycles gemmCycles(const Machine &machine, int64_t rows, int64_t contraction, int64_t columns, TileFormat stationary,
                   int movingBits, int64_t unitCount);
 Picoseconds gemmTime(const Machine &machine, int64_t rows, int64_t contraction, int64_t columns, TileFormat stationary,
                      int movingBits, int64_t unitCount);
 /// The same for `tiles` tiles in all, each of them passed by `rows` vectors.
-Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileFormat stationary, int movingBits, int64_t unitCount);
+Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileFormat stationary, int movingBits,
+                  int64_t unitCount);
 
 /// All lanes of the card share `laneCycles` (elements times lane-cycles an element).
 Cycles vectorCycles(const Machine &machine, int64_t laneCycles);
@@ -47,13 +48,14 @@ Cycles stashCycles(const Machine &machine, Bytes read, Bytes written);
 /// Every quad takes in the same bytes (a gemm's moving operand, multicast to the cores).
 Cycles stashMulticastCycles(const Machine &machine, Bytes read);
 
-/// One chiplet's DRAM channels together, outside refresh windows: `bytes` in `pieces` separate contiguous runs (1 for a stream).
+/// One chiplet's DRAM channels together, outside refresh windows: `bytes` in `pieces` separate contiguous runs (1 for a
+/// stream).
 Picoseconds dramTime(const Machine &machine, Bytes bytesOfChiplet, int64_t pieces);
 /// The same for a stream, at the best rate that is sustained with refresh windows: for estimates.
 Picoseconds dramSustainedTime(const Machine &machine, Bytes bytesOfChiplet);
 
-/// DmaTiles: tiles striped evenly over unitCount cores, each from its own chiplet's DRAM, sustained; includes the network and
-/// the cores' SRAM ports.
+/// DmaTiles: tiles striped evenly over unitCount cores, each from its own chiplet's DRAM, sustained; includes the
+/// network and the cores' SRAM ports.
 Picoseconds dmaTilesTime(const Machine &machine, int64_t tiles, Bytes bytesOfTile, int64_t unitCount);
 
 /// Bytes over PCIe at the effective rate; without the link's latency.

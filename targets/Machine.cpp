@@ -30,13 +30,16 @@ struct UnitKind {
 
 const UnitKind &unitKind(Unit unit) {
   static const UnitKind count{"a plain number", "8", {{"", 1}}};
-  static const UnitKind frequency{"a frequency in Hz, MHz or GHz", "1.144 GHz", {{"Hz", 1}, {"MHz", 1e6}, {"GHz", 1e9}}};
-  static const UnitKind size{"a size in B, KiB, MiB, GiB, KB, MB or GB", "1 MiB",
-                             {{"B", 1}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}, {"KB", 1e3}, {"MB", 1e6},
-                              {"GB", 1e9}}};
-  static const UnitKind time{"a time in ps, ns, us or ms", "100 ns", {{"ps", 1}, {"ns", 1e3}, {"us", 1e6}, {"ms", 1e9}}};
-  static const UnitKind rate{"a rate in B/s, MB/s, GB/s or TB/s", "12.8 GB/s",
-                             {{"B/s", 1}, {"MB/s", 1e6}, {"GB/s", 1e9}, {"TB/s", 1e12}}};
+  static const UnitKind frequency{
+      "a frequency in Hz, MHz or GHz", "1.144 GHz", {{"Hz", 1}, {"MHz", 1e6}, {"GHz", 1e9}}};
+  static const UnitKind size{
+      "a size in B, KiB, MiB, GiB, KB, MB or GB",
+      "1 MiB",
+      {{"B", 1}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}}};
+  static const UnitKind time{
+      "a time in ps, ns, us or ms", "100 ns", {{"ps", 1}, {"ns", 1e3}, {"us", 1e6}, {"ms", 1e9}}};
+  static const UnitKind rate{
+      "a rate in B/s, MB/s, GB/s or TB/s", "12.8 GB/s", {{"B/s", 1}, {"MB/s", 1e6}, {"GB/s", 1e9}, {"TB/s", 1e12}}};
   static const UnitKind perCycle{"a width in B/cycle", "512 B/cycle", {{"B/cycle", 1}, {"KiB/cycle", 1024}}};
   static const UnitKind cycle{"a number of cycles", "8 cycles", {{"cycles", 1}, {"cycle", 1}}};
   static const UnitKind mac{"an energy in fJ or pJ", "53 fJ", {{"fJ", 1}, {"pJ", 1e3}}};
@@ -44,17 +47,28 @@ const UnitKind &unitKind(Unit unit) {
   static const UnitKind lane{"an energy in fJ or pJ", "1 pJ", {{"pJ", 1}, {"fJ", 1e-3}}};
   static const UnitKind power{"a power in W", "150 W", {{"W", 1}}};
   switch (unit) {
-  case Unit::Count: return count;
-  case Unit::Frequency: return frequency;
-  case Unit::Size: return size;
-  case Unit::Time: return time;
-  case Unit::Rate: return rate;
-  case Unit::PerCycle: return perCycle;
-  case Unit::Cycle: return cycle;
-  case Unit::MacEnergy: return mac;
-  case Unit::BitEnergy: return bit;
-  case Unit::LaneEnergy: return lane;
-  case Unit::Power: return power;
+  case Unit::Count:
+    return count;
+  case Unit::Frequency:
+    return frequency;
+  case Unit::Size:
+    return size;
+  case Unit::Time:
+    return time;
+  case Unit::Rate:
+    return rate;
+  case Unit::PerCycle:
+    return perCycle;
+  case Unit::Cycle:
+    return cycle;
+  case Unit::MacEnergy:
+    return mac;
+  case Unit::BitEnergy:
+    return bit;
+  case Unit::LaneEnergy:
+    return lane;
+  case Unit::Power:
+    return power;
   }
   return count;
 }
@@ -193,7 +207,8 @@ private:
     for (const auto &item : node) {
       int line = item.first.Mark().line + 1;
       if (!item.first.IsScalar())
-        return fail(line, prefix.empty() ? "card" : prefix, "has a key that is no word, expected 'field: value'; rename it");
+        return fail(line, prefix.empty() ? "card" : prefix,
+                    "has a key that is no word, expected 'field: value'; rename it");
       std::string path = prefix.empty() ? item.first.Scalar() : prefix + "." + item.first.Scalar();
       if (scalars.count(path) || sections.count(path))
         return fail(line, path, "is given twice, expected once; remove one of them");
@@ -235,8 +250,8 @@ private:
         consider(path, line);
     if (unknown)
       return fail(unknownLine, *unknown,
-                  "is an unknown field, expected one of targets/Machine.h's; correct the spelling" + suggestion(*unknown, known) +
-                      " or remove the line");
+                  "is an unknown field, expected one of targets/Machine.h's; correct the spelling" +
+                      suggestion(*unknown, known) + " or remove the line");
     for (const auto &[path, scalar] : scalars)
       if (knownSections.count(path))
         return fail(scalar.line, path, "is a single value, expected a group of fields; indent its fields below it");
@@ -294,8 +309,9 @@ private:
     std::string advice = std::string(", expected ") + kind.what + "; write e.g. '" + kind.example + "'";
     // Only plain decimal notation: strtod would also take "nan", "inf" and hexadecimal.
     size_t end = 0;
-    while (end < scalar.text.size() && (std::isdigit(static_cast<unsigned char>(scalar.text[end])) || scalar.text[end] == '.' ||
-                                        (end == 0 && (scalar.text[end] == '-' || scalar.text[end] == '+'))))
+    while (end < scalar.text.size() &&
+           (std::isdigit(static_cast<unsigned char>(scalar.text[end])) || scalar.text[end] == '.' ||
+            (end == 0 && (scalar.text[end] == '-' || scalar.text[end] == '+'))))
       ++end;
     std::string number = scalar.text.substr(0, end);
     bool hasDigit = std::any_of(number.begin(), number.end(), [](unsigned char c) { return std::isdigit(c); });
@@ -306,17 +322,20 @@ private:
     std::string unit = unitStart == std::string::npos ? "" : scalar.text.substr(unitStart);
     while (!unit.empty() && std::isspace(static_cast<unsigned char>(unit.back())))
       unit.pop_back();
-    auto name = std::find_if(kind.names.begin(), kind.names.end(), [&](const UnitName &n) { return unit == n.spelling; });
+    auto name =
+        std::find_if(kind.names.begin(), kind.names.end(), [&](const UnitName &n) { return unit == n.spelling; });
     if (name == kind.names.end())
       return fail(scalar.line, field.path,
-                  (unit.empty() ? std::string("has no unit") : "has the wrong unit '" + shortText(unit) + "'") + advice);
+                  (unit.empty() ? std::string("has no unit") : "has the wrong unit '" + shortText(unit) + "'") +
+                      advice);
     if (number[0] == '-')
       return fail(scalar.line, field.path, "is negative (" + shortText(scalar.text) + ")" + advice);
     value *= name->factor;
     if (!(value >= field.min && value <= field.max)) {
       std::ostringstream range;
-      range << "is out of range (" << shortText(scalar.text) << ")" << ", expected " << field.min / name->factor << " to "
-            << field.max / name->factor << " " << name->spelling << "; change the value";
+      range << "is out of range (" << shortText(scalar.text) << ")"
+            << ", expected " << field.min / name->factor << " to " << field.max / name->factor << " " << name->spelling
+            << "; change the value";
       return fail(scalar.line, field.path, range.str());
     }
     if (field.real) {
@@ -325,7 +344,9 @@ private:
     }
     double rounded = std::nearbyint(value);
     if (std::fabs(value - rounded) > 1e-6 * std::max(1.0, rounded))
-      return fail(scalar.line, field.path, "'" + shortText(scalar.text) + "' is not a whole number of its smallest unit, expected one; round it");
+      return fail(scalar.line, field.path,
+                  "'" + shortText(scalar.text) +
+                      "' is not a whole number of its smallest unit, expected one; round it");
     *field.integer = static_cast<int64_t>(rounded);
     return true;
   }
@@ -341,7 +362,8 @@ private:
       return fail(lineOf("pcie.bandwidth"), "pcie.bandwidth",
                   "is above pcie.raw, expected at most the link's rate; lower it or raise pcie.raw");
     if (m.powerCap < m.staticPower)
-      return fail(lineOf("power.cap"), "power.cap", "is below power.static, expected more; raise it or lower power.static");
+      return fail(lineOf("power.cap"), "power.cap",
+                  "is below power.static, expected more; raise it or lower power.static");
     for (const auto &[path, line] : sections) {
       if (path.rfind("energy.", 0) != 0)
         continue;
@@ -372,8 +394,8 @@ bool readMachine(const std::string &text, const std::string &fileNameForErrors, 
   try {
     return CardReader(fileNameForErrors, error).read(text, machine);
   } catch (const YAML::Exception &e) {
-    error = fileNameForErrors + ":" + std::to_string(e.mark.is_null() ? 1 : e.mark.line + 1) + ": card: is not YAML (" + e.msg +
-            "), expected 'field: value' lines; correct the syntax";
+    error = fileNameForErrors + ":" + std::to_string(e.mark.is_null() ? 1 : e.mark.line + 1) + ": card: is not YAML (" +
+            e.msg + "), expected 'field: value' lines; correct the syntax";
   } catch (const std::exception &e) {
     error = fileNameForErrors + ":1: card: cannot be read (" + e.what() + "), expected 'field: value' lines";
   }

@@ -27,7 +27,7 @@ struct EnergyBand {
 
 /// One DIMC array: a stationary tile of 64 rows, bit-serial moving operand.
 struct ArrayModel {
-  Cycles passCycles4 = 0, passCycles8 = 0, passCycles16 = 0; // one 64-vector through one tile, by the moving operand
+  Cycles passCycles4 = 0, passCycles8 = 0, passCycles16 = 0;   // one 64-vector through one tile, by the moving operand
   Cycles fillMx4 = 0, fillMx8 = 0, fillMx16 = 0, fillInt8 = 0; // loading one tile from the core's SRAM, scales included
   int64_t gang = 0; // arrays whose partial sums are added along the contraction before they leave the cores
 };
@@ -51,12 +51,12 @@ struct RefreshModel {
 };
 
 struct DramModel {
-  Bytes capacity = 0;             // a chiplet
-  int64_t channels = 0;           // a chiplet
-  BytesPerSecond peak = 0;        // a channel, the interface's
-  BytesPerSecond sequential = 0;  // a channel, the best sustained sequential rate outside refresh windows
-  Picoseconds rowOverhead = 0;    // a channel's added time for each separate contiguous piece
-  Picoseconds latency = 0;        // first data of an unloaded read
+  Bytes capacity = 0;            // a chiplet
+  int64_t channels = 0;          // a chiplet
+  BytesPerSecond peak = 0;       // a channel, the interface's
+  BytesPerSecond sequential = 0; // a channel, the best sustained sequential rate outside refresh windows
+  Picoseconds rowOverhead = 0;   // a channel's added time for each separate contiguous piece
+  Picoseconds latency = 0;       // first data of an unloaded read
   RefreshModel refresh;
 };
 
@@ -72,9 +72,9 @@ struct LaunchModel {
 };
 
 struct EnergyModel {
-  EnergyBand macInt4, macInt8, macInt16;                           // femtojoules a MAC
+  EnergyBand macInt4, macInt8, macInt16;                          // femtojoules a MAC
   EnergyBand sramFill, stash, network, dram, dieToDie, pcie, nic; // picojoules a bit
-  EnergyBand vectorLane;                                           // picojoules a lane-cycle
+  EnergyBand vectorLane;                                          // picojoules a lane-cycle
 };
 
 struct Machine {
@@ -82,7 +82,7 @@ struct Machine {
   int64_t chiplets = 0, quadsPerChiplet = 0, slicesPerQuad = 0, coresPerSlice = 0;
   Hertz clock = 0;
   Bytes sramPerCore = 0;
-  BytesPerCycle sramPort = 0;      // a core's port, shared by array fill and network writes
+  BytesPerCycle sramPort = 0; // a core's port, shared by array fill and network writes
   Bytes stashPerQuad = 0;
   BytesPerCycle stashRead = 0, stashWrite = 0; // a quad
   ArrayModel array;

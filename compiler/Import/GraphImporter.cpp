@@ -12,7 +12,7 @@ using namespace ahm::detail;
 namespace file = ahm::onnxfile;
 
 /// Inlining may multiply nodes; a file that asks for more than this is not a model.
-static constexpr size_t kMaxNodes = 4u << 20;
+static constexpr size_t kMaxNodes = 1u << 20;
 static constexpr int kMaxInlineDepth = 32;
 
 static bool isStandardDomain(StringRef domain) { return domain.empty() || domain == "ai.onnx"; }
@@ -64,22 +64,20 @@ static void forEachUse(const file::Node &node, const std::function<void(StringRe
 
 GraphImporter::GraphImporter(ModuleOp module, const file::Model &model, TensorImporter &tensors, std::string path,
                              llvm::StringSet<> &symbols, std::string prefix)
-    : module(module), model(model), tensors(tensors), path(std::move(path)), symbols(symbols), prefix(std::move(prefix)),
-      builder(module.getContext()) {
+    : module(module), model(model), tensors(tensors), path(std::move(path)), symbols(symbols),
+      prefix(std::move(prefix)), builder(module.getContext()) {
   for (const file::Function &function : model.functions)
     functions[{function.domain, function.name}] = &function;
 }
 
-InFlightDiagnostic GraphImporter::error() {
-  return emitError(UnknownLoc::get(module.getContext())) << path << ": ";
-}
+InFlightDiagnostic GraphImporter::error() { return emitError(UnknownLoc::get(module.getContext())) << path << ": "; }
 
 InFlightDiagnostic GraphImporter::error(const file::Node &node, const Context &context) {
   std::string name = node.name;
   if (name.empty() && !node.outputs.empty())
     name = node.outputs.front();
-  return error() << "node '" << name << "' (operator " << node.opType << ", domain " << domainName(node.domain) << ", opset "
-                 << opsetOf(node.domain, context) << "): ";
+  return error() << "node '" << name << "' (operator " << node.opType << ", domain " << domainName(node.domain)
+                 << ", opset " << opsetOf(node.domain, context) << "): ";
 }
 
 Location GraphImporter::locationOf(const file::Node &node) {
@@ -99,8 +97,8 @@ std::string GraphImporter::uniqueSymbol(StringRef name) {
 
 LogicalResult GraphImporter::declaredType(const file::ValueInfo &info, Type fallback, Type &result) {
   if (!info.kind.empty() && info.kind != "tensor")
-    return error() << "value '" << info.name << "' is a " << info.kind
-                   << ", which is not supported; only tensors are: export without it";
+    return error() << "value '" << info.name << "' has a type of the kind '" << info.kind
+                   << "', which is not supported; only tensors are: export without it";
   Type element = fallback;
   if (info.elementType != file::Undefined) {
     element = convertElementType(builder.getContext(), info.elementType);
@@ -154,7 +152,8 @@ LogicalResult GraphImporter::importTensor(const file::Tensor &tensor, StringRef 
     lastWeight = onnx::WeightOp::create(builder, loc, symbol, imported->type, imported->file,
                                         static_cast<int64_t>(imported->offset), static_cast<int64_t>(imported->length));
   }
-  result = onnx::UseWeightOp::create(builder, loc, imported->type, FlatSymbolRefAttr::get(builder.getContext(), symbol));
+  result =
+      onnx::UseWeightOp::create(builder, loc, imported->type, FlatSymbolRefAttr::get(builder.getContext(), symbol));
   return success();
 }
 
@@ -243,7 +242,8 @@ LogicalResult GraphImporter::lookUpInputs(const file::Node &node, const Scope &s
     }
     Value value = scope.find(name);
     if (!value)
-      return error(node, context) << "input " << index << " is '" << name << "', which no input, initializer or node defines";
+      return error(node, context) << "input " << index << " is '" << name
+                                  << "', which no input, initializer or node defines";
     inputs.push_back(value);
   }
   // A function's optional parameter may be absent at the call.
@@ -255,7 +255,9 @@ LogicalResult GraphImporter::lookUpInputs(const file::Node &node, const Scope &s
 LogicalResult GraphImporter::convertAttribute(const file::Node &node, const file::Attribute &attribute,
                                               const Context &context, Attribute &result) {
   switch (attribute.kind) {
-  case file::Attribute::FloatKind: result = builder.getF32FloatAttr(attribute.f); return success();
+  case file::Attribute::FloatKind:
+    result = builder.getF32FloatAttr(attribute.f);
+    return success();
   case file::Attribute::IntKind: {
     int64_t value = attribute.i;
     bool isDataType = attribute.name == "to" || attribute.name == "dtype" || attribute.name == "output_dtype";
@@ -265,16 +267,23 @@ LogicalResult GraphImporter::convertAttribute(const file::Node &node, const file
     }
     // output_dtype = 0 means "as the zero point".
     if (isDataType && !(value == 0 && attribute.name == "output_dtype") &&
-        (value != static_cast<int32_t>(value) || !convertElementType(builder.getContext(), static_cast<int32_t>(value))))
+        (value != static_cast<int32_t>(value) ||
+         !convertElementType(builder.getContext(), static_cast<int32_t>(value))))
       return error(node, context) << "attribute '" << attribute.name << "' asks for element type "
                                   << file::dataTypeName(static_cast<int32_t>(value))
                                   << ", which is not supported; export with a number type (FLOAT, INT64, ...)";
     result = builder.getI64IntegerAttr(value);
     return success();
   }
-  case file::Attribute::StringKind: result = builder.getStringAttr(attribute.s); return success();
-  case file::Attribute::FloatsKind: result = builder.getDenseF32ArrayAttr(attribute.floats); return success();
-  case file::Attribute::IntsKind: result = builder.getDenseI64ArrayAttr(attribute.ints); return success();
+  case file::Attribute::StringKind:
+    result = builder.getStringAttr(attribute.s);
+    return success();
+  case file::Attribute::FloatsKind:
+    result = builder.getDenseF32ArrayAttr(attribute.floats);
+    return success();
+  case file::Attribute::IntsKind:
+    result = builder.getDenseI64ArrayAttr(attribute.ints);
+    return success();
   case file::Attribute::TensorKind: {
     std::string why;
     std::optional<ImportedTensor> tensor = tensors.import(*attribute.tensor, /*inlineAll=*/true, why);
@@ -307,7 +316,8 @@ LogicalResult GraphImporter::importConstant(const file::Node &node, Scope &scope
   if (attribute.name == "value_int" && attribute.kind == file::Attribute::IntKind)
     return finish({}, builder.getI64Type(), ArrayRef<int64_t>(attribute.i));
   if (attribute.name == "value_floats" && attribute.kind == file::Attribute::FloatsKind)
-    return finish(static_cast<int64_t>(attribute.floats.size()), builder.getF32Type(), ArrayRef<float>(attribute.floats));
+    return finish(static_cast<int64_t>(attribute.floats.size()), builder.getF32Type(),
+                  ArrayRef<float>(attribute.floats));
   if (attribute.name == "value_ints" && attribute.kind == file::Attribute::IntsKind)
     return finish(static_cast<int64_t>(attribute.ints.size()), builder.getI64Type(), ArrayRef<int64_t>(attribute.ints));
   return error(node, context) << "attribute '" << attribute.name
@@ -337,7 +347,8 @@ LogicalResult GraphImporter::importIf(const file::Node &node, Scope &scope, cons
     if (failed(importGraphBody(*branch->graph, inner, context, outputs)))
       return failure();
     if (outputs.size() != node.outputs.size())
-      return error(node, context) << "has " << node.outputs.size() << " outputs, but '" << name << "' yields " << outputs.size();
+      return error(node, context) << "has " << node.outputs.size() << " outputs, but '" << name << "' yields "
+                                  << outputs.size();
     onnx::YieldOp::create(builder, state.location, outputs);
     for (auto [index, output] : llvm::enumerate(outputs)) {
       Type element = getElementTypeOrSelf(output.getType());
@@ -370,7 +381,8 @@ LogicalResult GraphImporter::importIf(const file::Node &node, Scope &scope, cons
 LogicalResult GraphImporter::inlineFunction(const file::Node &node, const file::Function &function, Scope &scope,
                                             const Context &context) {
   if (context.depth >= kMaxInlineDepth)
-    return error(node, context) << "the model's functions call each other more than " << kMaxInlineDepth << " levels deep";
+    return error(node, context) << "the model's functions call each other more than " << kMaxInlineDepth
+                                << " levels deep";
   SmallVector<Value> inputs;
   if (failed(lookUpInputs(node, scope, context, inputs)))
     return failure();
@@ -439,8 +451,7 @@ LogicalResult GraphImporter::importNode(const file::Node &original, Scope &scope
     return error(node, context) << "opset " << opset << " is newer than " << onnx::kMaxOpset
                                 << ", the newest supported; export with opset " << onnx::kMaxOpset << " or older";
   if (standard && opset < onnx::kMinOpset)
-    return error(node, context) << "opset " << opset << " is older than " << onnx::kMinOpset
-                                << ", the oldest supported; export with opset 17 or newer";
+    return error(node, context) << "the model imports no opset of this domain; add one to its opset_import";
   if (standard && node.opType == "Constant")
     return importConstant(node, scope, context);
   const onnx::OperatorInfo *info = onnx::findOperator(node.domain, node.opType);
@@ -471,16 +482,21 @@ LogicalResult GraphImporter::importNode(const file::Node &original, Scope &scope
     return count < static_cast<size_t>(low) || count > static_cast<size_t>(high);
   };
   if (outside(inputs.size(), info->minInputs, info->maxInputs))
-    return error(node, context) << "has " << inputs.size() << " inputs, but the operator takes " << info->minInputs << " to "
-                                << (info->maxInputs == onnx::kUnlimited ? "any number" : std::to_string(info->maxInputs));
+    return error(node, context) << "has " << inputs.size() << " inputs, but the operator takes " << info->minInputs
+                                << " to "
+                                << (info->maxInputs == onnx::kUnlimited ? "any number"
+                                                                        : std::to_string(info->maxInputs));
   if (outside(outputs, info->minOutputs, info->maxOutputs))
-    return error(node, context) << "has " << outputs << " outputs, but the operator gives " << info->minOutputs << " to "
-                                << (info->maxOutputs == onnx::kUnlimited ? "any number" : std::to_string(info->maxOutputs));
+    return error(node, context) << "has " << outputs << " outputs, but the operator gives " << info->minOutputs
+                                << " to "
+                                << (info->maxOutputs == onnx::kUnlimited ? "any number"
+                                                                         : std::to_string(info->maxOutputs));
 
   NamedAttrList attributes;
   for (const file::Attribute &attribute : node.attributes) {
     if (!llvm::is_contained(info->attributes, attribute.name)) {
-      InFlightDiagnostic diagnostic = error(node, context) << "attribute '" << attribute.name << "' is not supported; it takes ";
+      InFlightDiagnostic diagnostic = error(node, context)
+                                      << "attribute '" << attribute.name << "' is not supported; it takes ";
       if (info->attributes.empty())
         diagnostic << "none";
       else
@@ -502,8 +518,8 @@ LogicalResult GraphImporter::importNode(const file::Node &original, Scope &scope
   Operation *op = builder.create(state);
   for (NamedAttribute attribute : attributes)
     if (op->getInherentAttr(attribute.getName()) != std::optional<Attribute>(attribute.getValue()))
-      return error(node, context) << "attribute '" << attribute.getName().strref() << "' has the wrong kind of value: "
-                                  << attribute.getValue();
+      return error(node, context) << "attribute '" << attribute.getName().strref()
+                                  << "' has the wrong kind of value: " << attribute.getValue();
   for (size_t index = 0; index < outputs; ++index)
     if (!node.outputs[index].empty())
       scope.values[node.outputs[index]] = op->getResult(index);
@@ -590,7 +606,7 @@ LogicalResult GraphImporter::import(StringRef name) {
       function.setResultAttr(index, "onnx.dims", dimsAttr(builder, output));
   }
   if (demotedValues + tensors.demoted)
-    emitWarning(UnknownLoc::get(module.getContext()))
-        << path << ": " << demotedValues + tensors.demoted << " values are float64 (DOUBLE) and are computed in float32";
+    emitWarning(UnknownLoc::get(module.getContext())) << path << ": " << demotedValues + tensors.demoted
+                                                      << " values are float64 (DOUBLE) and are computed in float32";
   return success();
 }

@@ -46,7 +46,8 @@ static OwningOpRef<ModuleOp> finish(OwningOpRef<ModuleOp> module) {
   return module;
 }
 
-OwningOpRef<ModuleOp> ahm::importOnnx(MLIRContext &context, llvm::ArrayRef<std::string> paths, const ImportOptions &options) {
+OwningOpRef<ModuleOp> ahm::importOnnx(MLIRContext &context, llvm::ArrayRef<std::string> paths,
+                                      const ImportOptions &options) {
   OwningOpRef<ModuleOp> module = makeModule(context);
   llvm::StringSet<> symbols;
   for (const std::string &path : paths) {

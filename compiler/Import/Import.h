@@ -1,8 +1,8 @@
 // The ONNX importer: model files in, a module in the onnx dialect out.
 //
 // Every graph becomes one `func.func` named after its file's stem, with the attribute `onnx.opset`; weights become
-// `onnx.Weight` symbols that refer to bytes of the model's files. Nodes may stand in any acyclic order. Functions local to
-// the model are inlined. See dialects/Onnx for the form of the result.
+// `onnx.Weight` symbols that refer to bytes of the model's files. Nodes may stand in any acyclic order. Functions local
+// to the model are inlined. See dialects/Onnx for the form of the result.
 #ifndef AHM_COMPILER_IMPORT_IMPORT_H
 #define AHM_COMPILER_IMPORT_IMPORT_H
 
@@ -26,8 +26,8 @@ mlir::OwningOpRef<mlir::ModuleOp> importOnnx(mlir::MLIRContext &context, llvm::A
 
 /// Imports a model that is in memory. Weights refer to the file `name`, and external data is looked for beside it;
 /// nothing opens `name` itself.
-mlir::OwningOpRef<mlir::ModuleOp> importOnnxBuffer(mlir::MLIRContext &context, llvm::StringRef bytes, llvm::StringRef name,
-                                                   const ImportOptions &options = {});
+mlir::OwningOpRef<mlir::ModuleOp> importOnnxBuffer(mlir::MLIRContext &context, llvm::StringRef bytes,
+                                                   llvm::StringRef name, const ImportOptions &options = {});
 
 } // namespace ahm
 

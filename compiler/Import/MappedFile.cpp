@@ -33,12 +33,13 @@ void MappedFile::close() {
 
 bool MappedFile::open(const std::string &path, std::string &error) {
   close();
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Non-blocking, so that a pipe is refused below instead of waited for.
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
     error = std::strerror(errno);
     return false;
   }
-  struct stat status {};
+  struct stat status{};
   bool ok = ::fstat(fd, &status) == 0;
   if (!ok) {
     error = std::strerror(errno);

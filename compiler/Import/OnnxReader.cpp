@@ -6,10 +6,11 @@
 using namespace ahm::onnxfile;
 
 std::string ahm::onnxfile::dataTypeName(int32_t type) {
-  static const char *const names[] = {"UNDEFINED", "FLOAT",   "UINT8",     "INT8",         "UINT16",         "INT16",      "INT32",
-                                      "INT64",     "STRING",  "BOOL",      "FLOAT16",      "DOUBLE",         "UINT32",     "UINT64",
-                                      "COMPLEX64", "COMPLEX128", "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ",
-                                      "UINT4",     "INT4",    "FLOAT4E2M1", "FLOAT8E8M0"};
+  static const char *const names[] = {"UNDEFINED",      "FLOAT",    "UINT8",        "INT8",           "UINT16",
+                                      "INT16",          "INT32",    "INT64",        "STRING",         "BOOL",
+                                      "FLOAT16",        "DOUBLE",   "UINT32",       "UINT64",         "COMPLEX64",
+                                      "COMPLEX128",     "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2",
+                                      "FLOAT8E5M2FNUZ", "UINT4",    "INT4",         "FLOAT4E2M1",     "FLOAT8E8M0"};
   if (type >= 0 && type < static_cast<int32_t>(std::size(names)))
     return names[type];
   return "number " + std::to_string(type);
@@ -43,7 +44,8 @@ public:
     uint64_t key = varint();
     field = static_cast<unsigned>(key >> 3);
     wire = static_cast<unsigned>(key & 7);
-    if (error.empty() && (field == 0 || key >> 32 != 0 || !(wire == Varint || wire == Fixed64 || wire == Bytes || wire == Fixed32)))
+    if (error.empty() &&
+        (field == 0 || key >> 32 != 0 || !(wire == Varint || wire == Fixed64 || wire == Bytes || wire == Fixed32)))
       fail("no valid field starts here");
     return error.empty();
   }
@@ -86,8 +88,7 @@ public:
     return decoder;
   }
   /// Repeated varints, packed or one a field.
-  template <typename T>
-  void integers(std::vector<T> &out, bool as32 = false) {
+  template <typename T> void integers(std::vector<T> &out, bool as32 = false) {
     auto push = [&](uint64_t value) {
       out.push_back(as32 ? static_cast<T>(static_cast<int32_t>(value)) : static_cast<T>(value));
     };
@@ -98,8 +99,7 @@ public:
       push(packed.varint());
   }
   /// Repeated fixed-width numbers, packed or one a field; `width` is the wire type of one.
-  template <typename T>
-  void fixeds(std::vector<T> &out, unsigned width) {
+  template <typename T> void fixeds(std::vector<T> &out, unsigned width) {
     if (wire == width) {
       out.push_back(fixed<T>());
       return;
@@ -124,7 +124,9 @@ public:
   }
 
 private:
-  void mismatch() { fail("field " + std::to_string(field) + " has wire type " + std::to_string(wire) + ", which it can't have"); }
+  void mismatch() {
+    fail("field " + std::to_string(field) + " has wire type " + std::to_string(wire) + ", which it can't have");
+  }
   bool advance(uint64_t count) {
     if (count > end - position) {
       fail("the message ends inside a number");
@@ -133,8 +135,7 @@ private:
     position += count;
     return true;
   }
-  template <typename T>
-  T fixed() {
+  template <typename T> T fixed() {
     T value{};
     if (advance(sizeof(T)))
       std::memcpy(&value, file + position - sizeof(T), sizeof(T));
@@ -170,8 +171,12 @@ void readTensor(Decoder in, Tensor &tensor) {
   std::optional<ByteRange> packedFloats;
   while (in.next()) {
     switch (in.number()) {
-    case 1: in.integers(tensor.dims); break;
-    case 2: tensor.dataType = static_cast<int32_t>(in.integer()); break;
+    case 1:
+      in.integers(tensor.dims);
+      break;
+    case 2:
+      tensor.dataType = static_cast<int32_t>(in.integer());
+      break;
     case 4:
       if (in.wireType() == Bytes && floatPieces++ == 0) {
         packedFloats = in.bytes();
@@ -190,20 +195,38 @@ void readTensor(Decoder in, Tensor &tensor) {
       floatPieces = 2;
       in.fixeds(tensor.floats, Fixed32);
       break;
-    case 5: in.integers(tensor.ints, /*as32=*/true); break;
-    case 6: tensor.hasStrings = true; in.skip(); break;
-    case 7: in.integers(tensor.ints); break;
-    case 8: tensor.name = in.string(); break;
-    case 9: tensor.raw = in.bytes(); break;
-    case 10: in.fixeds(tensor.doubles, Fixed64); break;
-    case 11: in.integers(tensor.ints); break;
+    case 5:
+      in.integers(tensor.ints, /*as32=*/true);
+      break;
+    case 6:
+      tensor.hasStrings = true;
+      in.skip();
+      break;
+    case 7:
+      in.integers(tensor.ints);
+      break;
+    case 8:
+      tensor.name = in.string();
+      break;
+    case 9:
+      tensor.raw = in.bytes();
+      break;
+    case 10:
+      in.fixeds(tensor.doubles, Fixed64);
+      break;
+    case 11:
+      in.integers(tensor.ints);
+      break;
     case 13: {
       Decoder entry = in.nested("TensorProto.external_data");
       std::string key, value;
       while (entry.next()) {
-        if (entry.number() == 1) key = entry.string();
-        else if (entry.number() == 2) value = entry.string();
-        else entry.skip();
+        if (entry.number() == 1)
+          key = entry.string();
+        else if (entry.number() == 2)
+          value = entry.string();
+        else
+          entry.skip();
       }
       auto number = [&]() -> uint64_t {
         uint64_t result = 0;
@@ -214,13 +237,19 @@ void readTensor(Decoder in, Tensor &tensor) {
             result = result * 10 + static_cast<uint64_t>(digit - '0');
         return result;
       };
-      if (key == "location") tensor.location = value;
-      else if (key == "offset") tensor.externalOffset = number();
-      else if (key == "length") tensor.externalLength = number();
+      if (key == "location")
+        tensor.location = value;
+      else if (key == "offset")
+        tensor.externalOffset = number();
+      else if (key == "length")
+        tensor.externalLength = number();
       break;
     }
-    case 14: tensor.external = in.integer() == 1; break;
-    default: in.skip();
+    case 14:
+      tensor.external = in.integer() == 1;
+      break;
+    default:
+      in.skip();
     }
   }
   if (!tensor.raw && packedFloats)
@@ -237,9 +266,12 @@ void readShape(Decoder in, ValueInfo &info) {
     Decoder dim = in.nested("TensorShapeProto.Dimension");
     Dimension dimension;
     while (dim.next()) {
-      if (dim.number() == 1) dimension.value = static_cast<int64_t>(dim.integer());
-      else if (dim.number() == 2) dimension.param = dim.string();
-      else dim.skip();
+      if (dim.number() == 1)
+        dimension.value = static_cast<int64_t>(dim.integer());
+      else if (dim.number() == 2)
+        dimension.param = dim.string();
+      else
+        dim.skip();
     }
     info.shape.push_back(dimension);
   }
@@ -257,17 +289,33 @@ void readValueInfo(Decoder in, ValueInfo &info) {
           info.kind = "tensor";
           Decoder tensor = type.nested("TypeProto.Tensor");
           while (tensor.next()) {
-            if (tensor.number() == 1) info.elementType = static_cast<int32_t>(tensor.integer());
-            else if (tensor.number() == 2) readShape(tensor.nested("TensorShapeProto"), info);
-            else tensor.skip();
+            if (tensor.number() == 1)
+              info.elementType = static_cast<int32_t>(tensor.integer());
+            else if (tensor.number() == 2)
+              readShape(tensor.nested("TensorShapeProto"), info);
+            else
+              tensor.skip();
           }
           break;
         }
-        case 4: info.kind = "sequence"; type.skip(); break;
-        case 5: info.kind = "map"; type.skip(); break;
-        case 8: info.kind = "sparse tensor"; type.skip(); break;
-        case 9: info.kind = "optional"; type.skip(); break;
-        default: type.skip();
+        case 4:
+          info.kind = "sequence";
+          type.skip();
+          break;
+        case 5:
+          info.kind = "map";
+          type.skip();
+          break;
+        case 8:
+          info.kind = "sparse tensor";
+          type.skip();
+          break;
+        case 9:
+          info.kind = "optional";
+          type.skip();
+          break;
+        default:
+          type.skip();
         }
       }
     } else {
@@ -284,10 +332,21 @@ void readAttribute(Decoder in, Attribute &attribute, int depth) {
   uint64_t declared = 0;
   while (in.next()) {
     switch (in.number()) {
-    case 1: attribute.name = in.string(); break;
-    case 2: attribute.f = in.float32(); seen = Attribute::FloatKind; break;
-    case 3: attribute.i = static_cast<int64_t>(in.integer()); seen = Attribute::IntKind; break;
-    case 4: attribute.s = in.string(); seen = Attribute::StringKind; break;
+    case 1:
+      attribute.name = in.string();
+      break;
+    case 2:
+      attribute.f = in.float32();
+      seen = Attribute::FloatKind;
+      break;
+    case 3:
+      attribute.i = static_cast<int64_t>(in.integer());
+      seen = Attribute::IntKind;
+      break;
+    case 4:
+      attribute.s = in.string();
+      seen = Attribute::StringKind;
+      break;
     case 5:
       attribute.tensor = std::make_shared<Tensor>();
       readTensor(in.nested("TensorProto"), *attribute.tensor);
@@ -298,16 +357,38 @@ void readAttribute(Decoder in, Attribute &attribute, int depth) {
       readGraph(in.nested("GraphProto"), *attribute.graph, depth + 1);
       seen = Attribute::GraphKind;
       break;
-    case 7: in.fixeds(attribute.floats, Fixed32); seen = Attribute::FloatsKind; break;
-    case 8: in.integers(attribute.ints); seen = Attribute::IntsKind; break;
-    case 9: attribute.strings.push_back(in.string()); seen = Attribute::StringsKind; break;
-    case 10: case 11: case 14: case 15: case 22: case 23: in.skip(); seen = Attribute::Other; break;
-    case 20: declared = in.integer(); break;
-    case 21: attribute.refName = in.string(); break;
-    default: in.skip();
+    case 7:
+      in.fixeds(attribute.floats, Fixed32);
+      seen = Attribute::FloatsKind;
+      break;
+    case 8:
+      in.integers(attribute.ints);
+      seen = Attribute::IntsKind;
+      break;
+    case 9:
+      attribute.strings.push_back(in.string());
+      seen = Attribute::StringsKind;
+      break;
+    case 10:
+    case 11:
+    case 14:
+    case 15:
+    case 22:
+    case 23:
+      in.skip();
+      seen = Attribute::Other;
+      break;
+    case 20:
+      declared = in.integer();
+      break;
+    case 21:
+      attribute.refName = in.string();
+      break;
+    default:
+      in.skip();
     }
   }
-  static const Attribute::Kind kinds[] = {Attribute::None,      Attribute::FloatKind,  Attribute::IntKind,
+  static const Attribute::Kind kinds[] = {Attribute::None,       Attribute::FloatKind,  Attribute::IntKind,
                                           Attribute::StringKind, Attribute::TensorKind, Attribute::GraphKind,
                                           Attribute::FloatsKind, Attribute::IntsKind,   Attribute::StringsKind};
   attribute.kind = declared == 0 ? seen : declared < std::size(kinds) ? kinds[declared] : Attribute::Other;
@@ -322,13 +403,26 @@ void readAttribute(Decoder in, Attribute &attribute, int depth) {
 void readNode(Decoder in, Node &node, int depth) {
   while (in.next()) {
     switch (in.number()) {
-    case 1: node.inputs.push_back(in.string()); break;
-    case 2: node.outputs.push_back(in.string()); break;
-    case 3: node.name = in.string(); break;
-    case 4: node.opType = in.string(); break;
-    case 5: readAttribute(in.nested("AttributeProto"), node.attributes.emplace_back(), depth); break;
-    case 7: node.domain = in.string(); break;
-    default: in.skip();
+    case 1:
+      node.inputs.push_back(in.string());
+      break;
+    case 2:
+      node.outputs.push_back(in.string());
+      break;
+    case 3:
+      node.name = in.string();
+      break;
+    case 4:
+      node.opType = in.string();
+      break;
+    case 5:
+      readAttribute(in.nested("AttributeProto"), node.attributes.emplace_back(), depth);
+      break;
+    case 7:
+      node.domain = in.string();
+      break;
+    default:
+      in.skip();
     }
   }
 }
@@ -338,38 +432,74 @@ void readGraph(Decoder in, Graph &graph, int depth) {
     return in.fail("graphs nest more than " + std::to_string(kMaxDepth) + " levels deep");
   while (in.next()) {
     switch (in.number()) {
-    case 1: readNode(in.nested("NodeProto"), graph.nodes.emplace_back(), depth); break;
-    case 2: graph.name = in.string(); break;
-    case 5: readTensor(in.nested("TensorProto"), graph.initializers.emplace_back()); break;
-    case 11: readValueInfo(in.nested("ValueInfoProto"), graph.inputs.emplace_back()); break;
-    case 12: readValueInfo(in.nested("ValueInfoProto"), graph.outputs.emplace_back()); break;
-    case 13: readValueInfo(in.nested("ValueInfoProto"), graph.valueInfo.emplace_back()); break;
-    case 15: graph.hasSparseInitializers = true; in.skip(); break;
-    default: in.skip();
+    case 1:
+      readNode(in.nested("NodeProto"), graph.nodes.emplace_back(), depth);
+      break;
+    case 2:
+      graph.name = in.string();
+      break;
+    case 5:
+      readTensor(in.nested("TensorProto"), graph.initializers.emplace_back());
+      break;
+    case 11:
+      readValueInfo(in.nested("ValueInfoProto"), graph.inputs.emplace_back());
+      break;
+    case 12:
+      readValueInfo(in.nested("ValueInfoProto"), graph.outputs.emplace_back());
+      break;
+    case 13:
+      readValueInfo(in.nested("ValueInfoProto"), graph.valueInfo.emplace_back());
+      break;
+    case 15:
+      graph.hasSparseInitializers = true;
+      in.skip();
+      break;
+    default:
+      in.skip();
     }
   }
 }
 
 void readOpset(Decoder in, OpsetImport &opset) {
   while (in.next()) {
-    if (in.number() == 1) opset.domain = in.string();
-    else if (in.number() == 2) opset.version = static_cast<int64_t>(in.integer());
-    else in.skip();
+    if (in.number() == 1)
+      opset.domain = in.string();
+    else if (in.number() == 2)
+      opset.version = static_cast<int64_t>(in.integer());
+    else
+      in.skip();
   }
 }
 
 void readFunction(Decoder in, Function &function) {
   while (in.next()) {
     switch (in.number()) {
-    case 1: function.name = in.string(); break;
-    case 4: function.inputs.push_back(in.string()); break;
-    case 5: function.outputs.push_back(in.string()); break;
-    case 6: function.attributes.push_back(in.string()); break;
-    case 7: readNode(in.nested("NodeProto"), function.nodes.emplace_back(), 0); break;
-    case 9: readOpset(in.nested("OperatorSetIdProto"), function.opsets.emplace_back()); break;
-    case 10: function.domain = in.string(); break;
-    case 11: readAttribute(in.nested("AttributeProto"), function.defaults.emplace_back(), 0); break;
-    default: in.skip();
+    case 1:
+      function.name = in.string();
+      break;
+    case 4:
+      function.inputs.push_back(in.string());
+      break;
+    case 5:
+      function.outputs.push_back(in.string());
+      break;
+    case 6:
+      function.attributes.push_back(in.string());
+      break;
+    case 7:
+      readNode(in.nested("NodeProto"), function.nodes.emplace_back(), 0);
+      break;
+    case 9:
+      readOpset(in.nested("OperatorSetIdProto"), function.opsets.emplace_back());
+      break;
+    case 10:
+      function.domain = in.string();
+      break;
+    case 11:
+      readAttribute(in.nested("AttributeProto"), function.defaults.emplace_back(), 0);
+      break;
+    default:
+      in.skip();
     }
   }
 }
@@ -386,11 +516,21 @@ bool ahm::onnxfile::readModel(const uint8_t *data, uint64_t size, Model &model, 
   bool hasGraph = false;
   while (in.next()) {
     switch (in.number()) {
-    case 1: model.irVersion = static_cast<int64_t>(in.integer()); break;
-    case 7: readGraph(in.nested("GraphProto"), model.graph, 0); hasGraph = true; break;
-    case 8: readOpset(in.nested("OperatorSetIdProto"), model.opsets.emplace_back()); break;
-    case 25: readFunction(in.nested("FunctionProto"), model.functions.emplace_back()); break;
-    default: in.skip();
+    case 1:
+      model.irVersion = static_cast<int64_t>(in.integer());
+      break;
+    case 7:
+      readGraph(in.nested("GraphProto"), model.graph, 0);
+      hasGraph = true;
+      break;
+    case 8:
+      readOpset(in.nested("OperatorSetIdProto"), model.opsets.emplace_back());
+      break;
+    case 25:
+      readFunction(in.nested("FunctionProto"), model.functions.emplace_back());
+      break;
+    default:
+      in.skip();
     }
   }
   if (error.empty() && !hasGraph)

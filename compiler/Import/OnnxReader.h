@@ -17,9 +17,30 @@ namespace ahm::onnxfile {
 
 /// ONNX's TensorProto.DataType.
 enum DataType : int32_t {
-  Undefined = 0, Float = 1, Uint8 = 2, Int8 = 3, Uint16 = 4, Int16 = 5, Int32 = 6, Int64 = 7, String = 8, Bool = 9,
-  Float16 = 10, Double = 11, Uint32 = 12, Uint64 = 13, Complex64 = 14, Complex128 = 15, Bfloat16 = 16,
-  Float8E4M3FN = 17, Float8E4M3FNUZ = 18, Float8E5M2 = 19, Float8E5M2FNUZ = 20, Uint4 = 21, Int4 = 22, Float4E2M1 = 23,
+  Undefined = 0,
+  Float = 1,
+  Uint8 = 2,
+  Int8 = 3,
+  Uint16 = 4,
+  Int16 = 5,
+  Int32 = 6,
+  Int64 = 7,
+  String = 8,
+  Bool = 9,
+  Float16 = 10,
+  Double = 11,
+  Uint32 = 12,
+  Uint64 = 13,
+  Complex64 = 14,
+  Complex128 = 15,
+  Bfloat16 = 16,
+  Float8E4M3FN = 17,
+  Float8E4M3FNUZ = 18,
+  Float8E5M2 = 19,
+  Float8E5M2FNUZ = 20,
+  Uint4 = 21,
+  Int4 = 22,
+  Float4E2M1 = 23,
   Float8E8M0 = 24
 };
 
@@ -32,19 +53,19 @@ struct ByteRange {
   uint64_t length = 0;
 };
 
-/// A TensorProto. Exactly one of `raw`, `ints`, `floats`, `doubles`, `external` holds the elements; `raw` also stands for
-/// float_data when it is stored contiguously, since its bytes are the same.
+/// A TensorProto. Exactly one of `raw`, `ints`, `floats`, `doubles`, `external` holds the elements; `raw` also stands
+/// for float_data when it is stored contiguously, since its bytes are the same.
 struct Tensor {
   std::string name;
   std::vector<int64_t> dims;
   int32_t dataType = Undefined;
   std::optional<ByteRange> raw;
-  std::vector<int64_t> ints;     ///< int32_data, int64_data and uint64_data
-  std::vector<float> floats;     ///< float_data in several pieces
-  std::vector<double> doubles;   ///< double_data
+  std::vector<int64_t> ints;   ///< int32_data, int64_data and uint64_data
+  std::vector<float> floats;   ///< float_data in several pieces
+  std::vector<double> doubles; ///< double_data
   bool hasStrings = false;
   bool external = false;
-  std::string location;          ///< of external data, relative to the model's folder
+  std::string location; ///< of external data, relative to the model's folder
   uint64_t externalOffset = 0;
   std::optional<uint64_t> externalLength;
 };
@@ -58,7 +79,7 @@ struct Dimension {
 /// A declared value. Types other than tensors keep only `kind`.
 struct ValueInfo {
   std::string name;
-  std::string kind;              ///< "tensor", "sequence", "map", "optional", "sparse tensor" or "" when absent
+  std::string kind; ///< "tensor", "sequence", "map", "optional", "sparse tensor" or "" when absent
   int32_t elementType = Undefined;
   bool hasShape = false;
   std::vector<Dimension> shape;
@@ -69,7 +90,7 @@ struct Graph;
 struct Attribute {
   enum Kind { None, FloatKind, IntKind, StringKind, TensorKind, GraphKind, FloatsKind, IntsKind, StringsKind, Other };
   std::string name;
-  std::string refName;           ///< inside a function: the function's attribute that this one takes its value from
+  std::string refName; ///< inside a function: the function's attribute that this one takes its value from
   Kind kind = None;
   float f = 0;
   int64_t i = 0;

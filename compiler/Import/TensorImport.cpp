@@ -19,25 +19,44 @@ Type ahm::detail::convertElementType(MLIRContext *context, int32_t dataType) {
   Builder b(context);
   switch (dataType) {
   case file::Float:
-  case file::Double: return b.getF32Type();
-  case file::Float16: return b.getF16Type();
-  case file::Bfloat16: return b.getBF16Type();
-  case file::Uint8: return b.getIntegerType(8, /*isSigned=*/false);
-  case file::Int8: return b.getI8Type();
-  case file::Uint16: return b.getIntegerType(16, false);
-  case file::Int16: return b.getI16Type();
-  case file::Uint32: return b.getIntegerType(32, false);
-  case file::Int32: return b.getI32Type();
-  case file::Uint64: return b.getIntegerType(64, false);
-  case file::Int64: return b.getI64Type();
-  case file::Bool: return b.getI1Type();
-  case file::Uint4: return b.getIntegerType(4, false);
-  case file::Int4: return b.getIntegerType(4);
-  case file::Float8E4M3FN: return Float8E4M3FNType::get(context);
-  case file::Float8E5M2: return Float8E5M2Type::get(context);
-  case file::Float4E2M1: return Float4E2M1FNType::get(context);
-  case file::Float8E8M0: return Float8E8M0FNUType::get(context);
-  default: return {};
+  case file::Double:
+    return b.getF32Type();
+  case file::Float16:
+    return b.getF16Type();
+  case file::Bfloat16:
+    return b.getBF16Type();
+  case file::Uint8:
+    return b.getIntegerType(8, /*isSigned=*/false);
+  case file::Int8:
+    return b.getI8Type();
+  case file::Uint16:
+    return b.getIntegerType(16, false);
+  case file::Int16:
+    return b.getI16Type();
+  case file::Uint32:
+    return b.getIntegerType(32, false);
+  case file::Int32:
+    return b.getI32Type();
+  case file::Uint64:
+    return b.getIntegerType(64, false);
+  case file::Int64:
+    return b.getI64Type();
+  case file::Bool:
+    return b.getI1Type();
+  case file::Uint4:
+    return b.getIntegerType(4, false);
+  case file::Int4:
+    return b.getIntegerType(4);
+  case file::Float8E4M3FN:
+    return Float8E4M3FNType::get(context);
+  case file::Float8E5M2:
+    return Float8E5M2Type::get(context);
+  case file::Float4E2M1:
+    return Float4E2M1FNType::get(context);
+  case file::Float8E8M0:
+    return Float8E8M0FNUType::get(context);
+  default:
+    return {};
   }
 }
 
@@ -46,18 +65,23 @@ static unsigned storedBits(int32_t dataType) {
   switch (dataType) {
   case file::Double:
   case file::Int64:
-  case file::Uint64: return 64;
+  case file::Uint64:
+    return 64;
   case file::Float:
   case file::Int32:
-  case file::Uint32: return 32;
+  case file::Uint32:
+    return 32;
   case file::Float16:
   case file::Bfloat16:
   case file::Int16:
-  case file::Uint16: return 16;
+  case file::Uint16:
+    return 16;
   case file::Uint4:
   case file::Int4:
-  case file::Float4E2M1: return 4;
-  default: return 8;
+  case file::Float4E2M1:
+    return 4;
+  default:
+    return 8;
   }
 }
 
@@ -95,7 +119,8 @@ bool TensorImporter::findExternal(const file::Tensor &tensor, uint64_t expected,
   }
   if (llvm::sys::path::is_absolute(location) || location.contains('\0') ||
       llvm::is_contained(llvm::make_range(llvm::sys::path::begin(location), llvm::sys::path::end(location)), "..")) {
-    error = "has external data at '" + location.str() + "', which is outside the model's folder; move it beside the model";
+    error =
+        "has external data at '" + location.str() + "', which is outside the model's folder; move it beside the model";
     return false;
   }
   llvm::SmallString<256> path = llvm::sys::path::parent_path(modelPath);

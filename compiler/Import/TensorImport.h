@@ -27,8 +27,7 @@ struct ImportedTensor {
 /// Imports the tensors of one model. Files of external data are mapped once.
 class TensorImporter {
 public:
-  TensorImporter(mlir::MLIRContext *context, const uint8_t *data, std::string modelPath,
-                 const ImportOptions &options);
+  TensorImporter(mlir::MLIRContext *context, const uint8_t *data, std::string modelPath, const ImportOptions &options);
 
   /// `inlineAll` asks for a value whatever the size (attributes of nodes). On failure says what is wrong in `error`.
   std::optional<ImportedTensor> import(const onnxfile::Tensor &tensor, bool inlineAll, std::string &error);

@@ -25,7 +25,9 @@ Type ahm::detail::inferElementType(MLIRContext *context, const onnx::OperatorInf
 
   enum Rule { First, Second, Third, I1, I64, I32, To, Dtype, Value, Quantized, Dynamic, Indices, Mask, Word, Cache };
   Rule rule = llvm::StringSwitch<Rule>(info.name)
-                  .Cases({"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Xor", "Not", "IsNaN", "IsInf"}, I1)
+                  .Cases({"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Xor", "Not",
+                          "IsNaN", "IsInf"},
+                         I1)
                   .Cases({"Shape", "Size", "NonZero", "ArgMax", "ArgMin"}, I64)
                   .Cases({"MatMulInteger", "ConvInteger"}, I32)
                   .Cases({"CastLike", "Where", "DequantizeLinear"}, Second)
@@ -41,24 +43,38 @@ Type ahm::detail::inferElementType(MLIRContext *context, const onnx::OperatorInf
                   .Case("GroupQueryAttention", Cache)
                   .Default(First);
   switch (rule) {
-  case First: return first;
-  case Second: return orElse(input(1), first);
-  case Third: return orElse(input(2), first);
-  case I1: return b.getI1Type();
-  case I64: return b.getI64Type();
-  case I32: return b.getI32Type();
-  case To: return orElse(declared("to"), first);
-  case Dtype: return orElse(declared("dtype"), first);
+  case First:
+    return first;
+  case Second:
+    return orElse(input(1), first);
+  case Third:
+    return orElse(input(2), first);
+  case I1:
+    return b.getI1Type();
+  case I64:
+    return b.getI64Type();
+  case I32:
+    return b.getI32Type();
+  case To:
+    return orElse(declared("to"), first);
+  case Dtype:
+    return orElse(declared("dtype"), first);
   case Value:
     if (auto value = dyn_cast_or_null<ElementsAttr>(attributes.get("value")))
       return value.getElementType();
     return b.getF32Type();
-  case Quantized: return orElse(input(2), orElse(declared("output_dtype"), ui8));
-  case Dynamic: return output == 1 ? Type(b.getF32Type()) : ui8;
-  case Indices: return output == 1 ? Type(b.getI64Type()) : first;
-  case Mask: return output == 1 ? Type(b.getI1Type()) : first;
-  case Word: return output == 1 ? Type(b.getI32Type()) : orElse(input(2), b.getF32Type());
-  case Cache: return output == 1 || output == 2 ? orElse(input(2 + output), first) : first;
+  case Quantized:
+    return orElse(input(2), orElse(declared("output_dtype"), ui8));
+  case Dynamic:
+    return output == 1 ? Type(b.getF32Type()) : ui8;
+  case Indices:
+    return output == 1 ? Type(b.getI64Type()) : first;
+  case Mask:
+    return output == 1 ? Type(b.getI1Type()) : first;
+  case Word:
+    return output == 1 ? Type(b.getI32Type()) : orElse(input(2), b.getF32Type());
+  case Cache:
+    return output == 1 || output == 2 ? orElse(input(2 + output), first) : first;
   }
   return first;
 }

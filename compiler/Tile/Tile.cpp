@@ -3,167 +3,14 @@
 // A tensor value is a buffer (or a symbol) with a dtype; its shape stays in its type's encoding, so a reshape is the same buffer
 // seen with other dims and moves nothing.
 #include "compiler/Tile/Tile.h"
-#include "compiler/Tile/Ranges.h"
-#include "compiler/Tile/TileWeights.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/AffineExpr.h"
+#include "compiler/Tile/FunctionTiler.h"
 #include "llvm/ADT/TypeSwitch.h"
-#include "runtime/formats/Formats.h"
 #include "runtime/program/Opcodes.h"
 
 using namespace mlir;
 
 namespace ahm {
-namespace {
-
-/// Where a tensor's elements stand.
-struct Place {
-  Value buffer;           // or null
-  FlatSymbolRefAttr symbol; // a weight, when there is no buffer
-};
-
-/// What one exec is made of.
-struct Command {
-  StringRef opcode;
-  SmallVector<Value> buffers;
-  SmallVector<Attribute> ins, outs;
-  SmallVector<int64_t> ints;
-  SmallVector<float> floats;
-  SmallVector<Attribute> exprs;
-};
-
-class FunctionTiler {
-public:
-  FunctionTiler(func::FuncOp function, WeightTable &weights, const TileOptions &options)
-      : function(function), weights(weights), options(options), context(function.getContext()), builder(context),
-        ranges(valueRanges(function)) {}
-
-  LogicalResult run();
-
-private:
-  //===-- Views ----------------------------------------------------------------------------------------------------===//
-  AffineMap mapOf(ArrayRef<AffineExpr> exprs) { return AffineMap::get(0, ranges.size(), exprs, context); }
-  AffineExpr number(int64_t value) { return getAffineConstantExpr(value, context); }
-  SmallVector<AffineExpr> dimsOf(Type type) {
-    auto tensor = cast<RankedTensorType>(type);
-    if (auto encoding = dyn_cast_or_null<AffineMapAttr>(tensor.getEncoding()))
-      return SmallVector<AffineExpr>(encoding.getValue().getResults());
-    SmallVector<AffineExpr> dims;
-    for (int64_t size : tensor.getShape())
-      dims.push_back(number(size));
-    return dims;
-  }
-  /// [product of all but the last, last].
-  SmallVector<AffineExpr> rowsOf(Type type) {
-    SmallVector<AffineExpr> dims = dimsOf(type);
-    AffineExpr rows = number(1);
-    for (size_t i = 0; i + 1 < dims.size(); ++i)
-      rows = rows * dims[i];
-    return {rows, dims.empty() ? number(1) : dims.back()};
-  }
-  Attribute view(Command &command, const Place &place, StringRef dtype, ArrayRef<AffineExpr> dims, int64_t offset = 0) {
-    Attribute target = place.symbol;
-    if (place.buffer) {
-      auto found = llvm::find(command.buffers, place.buffer);
-      target = builder.getI64IntegerAttr(found - command.buffers.begin());
-      if (found == command.buffers.end())
-        command.buffers.push_back(place.buffer);
-    }
-    AffineMapAttr offsetMap = offset ? AffineMapAttr::get(mapOf(number(offset))) : AffineMapAttr();
-    return hmem::ViewAttr::get(context, builder.getStringAttr(dtype), target, AffineMapAttr::get(mapOf(dims)), offsetMap);
-  }
-  void in(Command &command, Value value) {
-    command.ins.push_back(view(command, placeOf(value), dtypeOf(value), dimsOf(value.getType())));
-  }
-  StringRef dtypeOf(Value value) { return ahm::dtypeOf(cast<RankedTensorType>(value.getType()).getElementType()); }
-
-  //===-- Buffers --------------------------------------------------------------------------------------------------===//
-  Value alloc(Location location, StringRef name, int64_t bytes, hmem::Tier tier, hmem::LifetimeClass lifetime,
-              DictionaryAttr binding = {}) {
-    // Whole 64-byte lines, so that neighbours never share one.
-    bytes = (std::max<int64_t>(bytes, 1) + 63) / 64 * 64;
-    auto type = MemRefType::get({bytes}, builder.getI8Type(), MemRefLayoutAttrInterface(), hmem::TierAttr::get(context, tier));
-    return hmem::AllocOp::create(builder, location, type, builder.getStringAttr(name),
-                                 hmem::LifetimeClassAttr::get(context, lifetime), binding, nullptr);
-  }
-  Place stash(Location location, StringRef name, StringRef dtype, ArrayRef<AffineExpr> dims) {
-    int64_t bytes;
-    if (dtype == "mx_rows8" || dtype == "mx_rows16") {
-      auto element = dtype == "mx_rows16" ? formats::Element::Int16 : formats::Element::Int8;
-      int64_t rows = largestElementCount(mapOf(dims.drop_back()), ranges);
-      bytes = rows * formats::mxRowBytes(rangeOf(dims.back(), ranges).high, element);
-    } else {
-      bytes = largestElementCount(mapOf(dims), ranges) * hmem::denseElementBytes(dtype);
-    }
-    return {alloc(location, name, bytes, hmem::Tier::Stash, hmem::LifetimeClass::Activation), {}};
-  }
-  std::string nameOf(Operation *op) {
-    if (auto name = dyn_cast<NameLoc>(op->getLoc()))
-      return name.getName().str();
-    return op->getName().stripDialect().str();
-  }
-  Place result(Operation *op, unsigned index = 0) {
-    Value value = op->getResult(index);
-    Place place = stash(op->getLoc(), nameOf(op), dtypeOf(value), dimsOf(value.getType()));
-    places[value] = place;
-    return place;
-  }
-  void out(Command &command, Value value, const Place &place) {
-    command.outs.push_back(view(command, place, dtypeOf(value), dimsOf(value.getType())));
-  }
-  void emit(Location location, Command &command) {
-    hmem::ExecOp::create(builder, location, builder.getStringAttr(command.opcode), command.buffers, ValueRange(),
-                         builder.getArrayAttr(command.ins), builder.getArrayAttr(command.outs),
-                         builder.getDenseI64ArrayAttr(command.ints), builder.getDenseF32ArrayAttr(command.floats),
-                         builder.getArrayAttr(command.exprs));
-  }
-  /// One command: all operands in order, then a new buffer for the single result.
-  LogicalResult simple(Operation *op, StringRef opcode, ArrayRef<int64_t> ints = {}, ArrayRef<float> floats = {},
-                       ArrayRef<Attribute> exprs = {}) {
-    Command command{opcode, {}, {}, {}, SmallVector<int64_t>(ints), SmallVector<float>(floats), SmallVector<Attribute>(exprs)};
-    for (Value operand : op->getOperands())
-      in(command, operand);
-    out(command, op->getResult(0), result(op));
-    emit(op->getLoc(), command);
-    return success();
-  }
-  SmallVector<Attribute> singleResults(AffineMap map) {
-    SmallVector<Attribute> exprs;
-    for (AffineExpr expr : map.getResults())
-      exprs.push_back(AffineMapAttr::get(mapOf(expr)));
-    return exprs;
-  }
-
-  Place placeOf(Value value);
-  /// `value` quantised along its last dimension, shared among all products that read it.
-  Place quantized(Location location, Value value, StringRef dtype);
-  Place transposed(Location location, Place from, StringRef dtype, ArrayRef<AffineExpr> dims, ArrayRef<int64_t> perm);
-
-  LogicalResult lower(Operation *op);
-  LogicalResult linear(nn::LinearOp op);
-  LogicalResult int8Linear(nn::Int8LinearOp op);
-  LogicalResult conv(nn::Conv1dOp op);
-  LogicalResult matmul(nn::MatMulOp op);
-  LogicalResult attention(nn::AttentionOp op);
-  LogicalResult cacheAppend(nn::CacheAppendOp op);
-  LogicalResult bindArguments();
-  LogicalResult bindResults(func::ReturnOp op);
-  void addMacs(ArrayRef<AffineExpr> factors) { macs += largestElementCount(mapOf(factors), ranges); }
-  static StringRef rowsDtype(StringRef format) { return format == "mxint16" ? "mx_rows16" : "mx_rows8"; }
-  static StringRef tilesDtype(StringRef format) {
-    return format == "mxint16" ? "tiles_mx16" : format == "mxint4" ? "tiles_mx4" : format == "int8" ? "tiles_int8" : "tiles_mx8";
-  }
-
-  func::FuncOp function;
-  WeightTable &weights;
-  const TileOptions &options;
-  MLIRContext *context;
-  OpBuilder builder;
-  SmallVector<Range> ranges;
-  llvm::DenseMap<Value, Place> places;
-  llvm::DenseMap<std::pair<Value, Attribute>, Place> quantizedValues;
-  int64_t macs = 0;
-};
+namespace tiling {
 
 Place FunctionTiler::placeOf(Value value) {
   auto found = places.find(value);
@@ -225,223 +72,6 @@ Place FunctionTiler::transposed(Location location, Place from, StringRef dtype, 
   command.outs.push_back(view(command, place, dtype, target));
   emit(location, command);
   return place;
-}
-
-LogicalResult FunctionTiler::linear(nn::LinearOp op) {
-  auto weight = SymbolTable::lookupNearestSymbolFrom<nn::WeightOp>(op, op.getWeightAttr());
-  if (!weight)
-    return op.emitOpError() << "reads @" << op.getWeight() << ", which is no weight";
-  auto type = cast<RankedTensorType>(weight.getType());
-  auto chunks = weights.tiles(op, weight, type, weight.getFormat(), {});
-  if (chunks.empty())
-    return failure();
-  StringRef activations = op.getActivations();
-  if (activations.empty())
-    activations = weight.getFormat() == "mxint16" ? "mxint16" : "mxint8";
-  StringRef rows = rowsDtype(activations);
-  Place x = quantized(op.getLoc(), op.getInput(), rows);
-  SmallVector<AffineExpr> xDims = rowsOf(op.getInput().getType()), yDims = rowsOf(op.getResult().getType());
-  Place y = stash(op.getLoc(), nameOf(op), "f32", yDims);
-  int64_t K = type.getDimSize(0), N = type.getDimSize(1);
-  for (hmem::WeightOp chunk : chunks) {
-    Command command{"GemmMx", {}, {}, {}, {static_cast<int64_t>(chunk.getFirstColumn()), N, 1}, {}, {}};
-    command.ins.push_back(view(command, x, rows, xDims));
-    command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(chunk.getSymNameAttr())}, tilesDtype(weight.getFormat()),
-                               {number(K), number(chunk.getColumns())}));
-    command.outs.push_back(view(command, y, "f32", yDims));
-    emit(op.getLoc(), command);
-  }
-  addMacs({xDims[0], number(K), number(N)});
-  if (op.getBias()) {
-    Place sum = result(op);
-    Command command{"Binary", {}, {}, {}, {static_cast<int64_t>(program::BinaryKind::Add)}, {}, {}};
-    command.ins.push_back(view(command, y, "f32", dimsOf(op.getResult().getType())));
-    in(command, op.getBias());
-    out(command, op.getResult(), sum);
-    emit(op.getLoc(), command);
-    return success();
-  }
-  places[op.getResult()] = y;
-  return success();
-}
-
-LogicalResult FunctionTiler::int8Linear(nn::Int8LinearOp op) {
-  auto weight = SymbolTable::lookupNearestSymbolFrom<nn::WeightOp>(op, op.getWeightAttr());
-  if (!weight)
-    return op.emitOpError() << "reads @" << op.getWeight() << ", which is no weight";
-  auto type = cast<RankedTensorType>(weight.getType());
-  auto chunks = weights.tiles(op, weight, type, "int8", {});
-  if (chunks.empty())
-    return failure();
-  int64_t zero = static_cast<int64_t>(op.getWeightZeroPoint());
-  if (type.getElementType().isUnsignedInteger(8))
-    zero -= 128; // tiles hold w - 128
-  SmallVector<AffineExpr> xDims = rowsOf(op.getQuantized().getType()), yDims = rowsOf(op.getResult().getType());
-  Place y = result(op);
-  for (hmem::WeightOp chunk : chunks) {
-    Command command{"GemmInt8", {}, {}, {}, {static_cast<int64_t>(chunk.getFirstColumn()), type.getDimSize(1), zero},
-                    {op.getWeightScale().convertToFloat()}, {}};
-    command.ins.push_back(view(command, placeOf(op.getQuantized()), "u8", xDims));
-    command.ins.push_back(view(command, placeOf(op.getScale()), "f32", {number(1)}));
-    command.ins.push_back(view(command, placeOf(op.getZeroPoint()), "u8", {number(1)}));
-    command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(chunk.getSymNameAttr())}, "tiles_int8",
-                               {number(type.getDimSize(0)), number(chunk.getColumns())}));
-    command.outs.push_back(view(command, y, "f32", yDims));
-    emit(op.getLoc(), command);
-  }
-  addMacs({xDims[0], number(type.getDimSize(0)), number(type.getDimSize(1))});
-  return success();
-}
-
-LogicalResult FunctionTiler::conv(nn::Conv1dOp op) {
-  auto weight = SymbolTable::lookupNearestSymbolFrom<nn::WeightOp>(op, op.getWeightAttr());
-  auto type = weight ? dyn_cast<RankedTensorType>(weight.getType()) : RankedTensorType();
-  if (!type || type.getRank() != 3)
-    return op.emitOpError() << "reads @" << op.getWeight() << ", which is no weight [Co, Ci, k]";
-  int64_t Co = type.getDimSize(0), K = type.getDimSize(1) * type.getDimSize(2);
-  Attribute reshape = builder.getArrayAttr({builder.getStringAttr("reshape"), builder.getI64IntegerAttr(Co), builder.getI64IntegerAttr(K)});
-  Attribute transpose = builder.getArrayAttr({builder.getStringAttr("transpose"), builder.getI64IntegerAttr(1), builder.getI64IntegerAttr(0)});
-  // A convolution's command names one operand, so its weight is never split; convolutions are small.
-  auto chunks = weights.tiles(op, weight, RankedTensorType::get({K, Co}, type.getElementType()), "mxint16", {reshape, transpose});
-  if (chunks.empty())
-    return failure();
-  if (chunks.size() > 1)
-    return op.emitOpError() << "has a weight of " << chunks.size() << " chunks; a convolution's weight must fit one (a sixth of each core's SRAM)";
-  auto value = [](uint64_t attribute) { return static_cast<int64_t>(attribute); };
-  Command command{"Conv1dMx", {}, {}, {}, {value(op.getKernel()), value(op.getStride()), value(op.getDilation()), value(op.getPadBegin()),
-                  value(op.getPadEnd()), 1}, {}, {}};
-  in(command, op.getInput());
-  command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(chunks[0].getSymNameAttr())}, "tiles_mx16", {number(K), number(Co)}));
-  if (op.getBias())
-    in(command, op.getBias());
-  out(command, op.getResult(), result(op));
-  emit(op.getLoc(), command);
-  addMacs({dimsOf(op.getResult().getType()).back(), number(K), number(Co)});
-  return success();
-}
-
-/// The permutation that swaps the last two of `rank` dimensions.
-static SmallVector<int64_t> swapLastTwo(int64_t rank) {
-  SmallVector<int64_t> perm;
-  for (int64_t i = 0; i < rank; ++i)
-    perm.push_back(i);
-  std::swap(perm[rank - 1], perm[rank - 2]);
-  return perm;
-}
-
-/// A transpose that only moves the last two dimensions and only feeds right-hand sides of products: those quantise its input
-/// along the contraction directly, so it never runs.
-static bool isFoldedIntoProducts(nn::TransposeOp op) {
-  auto type = cast<RankedTensorType>(op.getInput().getType());
-  if (type.getRank() < 2 || op.getPerm() != ArrayRef<int64_t>(swapLastTwo(type.getRank())))
-    return false;
-  return llvm::all_of(op.getResult().getUses(), [](OpOperand &use) {
-    return isa<nn::MatMulOp>(use.getOwner()) && use.getOperandNumber() == 1;
-  });
-}
-
-LogicalResult FunctionTiler::matmul(nn::MatMulOp op) {
-  auto a = dimsOf(op.getLhs().getType()), b = dimsOf(op.getRhs().getType());
-  if (a.size() < 2 || b.size() < 2)
-    return op.emitOpError() << "multiplies a vector; operands need at least two dimensions";
-  if (dtypeOf(op.getLhs()) != "f32" || dtypeOf(op.getRhs()) != "f32")
-    return op.emitOpError() << "multiplies tensors that are not f32";
-  AffineExpr M = a[a.size() - 2], K = a.back(), N = b.back();
-  // The stationary side as [.., N, K], quantised along K.
-  SmallVector<AffineExpr> bDims(b.begin(), b.end());
-  std::swap(bDims[bDims.size() - 1], bDims[bDims.size() - 2]);
-  Place right;
-  auto transpose = op.getRhs().getDefiningOp<nn::TransposeOp>();
-  if (transpose && isFoldedIntoProducts(transpose))
-    right = placeOf(transpose.getInput());
-  else
-    right = transposed(op.getLoc(), placeOf(op.getRhs()), "f32", b, swapLastTwo(b.size()));
-  Place left = placeOf(op.getLhs());
-
-  // Batches: equal, or the right side's repeated, or broadcast beforehand.
-  SmallVector<AffineExpr> batch = dimsOf(op.getResult().getType());
-  batch.resize(batch.size() - 2);
-  auto product = [&](ArrayRef<AffineExpr> dims) {
-    AffineExpr all = number(1);
-    for (AffineExpr dim : dims)
-      all = all * dim;
-    return all;
-  };
-  auto expand = [&](Place place, ArrayRef<AffineExpr> dims, StringRef what) {
-    SmallVector<AffineExpr> target(batch.begin(), batch.end());
-    target.append(dims.end() - 2, dims.end());
-    Place wide = stash(op.getLoc(), what, "f32", target);
-    Command command{"Broadcast", {}, {}, {}, {}, {}, {}};
-    command.ins.push_back(view(command, place, "f32", dims));
-    command.outs.push_back(view(command, wide, "f32", target));
-    emit(op.getLoc(), command);
-    return wide;
-  };
-  AffineExpr all = product(batch), leftBatch = product(ArrayRef(a).drop_back(2)), rightBatch = product(ArrayRef(b).drop_back(2));
-  if (leftBatch != all) {
-    left = expand(left, a, "broadcast");
-    leftBatch = all;
-  }
-  int64_t repeat = 1;
-  if (rightBatch != all) {
-    auto constant = dyn_cast<AffineConstantExpr>(all);
-    if (rightBatch == number(1) && constant) {
-      repeat = constant.getValue();
-    } else {
-      right = expand(right, bDims, "broadcast");
-      rightBatch = all;
-    }
-  }
-  auto quantize = [&](Place place, ArrayRef<AffineExpr> dims) {
-    Place rows = stash(op.getLoc(), "quantized", "mx_rows16", dims);
-    Command command{"QuantizeMx", {}, {}, {}, {}, {}, {}};
-    command.ins.push_back(view(command, place, "f32", dims));
-    command.outs.push_back(view(command, rows, "mx_rows16", dims));
-    emit(op.getLoc(), command);
-    return rows;
-  };
-  left = quantize(left, {leftBatch * M, K});
-  right = quantize(right, {rightBatch * N, K});
-  Command command{"MatMulMx", {}, {}, {}, {repeat}, {}, {}};
-  command.ins.push_back(view(command, left, "mx_rows16", {leftBatch, M, K}));
-  command.ins.push_back(view(command, right, "mx_rows16", {rightBatch, N, K}));
-  command.outs.push_back(view(command, result(op), "f32", {all, M, N}));
-  emit(op.getLoc(), command);
-  addMacs({all, M, K, N});
-  return success();
-}
-
-LogicalResult FunctionTiler::cacheAppend(nn::CacheAppendOp op) {
-  auto cache = SymbolTable::lookupNearestSymbolFrom<hmem::CacheOp>(op->getParentOp(), op.getCacheAttr());
-  if (!cache)
-    return op.emitOpError() << "appends to @" << op.getCache() << ", which is no cache";
-  Command command{"CacheAppend", {}, {}, {}, {}, {}, singleResults(op.getPosition())};
-  in(command, op.getInput());
-  command.outs.push_back(view(command, {{}, op.getCacheAttr()}, rowsDtype(cache.getFormat()),
-                              {number(cache.getHeads()), number(cache.getCapacity()), number(cache.getHeadDim())}));
-  emit(op.getLoc(), command);
-  return success();
-}
-
-LogicalResult FunctionTiler::attention(nn::AttentionOp op) {
-  Command command{"Attention", {}, {}, {}, {op.getCausal() ? 1 : 0, static_cast<int64_t>(op.getWindow())},
-                  {op.getScale().convertToFloat()}, {}};
-  command.exprs = singleResults(op.getLength());
-  command.exprs.append(singleResults(op.getPosition()));
-  in(command, op.getQuery());
-  auto q = dimsOf(op.getQuery().getType());
-  for (FlatSymbolRefAttr symbol : {op.getKeyCacheAttr(), op.getValueCacheAttr()}) {
-    auto cache = SymbolTable::lookupNearestSymbolFrom<hmem::CacheOp>(op->getParentOp(), symbol);
-    if (!cache)
-      return op.emitOpError() << "reads " << symbol << ", which is no cache";
-    command.ins.push_back(view(command, {{}, symbol}, rowsDtype(cache.getFormat()),
-                               {number(cache.getHeads()), number(cache.getCapacity()), number(cache.getHeadDim())}));
-    // Scores for K, the weighted sum for V: a product over the valid length each.
-    addMacs({q[1], q[2], op.getLength().getResult(0), number(cache.getHeadDim())});
-  }
-  out(command, op.getResult(), result(op));
-  emit(op.getLoc(), command);
-  return success();
 }
 
 LogicalResult FunctionTiler::lower(Operation *op) {
@@ -652,6 +282,10 @@ LogicalResult FunctionTiler::run() {
   return success();
 }
 
+} // namespace tiling
+
+namespace {
+
 class TilePass : public PassWrapper<TilePass, OperationPass<ModuleOp>> {
 public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(TilePass)
@@ -688,13 +322,13 @@ public:
       auto element = format == "mxint16" ? formats::Element::Int16 : formats::Element::Int8;
       int64_t heads = cache.getHeads(), headDim = cache.getHeadDim(), capacity = cache.getCapacity();
       OpBuilder builder(cache);
-      auto made = hmem::CacheOp::create(builder, cache.getLoc(), cache.getSymName(), heads, headDim, capacity, format,
-                                        (heads * capacity * formats::mxRowBytes(headDim, element) + 63) / 64 * 64);
-      made.setCross(cache.getCross());
+      hmem::CacheOp::create(builder, cache.getLoc(), cache.getSymName(), heads, headDim, capacity, format,
+                                        (heads * capacity * formats::mxRowBytes(headDim, element) + 63) / 64 * 64, cache.getCross(), nullptr);
+
       cache.erase();
     }
     for (auto function : module.getOps<func::FuncOp>())
-      if (failed(FunctionTiler(function, weights, options).run()))
+      if (failed(tiling::FunctionTiler(function, weights, options).run()))
         return signalPassFailure();
     for (auto weight : llvm::make_early_inc_range(module.getOps<nn::WeightOp>()))
       weight.erase();

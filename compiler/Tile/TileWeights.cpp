@@ -47,7 +47,9 @@ hmem::WeightOp WeightTable::create(Location location, StringRef name, StringRef 
   std::string unique = name.str();
   for (int i = 1; !names.insert(unique).second; ++i)
     unique = (name + "." + Twine(i)).str();
-  auto op = hmem::WeightOp::create(builder, location, unique, kind, type, sourceType, file, offset, length, recipe, format, bytes);
+  auto op = hmem::WeightOp::create(builder, location, unique, kind, type, sourceType, file, offset, length, recipe, format, bytes,
+                                    0, 0, 0, 0, 0, 0, ElementsAttr(), StringAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(),
+                                    IntegerAttr(), IntegerAttr(), IntegerAttr());
   return op;
 }
 

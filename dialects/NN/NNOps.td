@@ -212,6 +212,14 @@ def NN_MatMulIntegerOp : NN_PureOp<"matmul_integer", [AttrSizedOperandSegments]>
   let assemblyFormat = [{$lhs `,` $rhs (`lhs_zero_point` $lhs_zero_point^ `:` type($lhs_zero_point))?
     (`rhs_zero_point` $rhs_zero_point^ `:` type($rhs_zero_point))? attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)}];
 }
+def NN_ConvOp : NN_PureOp<"conv"> {
+  let summary = "x[1,Ci,L] with run-time weight[Co,Ci,k] plus optional bias[Co], as the exporter wrote it; recognition turns it into conv1d";
+  let arguments = (ins AnyRankedTensor:$input, AnyRankedTensor:$weight, Optional<AnyRankedTensor>:$bias, I64Attr:$stride,
+      I64Attr:$dilation, I64Attr:$pad_begin, I64Attr:$pad_end);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{$input `,` $weight (`bias` $bias^ `:` type($bias))? `stride` $stride `dilation` $dilation
+    `pads` $pad_begin $pad_end attr-dict `:` type($input) `,` type($weight) `->` type($result)}];
+}
 def NN_Conv1dOp : NN_PureOp<"conv1d"> {
   let summary = "x[1,Ci,L] with weight[Co,Ci,k] plus optional bias[Co]; group 1; runs in mxint16 over patches (ci,k)";
   let arguments = (ins AnyRankedTensor:$input, FlatSymbolRefAttr:$weight, Optional<AnyRankedTensor>:$bias, I64Attr:$kernel,

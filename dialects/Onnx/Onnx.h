@@ -22,8 +22,7 @@ namespace ahm::onnx {
 mlir::LogicalResult verifyNode(mlir::Operation *op, const OperatorInfo &info);
 
 /// Trait of every operation that stands for one ONNX node.
-template <typename ConcreteType>
-class NodeTrait : public mlir::OpTrait::TraitBase<ConcreteType, NodeTrait> {
+template <typename ConcreteType> class NodeTrait : public mlir::OpTrait::TraitBase<ConcreteType, NodeTrait> {
 public:
   static mlir::LogicalResult verifyTrait(mlir::Operation *op) {
     return verifyNode(op, ConcreteType::getOperatorInfo());

@@ -8,14 +8,12 @@ using namespace ahm::onnx;
 
 namespace {
 
-template <typename Op>
-void addRow(std::vector<OperatorInfo> &rows) {
+template <typename Op> void addRow(std::vector<OperatorInfo> &rows) {
   if constexpr (requires { Op::getOperatorInfo(); })
     rows.push_back(Op::getOperatorInfo());
 }
 
-template <typename... Ops>
-std::vector<OperatorInfo> collectRows() {
+template <typename... Ops> std::vector<OperatorInfo> collectRows() {
   std::vector<OperatorInfo> rows;
   (addRow<Ops>(rows), ...);
   std::sort(rows.begin(), rows.end(), [](const OperatorInfo &a, const OperatorInfo &b) {
@@ -39,21 +37,24 @@ llvm::ArrayRef<OperatorInfo> ahm::onnx::getOperatorTable() {
 const OperatorInfo *ahm::onnx::findOperator(llvm::StringRef domain, llvm::StringRef name) {
   domain = canonicalDomain(domain);
   llvm::ArrayRef<OperatorInfo> table = getOperatorTable();
-  const auto *it = std::lower_bound(table.begin(), table.end(), std::make_pair(domain, name),
-                                    [](const OperatorInfo &info, const std::pair<llvm::StringRef, llvm::StringRef> &key) {
-                                      return std::tie(info.domain, info.name) < std::tie(key.first, key.second);
-                                    });
+  const auto *it =
+      std::lower_bound(table.begin(), table.end(), std::make_pair(domain, name),
+                       [](const OperatorInfo &info, const std::pair<llvm::StringRef, llvm::StringRef> &key) {
+                         return std::tie(info.domain, info.name) < std::tie(key.first, key.second);
+                       });
   return it != table.end() && it->domain == domain && it->name == name ? it : nullptr;
 }
 
 std::string ahm::onnx::suggestOperator(llvm::StringRef domain, llvm::StringRef name) {
   domain = canonicalDomain(domain);
   const OperatorInfo *best = nullptr;
-  unsigned bestDistance = std::max<size_t>(2, name.size() / 4) + 1;
+  unsigned bestDistance = static_cast<unsigned>(name.size() / 5) + 1;
   for (const OperatorInfo &info : getOperatorTable()) {
-    unsigned distance = info.name.edit_distance_insensitive(name) * 2 + (info.domain != domain);
-    if (distance < bestDistance * 2) {
-      bestDistance = (distance + 1) / 2;
+    unsigned distance = info.name.edit_distance_insensitive(name);
+    // Between equals, the operator of the domain that was asked for.
+    if (distance < bestDistance ||
+        (best && distance == bestDistance && info.domain == domain && best->domain != domain)) {
+      bestDistance = distance;
       best = &info;
     }
   }

@@ -11,7 +11,7 @@
 namespace ahm::onnx {
 
 /// Opsets of the standard domain that the importer takes.
-inline constexpr int kMinOpset = 7;
+inline constexpr int kMinOpset = 1;
 inline constexpr int kMaxOpset = 24;
 /// "No upper limit" for operand and result counts.
 inline constexpr int kUnlimited = 1 << 30;
@@ -43,7 +43,8 @@ llvm::ArrayRef<OperatorInfo> getOperatorTable();
 /// The row of an operator, or null. "ai.onnx" means the standard domain. Opsets are the caller's to check.
 const OperatorInfo *findOperator(llvm::StringRef domain, llvm::StringRef name);
 
-/// The supported operator of either domain whose name is closest to `name`; empty when none is close.
+/// The supported operator that a misspelt name or a wrong domain was meant to be, as "domain::name"; empty when none is
+/// close enough to be more than a coincidence.
 std::string suggestOperator(llvm::StringRef domain, llvm::StringRef name);
 
 /// Prints the table as Markdown, one row an operator.

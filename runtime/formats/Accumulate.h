@@ -36,6 +36,21 @@ inline float canonical(float v) { return std::isnan(v) ? std::bit_cast<float>(kN
 
 #define AHM_AVX2_INLINE AHM_TARGET_AVX2 AHM_INLINE
 
+/// Replaces the lanes of `fast` that `slow` names by accumulateScaled. Kept out of the loops it serves.
+AHM_TARGET_AVX2 __attribute__((noinline, cold)) inline __m256 accumulateSlow(__m256 acc, __m256i dot, __m256i s,
+                                                                              __m256 fast, int slow) {
+  alignas(32) int32_t dots[8], exponents[8];
+  alignas(32) float before[8], after[8];
+  _mm256_store_si256(reinterpret_cast<__m256i *>(dots), dot);
+  _mm256_store_si256(reinterpret_cast<__m256i *>(exponents), s);
+  _mm256_store_ps(before, acc);
+  _mm256_store_ps(after, fast);
+  for (int i = 0; i < 8; ++i)
+    if (slow >> i & 1)
+      after[i] = accumulateScaled(before[i], dots[i], exponents[i]);
+  return _mm256_load_ps(after);
+}
+
 /// Eight lanes of accumulateScaled; lanes of `nan` become NaN.
 AHM_AVX2_INLINE __m256 accumulate8(__m256 acc, __m256i dot, __m256i s, __m256i nan) {
   __m256i clamped = _mm256_max_epi32(_mm256_min_epi32(s, _mm256_set1_epi32(127)), _mm256_set1_epi32(-126));
@@ -46,18 +61,8 @@ AHM_AVX2_INLINE __m256 accumulate8(__m256 acc, __m256i dot, __m256i s, __m256i n
   power = _mm256_blendv_epi8(power, _mm256_set1_epi32(static_cast<int>(kNanBits)), nan);
   __m256 result = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_castsi256_ps(power), acc);
   int slow = ~_mm256_movemask_ps(_mm256_castsi256_ps(fine)) & 255;
-  if (__builtin_expect(slow, 0)) {
-    alignas(32) int32_t dots[8], exponents[8];
-    alignas(32) float before[8], after[8];
-    _mm256_store_si256(reinterpret_cast<__m256i *>(dots), dot);
-    _mm256_store_si256(reinterpret_cast<__m256i *>(exponents), s);
-    _mm256_store_ps(before, acc);
-    _mm256_store_ps(after, result);
-    for (int i = 0; i < 8; ++i)
-      if (slow >> i & 1)
-        after[i] = accumulateScaled(before[i], dots[i], exponents[i]);
-    result = _mm256_load_ps(after);
-  }
+  if (__builtin_expect(slow, 0))
+    result = accumulateSlow(acc, dot, s, result, slow);
   return result;
 }
 

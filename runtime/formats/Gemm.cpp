@@ -71,13 +71,52 @@ AHM_AVX2_INLINE __m256i loadScales(const uint8_t *p) {
   return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(p)));
 }
 
+// Smallest and largest of sixteen scale bytes.
+AHM_AVX2_INLINE void scaleRange(__m128i bytes, int &least, int &most) {
+  __m128i even = _mm_and_si128(bytes, _mm_set1_epi16(255)), odd = _mm_srli_epi16(bytes, 8);
+  __m128i inverted = _mm_xor_si128(_mm_max_epu16(even, odd), _mm_set1_epi16(-1));
+  least = _mm_cvtsi128_si32(_mm_minpos_epu16(_mm_min_epu16(even, odd))) & 0xffff;
+  most = 0xffff - (_mm_cvtsi128_si32(_mm_minpos_epu16(inverted)) & 0xffff);
+}
+
+// acc + dot * 2^(biased-127), every lane's biased exponent in 1..254.
+AHM_AVX2_INLINE __m256 accumulateNormal(__m256 acc, __m256i dot, __m256i biased) {
+  return _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23)), acc);
+}
+
 template <TileFormat F, int R> AHM_TARGET_AVX2 void blockAvx2(const BlockJob &job) {
   for (int step = 0; step < kSteps<F>; ++step) {
     __m256i d[R][2];
     dots<F, R>(job.a, job.aStride, job.w, step, d);
     __m256i all = _mm256_set1_epi32(255);
+    // In nearly all blocks every factor is a normal float: one check a step instead of one a lane.
+    constexpr bool kBytePlanes = F == TileFormat::MxInt16;
+    int least, most;
+    if constexpr (kBytePlanes) {
+      __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(job.wScales + step * 8));
+      scaleRange(_mm_unpacklo_epi64(bytes, bytes), least, most);
+    } else {
+      scaleRange(_mm_loadu_si128(reinterpret_cast<const __m128i *>(job.wScales + step * 16)), least, most);
+    }
     for (int r = 0; r < R; ++r) {
       int ea = job.aScales[r * job.scaleStride];
+      int biased = ea + job.exponent + 127;
+      if (__builtin_expect(ea != 255 && most != 255 && biased + least >= 1 &&
+                               biased + most + (kBytePlanes ? 8 : 0) <= 254, 1)) {
+        float *acc = job.acc + r * job.accStride + step * (kBytePlanes ? 8 : 16);
+        __m256i s = _mm256_set1_epi32(biased);
+        if constexpr (kBytePlanes) {
+          s = _mm256_add_epi32(s, loadScales(job.wScales + step * 8));
+          __m256 v = accumulateNormal(_mm256_loadu_ps(acc), d[r][0], _mm256_add_epi32(s, _mm256_set1_epi32(8)));
+          _mm256_storeu_ps(acc, accumulateNormal(v, d[r][1], s));
+        } else {
+          for (int j = 0; j < 2; ++j) {
+            __m256i exponents = _mm256_add_epi32(s, loadScales(job.wScales + step * 16 + j * 8));
+            _mm256_storeu_ps(acc + j * 8, accumulateNormal(_mm256_loadu_ps(acc + j * 8), d[r][j], exponents));
+          }
+        }
+        continue;
+      }
       __m256i base = _mm256_set1_epi32(ea + job.exponent);
       __m256i aNan = ea == 255 ? _mm256_set1_epi32(-1) : _mm256_setzero_si256();
       float *acc = job.acc + r * job.accStride;

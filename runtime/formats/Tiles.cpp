@@ -32,22 +32,51 @@ void put(uint8_t *tile, int64_t row, int64_t column, TileFormat f, int value) {
   }
 }
 
+// A column's 32 elements of one block; the tile is zero before.
+void putColumn(uint8_t *tile, int64_t block, int64_t column, TileFormat f, const int16_t *elements) {
+  int64_t at = position(block * kBlock, column, f);
+  if (f == TileFormat::MxInt16) {
+    for (int p = 0; p < 16; ++p)
+      std::memcpy(tile + 2 * (at + 16 * p), elements + 2 * p, 4);
+  } else if (f == TileFormat::MxInt4) {
+    int shift = column % 16 < 8 ? 0 : 4;
+    for (int p = 0; p < 16; ++p) {
+      tile[at + 16 * p] |= static_cast<uint8_t>((elements[2 * p] & 15) << shift);
+      tile[at + 16 * p + 1] |= static_cast<uint8_t>((elements[2 * p + 1] & 15) << shift);
+    }
+  } else {
+    for (int p = 0; p < 16; ++p) {
+      tile[at + 16 * p] = static_cast<uint8_t>(elements[2 * p]);
+      tile[at + 16 * p + 1] = static_cast<uint8_t>(elements[2 * p + 1]);
+    }
+  }
+}
+
 void packStrided(const float *w, int64_t rowStride, int64_t columnStride, int64_t K, int64_t C, int64_t kTile,
                  int64_t columnTile, TileFormat f, uint8_t *tile) {
   std::memset(tile, 0, static_cast<size_t>(tileBytes(f)));
   int64_t columns = tileColumns(f), k0 = kTile * kTileRows, c0 = columnTile * columns;
   int64_t usedRows = std::min(kTileRows, K - k0), usedColumns = std::min(columns, C - c0);
+  constexpr int64_t kStrip = 16; // columns gathered together: a cache line of a row
   for (int64_t block = 0; block * kBlock < usedRows; ++block)
-    for (int64_t c = 0; c < usedColumns; ++c) {
-      float values[kBlock] = {};
-      int16_t elements[kBlock];
-      int64_t rows = std::min(kBlock, usedRows - block * kBlock);
-      const float *source = w + (k0 + block * kBlock) * rowStride + (c0 + c) * columnStride;
-      for (int64_t i = 0; i < rows; ++i)
-        values[i] = source[i * rowStride];
-      tile[kTileElementBytes + block * columns + c] = quantizeBlock(values, elementOf(f), elements);
-      for (int64_t i = 0; i < rows; ++i)
-        put(tile, block * kBlock + i, c, f, elements[i]);
+    for (int64_t strip = 0; strip < usedColumns; strip += kStrip) {
+      float values[kStrip][kBlock] = {};
+      int64_t rows = std::min(kBlock, usedRows - block * kBlock), width = std::min(kStrip, usedColumns - strip);
+      const float *source = w + (k0 + block * kBlock) * rowStride + (c0 + strip) * columnStride;
+      if (columnStride == 1) {
+        for (int64_t i = 0; i < rows; ++i)
+          for (int64_t c = 0; c < width; ++c)
+            values[c][i] = source[i * rowStride + c];
+      } else {
+        for (int64_t c = 0; c < width; ++c)
+          for (int64_t i = 0; i < rows; ++i)
+            values[c][i] = source[i * rowStride + c * columnStride];
+      }
+      for (int64_t c = 0; c < width; ++c) {
+        int16_t elements[kBlock];
+        tile[kTileElementBytes + block * columns + strip + c] = quantizeBlock(values[c], elementOf(f), elements);
+        putColumn(tile, block, strip + c, f, elements);
+      }
     }
 }
 

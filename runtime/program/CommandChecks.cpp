@@ -170,10 +170,13 @@ public:
     };
     if (!views(c.ins, "in", footprints.ins, inDims) || !views(c.outs, "out", footprints.outs, outDims) || !checkForm())
       return false;
-    for (corner = 0; corner < corners.table.size(); ++corner)
+    for (corner = 0; corner < corners.table.size(); ++corner) {
+      jointFailed = false;
       if (!checkShapes())
         return false;
-    if (jointChecks && !jointHeld)
+      jointHeld |= !jointFailed;
+    }
+    if (jointChecks && !jointHeld && corners.joint != Corners::Joint::Ignored)
       return fail(jointError);
     refineColumns();
     return true;
@@ -186,7 +189,7 @@ private:
   std::vector<std::vector<Dims>> inDims, outDims; // [operand][corner]
   size_t corner = 0;
   // Limits on several values together: required at a real call, and of a program that at least one corner meets them.
-  bool jointChecks = false, jointHeld = false;
+  bool jointChecks = false, jointHeld = false, jointFailed = false;
   std::string jointError;
 
   //===-- Vocabulary ----------------------------------------------------------------------------------------------===//
@@ -199,11 +202,11 @@ private:
   bool counts(size_t ins, size_t outs) { return counts(ins, ins, outs); }
   bool counts(size_t minIns, size_t maxIns, size_t outs) {
     if (c.ins.size() < minIns || c.ins.size() > maxIns || c.outs.size() != outs)
-      return fail("has " + std::to_string(c.ins.size()) + " inputs and " + std::to_string(c.outs.size()) +
-                  " outputs; it takes " + std::to_string(minIns) +
-                  (maxIns != minIns ? " to " + (maxIns > 1000 ? std::string("any number") : std::to_string(maxIns))
-                                    : "") +
-                  " and " + std::to_string(outs));
+      return fail(
+          "has " + std::to_string(c.ins.size()) + " inputs and " + std::to_string(c.outs.size()) +
+          " outputs; it takes " + std::to_string(minIns) +
+          (maxIns != minIns ? " to " + (maxIns > 1000 ? std::string("any number") : std::to_string(maxIns)) : "") +
+          " and " + std::to_string(outs));
     return true;
   }
   bool numbers(size_t ints, size_t floats, size_t exprs) {
@@ -262,10 +265,11 @@ private:
   }
   bool joint(bool holds, const std::string &what) {
     jointChecks = true;
-    jointHeld |= holds;
-    if (!holds)
+    if (!holds) {
+      jointFailed = true;
       jointError = what;
-    return holds || !corners.exactCall || fail(what);
+    }
+    return holds || corners.joint != Corners::Joint::Required || fail(what);
   }
 
   //===-- Form: what does not depend on run-time values -----------------------------------------------------------===//
@@ -283,8 +287,9 @@ private:
           !inRange(0, 0, static_cast<int64_t>(program.weights.size()) - 1, "the weight index"))
         return false;
       if (program.weights[static_cast<size_t>(c.ints[0])].dramRegion != c.outs[0].region)
-        return fail("writes region '" + program.regions[c.outs[0].region].name + "', which is not the home of weight '" +
-                    program.weights[static_cast<size_t>(c.ints[0])].name + "'");
+        return fail("writes region '" + program.regions[c.outs[0].region].name +
+                    "', which is not the home of weight '" + program.weights[static_cast<size_t>(c.ints[0])].name +
+                    "'");
       return true;
     case Opcode::DmaTiles:
       return counts(1, 1) && numbers(2, 0, 0) && isIn(c.ins[0], "the source", {Tier::Dram}) &&
@@ -293,8 +298,9 @@ private:
       return counts(1, 1) && numbers(0, 0, 0) && isIn(c.ins[0], "the source", {Tier::Dram}) &&
              isIn(c.outs[0], "the destination", {Tier::Stash}) && sameType(c.ins[0], c.outs[0]);
     case Opcode::GemmMx:
-      return counts(2, 1) && numbers(3, 0, 0) && isIn(c.ins[0], "a", {Tier::Stash}) && isIn(c.ins[1], "w", {Tier::Sram}) &&
-             isIn(c.outs[0], "y", {Tier::Stash}) && hasType(c.ins[0], "a", {DType::MxRows8, DType::MxRows16}) &&
+      return counts(2, 1) && numbers(3, 0, 0) && isIn(c.ins[0], "a", {Tier::Stash}) &&
+             isIn(c.ins[1], "w", {Tier::Sram}) && isIn(c.outs[0], "y", {Tier::Stash}) &&
+             hasType(c.ins[0], "a", {DType::MxRows8, DType::MxRows16}) &&
              hasType(c.ins[1], "w", {DType::TilesMx4, DType::TilesMx8, DType::TilesMx16}) &&
              hasType(c.outs[0], "y", {DType::F32}) && inRange(2, 1, 1 << 20, "parts");
     case Opcode::GemmInt8:
@@ -313,9 +319,11 @@ private:
              isIn(c.ins[1], "w", {Tier::Sram}) && isIn(c.outs[0], "y", {Tier::Stash}) &&
              hasType(c.ins[0], "x", {DType::F32}) && hasType(c.ins[1], "w", {DType::TilesMx16}) &&
              hasType(c.outs[0], "y", {DType::F32}) &&
-             (c.ins.size() == 2 || (isIn(c.ins[2], "bias", {Tier::Stash}) && hasType(c.ins[2], "bias", {DType::F32}))) &&
-             inRange(0, 1, 1 << 20, "kernel") && inRange(1, 1, 1 << 20, "stride") && inRange(2, 1, 1 << 20, "dilation") &&
-             inRange(3, 0, 1 << 20, "padBegin") && inRange(4, 0, 1 << 20, "padEnd") && inRange(5, 1, 1, "group");
+             (c.ins.size() == 2 ||
+              (isIn(c.ins[2], "bias", {Tier::Stash}) && hasType(c.ins[2], "bias", {DType::F32}))) &&
+             inRange(0, 1, 1 << 20, "kernel") && inRange(1, 1, 1 << 20, "stride") &&
+             inRange(2, 1, 1 << 20, "dilation") && inRange(3, 0, 1 << 20, "padBegin") &&
+             inRange(4, 0, 1 << 20, "padEnd") && inRange(5, 1, 1, "group");
     case Opcode::Attention:
       return counts(3, 4, 1) && numbers(2, 1, 2) && isIn(c.ins[0], "q", {Tier::Stash}) &&
              isIn(c.ins[1], "k", {Tier::Stash, Tier::Sram, Tier::Dram}) &&
@@ -347,7 +355,8 @@ private:
     for (const auto *list : {&c.ins, &c.outs})
       for (const Operand &operand : *list)
         if (!isNumber(operand.dtype))
-          return fail(std::string("an operand is ") + dtypeName(operand.dtype) + "; the vector unit takes plain numbers");
+          return fail(std::string("an operand is ") + dtypeName(operand.dtype) +
+                      "; the vector unit takes plain numbers");
     switch (c.op) {
     case Opcode::Unary: {
       if (!counts(1, 1) || !numbers(1, 0, 0) || !inRange(0, 0, static_cast<int64_t>(UnaryKind::Softplus), "the kind") ||
@@ -411,8 +420,7 @@ private:
     case Opcode::Broadcast:
       return counts(1, 1) && numbers(0, 0, 0) && sameType(c.ins[0], c.outs[0]);
     case Opcode::Slice:
-      return counts(1, 1) && sameType(c.ins[0], c.outs[0]) &&
-             numbers(c.ins[0].dims.size(), 0, c.ins[0].dims.size());
+      return counts(1, 1) && sameType(c.ins[0], c.outs[0]) && numbers(c.ins[0].dims.size(), 0, c.ins[0].dims.size());
     case Opcode::Concat:
       if (!counts(1, SIZE_MAX, 1) || !numbers(1, 0, 0) ||
           !inRange(0, 0, static_cast<int64_t>(c.outs[0].dims.size()) - 1, "the axis"))
@@ -526,7 +534,7 @@ private:
       if (!require(x.size() == 3 && y.size() == 3 && x[0] == 1 && y[0] == 1, "x and y must be [1, channels, length]"))
         return false;
       int64_t padded = x[2] + c.ints[3] + c.ints[4];
-      return require(w[0] == x[1] * kernel && w[1] == y[1], "w is not [Ci*kernel, Co]") &&
+      return require(w[0] % kernel == 0 && w[0] / kernel == x[1] && w[1] == y[1], "w is not [Ci*kernel, Co]") &&
              require(y[2] == (padded < span ? 0 : (padded - span) / stride + 1), "y has another length") &&
              require(c.ins.size() < 3 || count(in(2)) == y[1], "bias is not [Co]");
     }
@@ -663,7 +671,8 @@ private:
     }
   }
 
-  /// A product's part of y. One row: exactly its bytes; several: all of y's range, and the columns for the arrival check.
+  /// A product's part of y. One row: exactly its bytes; several: all of y's range, and the columns for the arrival
+  /// check.
   void refineColumns() {
     if (c.op != Opcode::GemmMx && c.op != Opcode::GemmInt8)
       return;

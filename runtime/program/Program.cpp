@@ -59,21 +59,36 @@ int64_t evaluate(const Program &program, ExprId expr, const std::vector<int64_t>
 
 namespace {
 
-constexpr const char *kOpcodeNames[] = {
-    "HostToStash", "StashToHost", "HostToDram", "DmaTiles",  "DmaDramToStash", "GemmMx",          "GemmInt8",
-    "MatMulMx",    "Conv1dMx",    "Attention",  "CacheAppend", "QuantizeMx",   "DynamicQuantize", "Unary",
-    "Binary",      "Select",      "Reduce",     "Softmax",   "Cast",           "Transpose",       "Copy",
-    "Broadcast",   "Slice",       "Concat",     "Iota",      "Gather",         "Fill",            "LayerNorm",
-    "RmsNorm",     "GroupNorm",   "Rotary",     "ArgMax"};
+constexpr const char *kOpcodeNames[] = {"HostToStash", "StashToHost", "HostToDram",      "DmaTiles", "DmaDramToStash",
+                                        "GemmMx",      "GemmInt8",    "MatMulMx",        "Conv1dMx", "Attention",
+                                        "CacheAppend", "QuantizeMx",  "DynamicQuantize", "Unary",    "Binary",
+                                        "Select",      "Reduce",      "Softmax",         "Cast",     "Transpose",
+                                        "Copy",        "Broadcast",   "Slice",           "Concat",   "Iota",
+                                        "Gather",      "Fill",        "LayerNorm",       "RmsNorm",  "GroupNorm",
+                                        "Rotary",      "ArgMax"};
 static_assert(std::size(kOpcodeNames) == static_cast<size_t>(Opcode::ArgMax) + 1);
 
-constexpr const char *kUnaryNames[] = {"neg",   "abs",        "sqrt", "rsqrt", "exp",  "log",   "erf",  "tanh",
-                                       "sigmoid", "reciprocal", "sin",  "cos",   "floor", "ceil", "round", "sign",
-                                       "not",   "gelu_erf",   "gelu_tanh", "silu", "relu", "softplus"};
+constexpr const char *kUnaryNames[] = {
+    "neg", "abs",   "sqrt", "rsqrt", "exp",  "log", "erf",      "tanh",      "sigmoid", "reciprocal", "sin",
+    "cos", "floor", "ceil", "round", "sign", "not", "gelu_erf", "gelu_tanh", "silu",    "relu",       "softplus"};
 static_assert(std::size(kUnaryNames) == static_cast<size_t>(UnaryKind::Softplus) + 1);
 
-constexpr const char *kBinaryNames[] = {"add",   "sub",  "mul",           "div",     "pow",           "min", "max", "mod",
-                                        "equal", "less", "less_or_equal", "greater", "greater_or_equal", "and", "or",  "xor"};
+constexpr const char *kBinaryNames[] = {"add",
+                                        "sub",
+                                        "mul",
+                                        "div",
+                                        "pow",
+                                        "min",
+                                        "max",
+                                        "mod",
+                                        "equal",
+                                        "less",
+                                        "less_or_equal",
+                                        "greater",
+                                        "greater_or_equal",
+                                        "and",
+                                        "or",
+                                        "xor"};
 static_assert(std::size(kBinaryNames) == static_cast<size_t>(BinaryKind::Xor) + 1);
 
 constexpr const char *kReduceNames[] = {"sum", "mean", "max", "min", "prod"};

@@ -126,8 +126,8 @@ std::vector<uint8_t> serialize(const Program &program) {
 
 namespace {
 
-/// Reads one pool in order. Parts must follow each other without gap or overlap: otherwise a small file could name the same
-/// long part many times and make the reader use unbounded memory.
+/// Reads one pool in order. Parts must follow each other without gap or overlap: otherwise a small file could name the
+/// same long part many times and make the reader use unbounded memory.
 template <typename T> struct PoolReader {
   const flatbuffers::Vector<T> *pool;
   uint64_t next = 0;
@@ -156,7 +156,7 @@ public:
     program.options = text(root.options());
     program.weightsFileBytes = root.weights_file_bytes();
     program.modelMacs = root.model_macs();
-    return readLists() && readEntries();
+    return checkAlignment() && readLists() && readEntries();
   }
 
 private:
@@ -191,6 +191,16 @@ private:
       return fail(std::string("unknown ") + what, raw);
     out = static_cast<E>(raw);
     return true;
+  }
+
+  /// flatbuffers' verifier aligns a vector's length but not its items, which are read in place.
+  bool checkAlignment() {
+    auto aligned = [](const auto *vector) { return !vector || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0; };
+    if (aligned(root.exprs()) && aligned(root.values()) && aligned(root.regions()) && aligned(root.weights()) &&
+        aligned(root.caches()) && aligned(root.ints()))
+      return true;
+    error = "program file: a list is not aligned; the file is damaged, compile the model again";
+    return false;
   }
 
   bool readLists() {
@@ -304,7 +314,7 @@ private:
     for (const auto *entry : *root.entries()) {
       Entry out;
       out.name = text(entry->name());
-      out.module = text(entry->module());
+      out.module = text(entry->module_name());
       out.predicted = entry->predicted();
       out.bound = entry->bound();
       out.lowerBound = entry->lower_bound();
@@ -356,8 +366,9 @@ bool deserialize(std::span<const uint8_t> bytes, Program &program, std::string &
   }
   const fb::Program &root = *fb::GetProgram(data);
   if (root.version_major() != kVersionMajor) {
-    error = "program file: version " + std::to_string(root.version_major()) + "." + std::to_string(root.version_minor()) +
-            ", this build reads " + std::to_string(kVersionMajor) + ".x; compile the model again";
+    error = "program file: version " + std::to_string(root.version_major()) + "." +
+            std::to_string(root.version_minor()) + ", this build reads " + std::to_string(kVersionMajor) +
+            ".x; compile the model again";
     return false;
   }
   return Reader(root, program, error).read();

@@ -46,7 +46,13 @@ int64_t tileCount(DType dtype, int64_t k, int64_t columns) {
 bool viewBytes(DType dtype, const std::vector<int64_t> &dims, uint64_t &bytes) {
   constexpr int64_t limit = int64_t(1) << 48;
   int64_t total = 1;
-  auto times = [&](int64_t factor) { return !__builtin_mul_overflow(total, factor, &total) && total <= limit; };
+  // A zero factor does not excuse the others: with it aside, every partial product of the dims stays below the limit
+  // too.
+  bool empty = false;
+  auto times = [&](int64_t factor) {
+    empty |= factor == 0;
+    return factor == 0 || (!__builtin_mul_overflow(total, factor, &total) && total <= limit);
+  };
   for (int64_t dim : dims)
     if (dim < 0 || dim > limit)
       return false;
@@ -72,7 +78,7 @@ bool viewBytes(DType dtype, const std::vector<int64_t> &dims, uint64_t &bytes) {
     if (!times(dtype == DType::F32 || dtype == DType::I32 ? 4 : 1))
       return false;
   }
-  bytes = static_cast<uint64_t>(total);
+  bytes = empty ? 0 : static_cast<uint64_t>(total);
   return true;
 }
 

@@ -1,5 +1,5 @@
-// Bytes of a typed view, from the constants of runtime/formats (its headers only, nothing is linked), and the spelling of
-// Program.h's enumerations.
+// Bytes of a typed view, from the constants of runtime/formats (its headers only, nothing is linked), and the spelling
+// of Program.h's enumerations.
 #pragma once
 
 #include "runtime/program/Program.h"
@@ -23,8 +23,8 @@ int64_t tileBytes(DType dtype);
 /// Tiles of a stationary operand of K rows and `columns` columns.
 int64_t tileCount(DType dtype, int64_t k, int64_t columns);
 
-/// Bytes of a view of this shape, all tiles together for Tiles*. False on a negative dimension, on a shape that the dtype
-/// cannot have (Tiles* are {K, columns}, MxRows* have a last dimension) or beyond 2^48 bytes.
+/// Bytes of a view of this shape, all tiles together for Tiles*. False on a negative dimension, on a shape that the
+/// dtype cannot have (Tiles* are {K, columns}, MxRows* have a last dimension) or beyond 2^48 bytes.
 bool viewBytes(DType dtype, const std::vector<int64_t> &dims, uint64_t &bytes);
 
 } // namespace ahm::program

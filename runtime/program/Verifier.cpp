@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace ahm::program {
 
@@ -23,9 +24,8 @@ namespace detail {
 
 bool isLoad(const Entry &entry) {
   const std::string suffix = ".load";
-  return entry.name == "load" ||
-         (entry.name.size() > suffix.size() &&
-          entry.name.compare(entry.name.size() - suffix.size(), suffix.size(), suffix) == 0);
+  return entry.name == "load" || (entry.name.size() > suffix.size() &&
+                                  entry.name.compare(entry.name.size() - suffix.size(), suffix.size(), suffix) == 0);
 }
 
 std::string describe(const Program &program, const Entry &entry, size_t command) {
@@ -110,8 +110,8 @@ bool checkExpressions(const Program &program, std::string &error) {
   return true;
 }
 
-/// Minimum and maximum of every value in all combinations, up to six values; beyond, the two extremes and each value alone
-/// at its other end.
+/// Minimum and maximum of every value in all combinations, up to six values; beyond, the two extremes and each value
+/// alone at its other end.
 std::vector<std::vector<int64_t>> cornerAssignments(const Program &program) {
   size_t n = program.values.size();
   std::vector<std::vector<int64_t>> assignments;
@@ -172,8 +172,8 @@ bool checkRegions(const Program &program, const Capacities &capacities, std::str
   return true;
 }
 
-/// Persistent regions keep their bytes between calls, so nothing may overlap them. A sweep over offsets in each strip of
-/// units (between neighbouring region borders).
+/// Persistent regions keep their bytes between calls, so nothing may overlap them. A sweep over offsets in each strip
+/// of units (between neighbouring region borders).
 bool checkPersistentOverlap(const Program &program, std::string &error) {
   for (Tier tier : {Tier::Sram, Tier::Stash, Tier::Dram, Tier::Host}) {
     std::vector<uint32_t> ids;
@@ -220,7 +220,6 @@ bool checkPersistentOverlap(const Program &program, std::string &error) {
 }
 
 bool checkWeights(const Program &program, std::string &error) {
-  std::vector<uint32_t> loads(program.weights.size());
   for (size_t i = 0; i < program.weights.size(); ++i) {
     const WeightBlob &blob = program.weights[i];
     auto fail = [&](const std::string &what) {
@@ -237,11 +236,17 @@ bool checkWeights(const Program &program, std::string &error) {
       room = std::numeric_limits<uint64_t>::max();
     if (blob.bytes > room)
       return fail(std::to_string(blob.bytes) + " bytes do not fit its home of " + std::to_string(room));
-    if (program.weightsFileBytes != 0 && (blob.bytes > program.weightsFileBytes ||
-                                          blob.fileOffset > program.weightsFileBytes - blob.bytes))
+    if (program.weightsFileBytes != 0 &&
+        (blob.bytes > program.weightsFileBytes || blob.fileOffset > program.weightsFileBytes - blob.bytes))
       return fail("bytes [" + std::to_string(blob.fileOffset) + ", +" + std::to_string(blob.bytes) +
                   ") lie outside the weights file of " + std::to_string(program.weightsFileBytes));
   }
+  return true;
+}
+
+/// Each weight enters DRAM once, in `load`. After checkCommand, which has seen the weight indices.
+bool checkLoads(const Program &program, std::string &error) {
+  std::vector<uint32_t> loads(program.weights.size());
   for (const Entry &entry : program.entries)
     for (size_t i = 0; i < entry.commands.size(); ++i) {
       const Command &command = entry.commands[i];
@@ -251,7 +256,7 @@ bool checkWeights(const Program &program, std::string &error) {
         error = describe(program, entry, i) + ": weights enter DRAM in `load` only";
         return false;
       }
-      ++loads[static_cast<size_t>(command.ints[0])]; // checkCommand has seen the index
+      ++loads[static_cast<size_t>(command.ints[0])];
     }
   for (size_t i = 0; i < loads.size(); ++i)
     if (loads[i] != 1) {
@@ -303,6 +308,32 @@ bool checkEntries(const Program &program, std::string &error) {
   return true;
 }
 
+/// The largest extents prove order. They do not prove arrival: what a small call writes may be less than what it reads.
+/// So the walk is repeated with the exact extents of single corners: all of them for up to three values, else the two
+/// extremes.
+bool checkArrivalAtCorners(const Program &program, const Capacities &capacities, const Corners &corners,
+                           std::vector<std::vector<CommandFootprints>> footprints, std::string &error) {
+  if (corners.table.size() == 1)
+    return true;
+  size_t step = corners.table.size() <= 8 ? 1 : corners.table.size() - 1;
+  for (size_t corner = 0; corner < corners.table.size(); corner += step) {
+    Corners single;
+    single.table.push_back(corners.table[corner]);
+    single.joint = Corners::Joint::Ignored;
+    bool ok = true;
+    for (size_t e = 0; e < program.entries.size() && ok; ++e)
+      for (size_t i = 0; i < program.entries[e].commands.size() && ok; ++i)
+        ok = checkCommand(program, capacities, single, program.entries[e], i, footprints[e][i], error);
+    if (!ok || !checkOrder(program, footprints, false, error)) {
+      error += corner == 0                          ? "; seen with every run-time value at its minimum"
+               : corner + 1 == corners.table.size() ? "; seen with every run-time value at its maximum"
+                                                    : "; seen with some run-time values at their minimum";
+      return false;
+    }
+  }
+  return true;
+}
+
 } // namespace
 
 bool evaluateCorners(const Program &program, const std::vector<std::vector<int64_t>> &assignments, Corners &corners,
@@ -316,8 +347,8 @@ bool evaluateCorners(const Program &program, const std::vector<std::vector<int64
         row[i] = node.constant;
       } else if (node.op == ExprNode::Op::Value) {
         row[i] = assignments[c][static_cast<size_t>(node.lhs)];
-      } else if (const char *what = apply(node.op, row[static_cast<size_t>(node.lhs)],
-                                          row[static_cast<size_t>(node.rhs)], row[i])) {
+      } else if (const char *what =
+                     apply(node.op, row[static_cast<size_t>(node.lhs)], row[static_cast<size_t>(node.rhs)], row[i])) {
         error = "expression " + std::to_string(i) + " " + what + " at";
         for (size_t v = 0; v < assignments[c].size(); ++v)
           error += " " + program.values[v].name + "=" + std::to_string(assignments[c][v]);
@@ -342,10 +373,9 @@ bool verify(const Program &program, const Capacities &capacities, std::string &e
       return false;
     }
   Corners corners;
-  if (!checkExpressions(program, error) ||
-      !evaluateCorners(program, cornerAssignments(program), corners, error) || !checkEntries(program, error) ||
-      !checkRegions(program, capacities, error) || !checkPersistentOverlap(program, error) ||
-      !checkCaches(program, error))
+  if (!checkExpressions(program, error) || !evaluateCorners(program, cornerAssignments(program), corners, error) ||
+      !checkEntries(program, error) || !checkRegions(program, capacities, error) ||
+      !checkPersistentOverlap(program, error) || !checkCaches(program, error) || !checkWeights(program, error))
     return false;
   std::vector<std::vector<CommandFootprints>> footprints(program.entries.size());
   for (size_t e = 0; e < program.entries.size(); ++e) {
@@ -359,23 +389,25 @@ bool verify(const Program &program, const Capacities &capacities, std::string &e
         if (!checkBinding(program, corners, entry, binding, error))
           return false;
   }
-  return checkWeights(program, error) && checkOrder(program, footprints, error);
+  return checkLoads(program, error) && checkOrder(program, footprints, true, error) &&
+         checkArrivalAtCorners(program, capacities, corners, std::move(footprints), error);
 }
 
 bool verifyCall(const Program &program, const Entry &entry, const std::vector<int64_t> &values, std::string &error) {
   if (values.size() != program.values.size()) {
-    error = "entry '" + entry.name + "': " + std::to_string(values.size()) + " run-time values given, the program has " +
-            std::to_string(program.values.size());
+    error = "entry '" + entry.name + "': " + std::to_string(values.size()) +
+            " run-time values given, the program has " + std::to_string(program.values.size());
     return false;
   }
   for (size_t v = 0; v < values.size(); ++v)
     if (values[v] < program.values[v].min || values[v] > program.values[v].max) {
       error = "entry '" + entry.name + "': " + program.values[v].name + " = " + std::to_string(values[v]) +
-              " is outside [" + std::to_string(program.values[v].min) + ", " + std::to_string(program.values[v].max) + "]";
+              " is outside [" + std::to_string(program.values[v].min) + ", " + std::to_string(program.values[v].max) +
+              "]";
       return false;
     }
   Corners corners;
-  corners.exactCall = true;
+  corners.joint = Corners::Joint::Required;
   if (!evaluateCorners(program, {values}, corners, error))
     return false;
   CommandFootprints footprints;

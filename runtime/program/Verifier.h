@@ -3,15 +3,18 @@
 //
 // What is proved, and from what:
 //  - regions lie inside their tier; persistent regions (weights, caches) overlap nothing;
-//  - expressions refer backwards, are small, and neither overflow nor divide by zero at any corner of the run-time values;
+//  - expressions refer backwards, are small, and neither overflow nor divide by zero at any corner of the run-time
+//  values;
 //  - every command has the operands, types, tiers, numbers and shapes of Opcodes.h;
-//  - operands lie inside their regions at every corner. A corner gives each value its minimum or maximum: extents are taken
+//  - operands lie inside their regions at every corner. A corner gives each value its minimum or maximum: extents are
+//  taken
 //    to be monotone in each value, as sizes are;
-//  - waits name earlier commands of the entry; two commands that touch a common byte, one of them writing, are ordered by
+//  - waits name earlier commands of the entry; two commands that touch a common byte, one of them writing, are ordered
+//  by
 //    their queues and waits; what is read was written before, through the same region;
 //  - `load` moves each weight exactly once and fills every resident weight region.
-// Numbers that depend on several values together (a cache position plus this call's tokens, a slice's end) need not fit at
-// corners which no call reaches, so they are checked again for each call by verifyCall.
+// Numbers that depend on several values together (a cache position plus this call's tokens, a slice's end) need not fit
+// at corners which no call reaches, so they are checked again for each call by verifyCall.
 #pragma once
 
 #include "runtime/program/Program.h"
@@ -34,12 +37,12 @@ struct Capacities {
   static Capacities unlimited();
 };
 
-/// True when the program is sound on this machine; otherwise error says what, where (entry, command, ONNX node) and what
-/// to do. Near-linear in the program's size.
+/// True when the program is sound on this machine; otherwise error says what, where (entry, command, ONNX node) and
+/// what to do. Near-linear in the program's size.
 bool verify(const Program &program, const Capacities &capacities, std::string &error);
 
-/// Whether one call with these run-time values (one a Program::values entry) stays inside caches, slices and regions. For
-/// the session, before every call of a verified program; linear in the entry's commands.
+/// Whether one call with these run-time values (one a Program::values entry) stays inside caches, slices and regions.
+/// For the session, before every call of a verified program; linear in the entry's commands.
 bool verifyCall(const Program &program, const Entry &entry, const std::vector<int64_t> &values, std::string &error);
 
 } // namespace ahm::program

@@ -12,19 +12,21 @@ namespace ahm::program::detail {
 /// All expressions at all corners of the run-time values: table[corner][expr].
 struct Corners {
   std::vector<std::vector<int64_t>> table;
-  bool exactCall = false; // the one corner is a real call, so joint limits (position + tokens) must hold
+  /// Limits on several values together (position + tokens): of a program at least one corner meets them; of the one
+  /// assignment of a real call they must hold; a single corner that no call may reach is not held to them.
+  enum class Joint : uint8_t { SomeCorner, Required, Ignored } joint = Joint::SomeCorner;
 };
 
 /// Checks the expressions' form and evaluates them at each given assignment of the values.
 bool evaluateCorners(const Program &program, const std::vector<std::vector<int64_t>> &assignments, Corners &corners,
                      std::string &error);
 
-/// The bytes that an operand may touch, the same on each unit of its region: [begin, end) from the region's start. Empty when
-/// the operand has no elements at any corner.
+/// The bytes that an operand may touch, the same on each unit of its region: [begin, end) from the region's start.
+/// Empty when the operand has no elements at any corner.
 struct Footprint {
   uint64_t begin = 0, end = 0;
-  /// The view is a whole number of columns [firstColumn, lastColumn) of rows of `columns`, and other commands may write the
-  /// rest. columns 0: the whole range.
+  /// The view is a whole number of columns [firstColumn, lastColumn) of rows of `columns`, and other commands may write
+  /// the rest. columns 0: the whole range.
   uint64_t firstColumn = 0, lastColumn = 0, columns = 0;
 };
 
@@ -43,9 +45,10 @@ bool checkCommand(const Program &program, const Capacities &capacities, const Co
 bool checkBinding(const Program &program, const Corners &corners, const Entry &entry, const Binding &binding,
                   std::string &error);
 
-/// Ordering and arrival over all entries. footprints[entry][command] as checkCommand filled them.
+/// Ordering and arrival over all entries. footprints[entry][command] as checkCommand filled them. Whether outputs are
+/// written is judged on request, since at a single corner they may be empty.
 bool checkOrder(const Program &program, const std::vector<std::vector<CommandFootprints>> &footprints,
-                std::string &error);
+                bool requireOutputs, std::string &error);
 
 /// Whether an entry is a `load` ("load" or "module.load").
 bool isLoad(const Entry &entry);

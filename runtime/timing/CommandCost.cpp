@@ -18,8 +18,10 @@ std::vector<int64_t> dramBytesByChiplet(const Program &program, const Command &c
   int64_t total = toSigned(std::min(counts[Tier::Dram].read + counts[Tier::Dram].written, uint64_t(1) << 60));
   if (total == 0)
     return bytes;
-  if (command.op == Opcode::DmaTiles && !command.outs.empty() && program.regions[command.outs[0].region].tier == Tier::Sram) {
-    // A tile comes from the DRAM of the chiplet whose core it goes to: tile t belongs to core firstUnit + t % unitCount.
+  if (command.op == Opcode::DmaTiles && !command.outs.empty() &&
+      program.regions[command.outs[0].region].tier == Tier::Sram) {
+    // A tile comes from the DRAM of the chiplet whose core it goes to: tile t belongs to core firstUnit + t %
+    // unitCount.
     const Region &sram = program.regions[command.outs[0].region];
     int64_t tileBytes = command.ints[0], tiles = command.ints[1];
     int64_t units = std::max<int64_t>(sram.unitCount, 1), perChiplet = machine.coresPerChiplet();
@@ -50,12 +52,18 @@ std::vector<int64_t> dramBytesByChiplet(const Program &program, const Command &c
 
 std::string resourceName(uint32_t resource) {
   switch (resource) {
-  case kArrays: return "arrays";
-  case kVector: return "vector";
-  case kStash: return "stash";
-  case kNetwork: return "network";
-  case kPcie: return "pcie";
-  default: return "dram." + std::to_string(resource - kDramBase);
+  case kArrays:
+    return "arrays";
+  case kVector:
+    return "vector";
+  case kStash:
+    return "stash";
+  case kNetwork:
+    return "network";
+  case kPcie:
+    return "pcie";
+  default:
+    return "dram." + std::to_string(resource - kDramBase);
   }
 }
 
@@ -66,7 +74,8 @@ Picoseconds CommandCost::duration() const {
   return longest;
 }
 
-CommandCost costCommand(const Program &program, const Command &command, const CommandCounts &counts, const targets::Machine &machine) {
+CommandCost costCommand(const Program &program, const Command &command, const CommandCounts &counts,
+                        const targets::Machine &machine) {
   CommandCost cost;
   auto use = [&](uint32_t resource, Picoseconds offset, Picoseconds busy) {
     if (busy > 0)
@@ -74,11 +83,13 @@ CommandCost costCommand(const Program &program, const Command &command, const Co
   };
   targets::Cycles arrayCycles = 0;
   for (const CommandCounts::Product &product : counts.products)
-    arrayCycles += targets::tileCycles(machine, product.tiles, product.rows, product.stationary, product.movingBits, product.units);
+    arrayCycles += targets::tileCycles(machine, product.tiles, product.rows, product.stationary, product.movingBits,
+                                       product.units);
   Picoseconds arrays = targets::cyclesToPicoseconds(machine, arrayCycles);
   use(kArrays, 0, arrays);
   // Attention's softmax works on what the arrays deliver and a convolution's patches feed them: in sequence.
-  Picoseconds vector = targets::cyclesToPicoseconds(machine, targets::vectorCycles(machine, toSigned(counts.laneCycles)));
+  Picoseconds vector =
+      targets::cyclesToPicoseconds(machine, targets::vectorCycles(machine, toSigned(counts.laneCycles)));
   use(kVector, arrays, vector);
 
   const TierBytes &stash = counts[Tier::Stash];
@@ -105,7 +116,8 @@ CommandCost costCommand(const Program &program, const Command &command, const Co
     targets::Cycles cycles = (network + machine.network.bandwidth - 1) / machine.network.bandwidth;
     if (command.op == Opcode::DmaTiles) { // the core's port writes its share
       int64_t units = std::max<int64_t>(program.regions[command.outs[0].region].unitCount, 1);
-      int64_t ofCore = (std::max<int64_t>(command.ints[1], 0) + units - 1) / units * std::max<int64_t>(command.ints[0], 0);
+      int64_t ofCore =
+          (std::max<int64_t>(command.ints[1], 0) + units - 1) / units * std::max<int64_t>(command.ints[0], 0);
       cycles = std::max(cycles, (ofCore + machine.sramPort - 1) / machine.sramPort);
     }
     use(kNetwork, 0, targets::cyclesToPicoseconds(machine, cycles));

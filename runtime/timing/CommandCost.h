@@ -8,11 +8,13 @@ namespace ahm::timing {
 /// Resource numbers. DRAM has one a chiplet: kDramBase + chiplet.
 enum : uint32_t { kArrays, kVector, kStash, kNetwork, kPcie, kDramBase };
 
-inline uint32_t resourceCount(const targets::Machine &machine) { return kDramBase + static_cast<uint32_t>(machine.chiplets); }
+inline uint32_t resourceCount(const targets::Machine &machine) {
+  return kDramBase + static_cast<uint32_t>(machine.chiplets);
+}
 std::string resourceName(uint32_t resource); // "arrays", "vector", "stash", "network", "pcie", "dram.0"
 
-/// One resource is held from the command's start for offset + busy and works for the last `busy` of it. DRAM times are those
-/// outside refresh windows, offset 0.
+/// One resource is held from the command's start for offset + busy and works for the last `busy` of it. DRAM times are
+/// those outside refresh windows, offset 0.
 struct ResourceUse {
   uint32_t resource = 0;
   targets::Picoseconds offset = 0, busy = 0;

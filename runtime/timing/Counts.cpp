@@ -26,10 +26,14 @@ bool isMxRows(DType dtype) { return dtype == DType::MxRows8 || dtype == DType::M
 
 TileFormat tileFormat(DType dtype) {
   switch (dtype) {
-  case DType::TilesMx4: return TileFormat::Mx4;
-  case DType::TilesMx16: return TileFormat::Mx16;
-  case DType::TilesInt8: return TileFormat::Int8;
-  default: return TileFormat::Mx8;
+  case DType::TilesMx4:
+    return TileFormat::Mx4;
+  case DType::TilesMx16:
+    return TileFormat::Mx16;
+  case DType::TilesInt8:
+    return TileFormat::Int8;
+  default:
+    return TileFormat::Mx8;
   }
 }
 
@@ -40,7 +44,8 @@ int stationaryBits(TileFormat format) { return format == TileFormat::Mx4 ? 4 : f
 
 class Counter {
 public:
-  Counter(const Program &program, const Command &command, const std::vector<int64_t> &values, const targets::Machine &machine)
+  Counter(const Program &program, const Command &command, const std::vector<int64_t> &values,
+          const targets::Machine &machine)
       : program(program), command(command), values(values), machine(machine), vector(machine.vector) {}
 
   CommandCounts run() {
@@ -71,10 +76,18 @@ public:
       break;
     }
     case Opcode::GemmMx:
-    case Opcode::GemmInt8: gemm(); break;
-    case Opcode::MatMulMx: matMul(); break;
-    case Opcode::Conv1dMx: conv(); break;
-    case Opcode::Attention: attention(); break;
+    case Opcode::GemmInt8:
+      gemm();
+      break;
+    case Opcode::MatMulMx:
+      matMul();
+      break;
+    case Opcode::Conv1dMx:
+      conv();
+      break;
+    case Opcode::Attention:
+      attention();
+      break;
     case Opcode::CacheAppend:
       read(in(0), bytes(in(0)));
       if (out(0) && in(0) && !in(0)->dims.empty())
@@ -91,7 +104,9 @@ public:
       writeAll();
       lanes(elements(in(0)), 2 * vector.add + vector.quantize);
       break;
-    default: vectorOperation(); break;
+    default:
+      vectorOperation();
+      break;
     }
     for (const Operand &operand : command.ins)
       if (isDram(operand) && counts.dramPieces == 0)
@@ -113,7 +128,9 @@ private:
   const Operand *in(size_t i) const { return i < command.ins.size() ? &command.ins[i] : nullptr; }
   const Operand *out(size_t i) const { return i < command.outs.size() ? &command.outs[i] : nullptr; }
   int64_t integer(size_t i) const { return i < command.ints.size() ? command.ints[i] : 0; }
-  static uint64_t natural(int64_t value) { return value < 0 ? 0 : std::min<uint64_t>(kLimit, static_cast<uint64_t>(value)); }
+  static uint64_t natural(int64_t value) {
+    return value < 0 ? 0 : std::min<uint64_t>(kLimit, static_cast<uint64_t>(value));
+  }
   uint64_t expression(size_t i) const {
     return i < command.exprs.size() ? natural(evaluate(program, static_cast<ExprId>(command.exprs[i]), values)) : 0;
   }
@@ -160,9 +177,12 @@ private:
     for (const Operand &operand : command.outs)
       write(&operand, bytes(&operand));
   }
-  void lanes(uint64_t count, int64_t laneCycles) { counts.laneCycles = sum(counts.laneCycles, mul(count, natural(laneCycles))); }
+  void lanes(uint64_t count, int64_t laneCycles) {
+    counts.laneCycles = sum(counts.laneCycles, mul(count, natural(laneCycles)));
+  }
 
-  void product(size_t slot, uint64_t macs, int64_t tiles, uint64_t rowCount, TileFormat stationary, int moving, int64_t units) {
+  void product(size_t slot, uint64_t macs, int64_t tiles, uint64_t rowCount, TileFormat stationary, int moving,
+               int64_t units) {
     counts.products[slot] = {tiles, static_cast<int64_t>(std::min(rowCount, kLimit)), units, stationary, moving};
     counts.macs = sum(counts.macs, macs);
     int bits = std::max(moving, stationaryBits(stationary));
@@ -206,7 +226,8 @@ private:
     uint64_t batches = n ? rows(b) / n : 0;
     uint64_t vectors = rows(a);
     TileFormat format = b->dtype == DType::MxRows8 ? TileFormat::Mx8 : TileFormat::Mx16;
-    uint64_t tiles = mul(batches, natural(targets::tileCount(format, static_cast<int64_t>(k), static_cast<int64_t>(n))));
+    uint64_t tiles =
+        mul(batches, natural(targets::tileCount(format, static_cast<int64_t>(k), static_cast<int64_t>(n))));
     product(0, mul(vectors, k, n), static_cast<int64_t>(tiles), batches ? ceilDiv(vectors, batches) : 0, format,
             movingBits(a->dtype), machine.cores());
     readAll();
@@ -228,7 +249,8 @@ private:
     readAll();
     writeAll();
     lanes(mul(length, contraction), vector.quantize); // patches, overlapping ones each time
-    uint64_t patchBytes = mul(length, mxRowBytes(format == TileFormat::Mx16 ? DType::MxRows16 : DType::MxRows8, contraction));
+    uint64_t patchBytes =
+        mul(length, mxRowBytes(format == TileFormat::Mx16 ? DType::MxRows16 : DType::MxRows8, contraction));
     counts.multicastBytes = patchBytes;
     counts.networkBytes = sum(patchBytes, bytes(y));
     partials(length, contraction, columns);
@@ -236,8 +258,8 @@ private:
       lanes(elements(y), vector.add);
   }
 
-  /// Scores and values over the valid context. Masked positions inside it are computed and counted like any other: an array
-  /// pass covers a whole page. A window shortens what is read.
+  /// Scores and values over the valid context. Masked positions inside it are computed and counted like any other: an
+  /// array pass covers a whole page. A window shortens what is read.
   void attention() {
     const Operand *q = in(0), *k = in(1), *v = in(2);
     if (!q || !k || !v || q->dims.size() < 3 || k->dims.size() < 3 || v->dims.size() < 3)
@@ -273,9 +295,9 @@ private:
     write(out(0), bytes(out(0)));
     counts.networkBytes = sum(sum(bytes(q), cacheBytes), bytes(out(0)));
     lanes(elements(q), vector.quantize);
-    lanes(scores, 4 * vector.add + vector.exp);                              // scale, maximum, difference, sum
-    lanes(mul(scores, groups), vector.add + vector.quantize);                // V's exponents into P, then P's blocks
-    lanes(mul(h, t, ceilDiv(context, 64), dv), vector.add);                  // rescaling o, once a page
+    lanes(scores, 4 * vector.add + vector.exp);               // scale, maximum, difference, sum
+    lanes(mul(scores, groups), vector.add + vector.quantize); // V's exponents into P, then P's blocks
+    lanes(mul(h, t, ceilDiv(context, 64), dv), vector.add);   // rescaling o, once a page
     lanes(mul(h, t, dv), vector.div);
   }
 
@@ -284,27 +306,39 @@ private:
     case UnaryKind::Exp:
     case UnaryKind::Log:
     case UnaryKind::Sin:
-    case UnaryKind::Cos: return vector.exp;
+    case UnaryKind::Cos:
+      return vector.exp;
     case UnaryKind::Sqrt:
     case UnaryKind::Rsqrt:
-    case UnaryKind::Reciprocal: return vector.div;
-    case UnaryKind::Erf: return vector.exp + 6 * vector.add;
+    case UnaryKind::Reciprocal:
+      return vector.div;
+    case UnaryKind::Erf:
+      return vector.exp + 6 * vector.add;
     case UnaryKind::Tanh:
-    case UnaryKind::Sigmoid: return vector.exp + vector.add + vector.div;
+    case UnaryKind::Sigmoid:
+      return vector.exp + vector.add + vector.div;
     case UnaryKind::Silu:
-    case UnaryKind::Softplus: return vector.exp + 2 * vector.add + vector.div;
-    case UnaryKind::GeluErf: return vector.exp + 9 * vector.add;
-    case UnaryKind::GeluTanh: return vector.exp + 6 * vector.add + vector.div;
-    default: return vector.add;
+    case UnaryKind::Softplus:
+      return vector.exp + 2 * vector.add + vector.div;
+    case UnaryKind::GeluErf:
+      return vector.exp + 9 * vector.add;
+    case UnaryKind::GeluTanh:
+      return vector.exp + 6 * vector.add + vector.div;
+    default:
+      return vector.add;
     }
   }
 
   int64_t binaryLanes(BinaryKind kind) const {
     switch (kind) {
-    case BinaryKind::Div: return vector.div;
-    case BinaryKind::Mod: return vector.div + 2 * vector.add;
-    case BinaryKind::Pow: return 2 * vector.exp + vector.add;
-    default: return vector.add;
+    case BinaryKind::Div:
+      return vector.div;
+    case BinaryKind::Mod:
+      return vector.div + 2 * vector.add;
+    case BinaryKind::Pow:
+      return 2 * vector.exp + vector.add;
+    default:
+      return vector.add;
     }
   }
 
@@ -322,7 +356,7 @@ private:
       read(x, taken);
       read(in(1), bytes(in(1)));
       writeAll();
-      counts.laneCycles = ceilDiv(taken, natural(vector.gatherBytes));
+      counts.laneCycles = ceilDiv(taken, std::max<uint64_t>(1, natural(vector.gatherBytes)));
       if (x && isDram(*x)) {
         // Each index takes one contiguous row a leading position.
         uint64_t outer = 1;
@@ -333,8 +367,12 @@ private:
       }
       return;
     }
-    case Opcode::Unary: lanes(m, unaryLanes(static_cast<UnaryKind>(integer(0)))); break;
-    case Opcode::Binary: lanes(m, binaryLanes(static_cast<BinaryKind>(integer(0)))); break;
+    case Opcode::Unary:
+      lanes(m, unaryLanes(static_cast<UnaryKind>(integer(0))));
+      break;
+    case Opcode::Binary:
+      lanes(m, binaryLanes(static_cast<BinaryKind>(integer(0))));
+      break;
     case Opcode::Softmax:
       lanes(n, 4 * vector.add + vector.exp);
       lanes(rows(x), vector.div);
@@ -351,11 +389,19 @@ private:
       lanes(n, 4 * vector.add);
       lanes(natural(integer(0)), vector.div);
       break;
-    case Opcode::Rotary: lanes(n, 3 * vector.add); break;
-    case Opcode::Transpose: lanes(n, vector.transpose); break;
+    case Opcode::Rotary:
+      lanes(n, 3 * vector.add);
+      break;
+    case Opcode::Transpose:
+      lanes(n, vector.transpose);
+      break;
     case Opcode::Reduce:
-    case Opcode::ArgMax: lanes(n, vector.add); break;
-    default: lanes(m, vector.add); break; // Select, Cast, Copy, Broadcast, Concat, Iota, Fill: one a written element
+    case Opcode::ArgMax:
+      lanes(n, vector.add);
+      break;
+    default:
+      lanes(m, vector.add);
+      break; // Select, Cast, Copy, Broadcast, Concat, Iota, Fill: one a written element
     }
     readAll();
     writeAll();
@@ -369,20 +415,33 @@ struct Needs {
 
 Needs needsOf(Opcode op) {
   switch (op) {
-  case Opcode::HostToDram: return {0, 1, 1, 0};
-  case Opcode::DmaTiles: return {1, 1, 2, 0};
-  case Opcode::GemmMx: return {2, 1, 0, 0};
-  case Opcode::GemmInt8: return {4, 1, 0, 0};
-  case Opcode::MatMulMx: return {2, 1, 0, 0};
-  case Opcode::Conv1dMx: return {2, 1, 1, 0};
-  case Opcode::Attention: return {3, 1, 0, 1};
-  case Opcode::Binary: return {2, 1, 1, 0};
-  case Opcode::Unary: return {1, 1, 1, 0};
-  case Opcode::Select: return {3, 1, 0, 0};
-  case Opcode::Gather: return {2, 1, 0, 0};
+  case Opcode::HostToDram:
+    return {0, 1, 1, 0};
+  case Opcode::DmaTiles:
+    return {1, 1, 2, 0};
+  case Opcode::GemmMx:
+    return {2, 1, 0, 0};
+  case Opcode::GemmInt8:
+    return {4, 1, 0, 0};
+  case Opcode::MatMulMx:
+    return {2, 1, 0, 0};
+  case Opcode::Conv1dMx:
+    return {2, 1, 1, 0};
+  case Opcode::Attention:
+    return {3, 1, 0, 1};
+  case Opcode::Binary:
+    return {2, 1, 1, 0};
+  case Opcode::Unary:
+    return {1, 1, 1, 0};
+  case Opcode::Select:
+    return {3, 1, 0, 0};
+  case Opcode::Gather:
+    return {2, 1, 0, 0};
   case Opcode::Iota:
-  case Opcode::Fill: return {0, 1, 0, 0};
-  default: return {1, 1, 0, 0};
+  case Opcode::Fill:
+    return {0, 1, 0, 0};
+  default:
+    return {1, 1, 0, 0};
   }
 }
 
@@ -412,7 +471,8 @@ uint64_t operandBytes(const Program &program, const Operand &operand, const std:
       leading = mul(leading, dim(i));
     else
       length = dim(i);
-  return mul(leading, isMxRows(operand.dtype) ? mxRowBytes(operand.dtype, length) : mul(length, elementBytes(operand.dtype)));
+  return mul(leading,
+             isMxRows(operand.dtype) ? mxRowBytes(operand.dtype, length) : mul(length, elementBytes(operand.dtype)));
 }
 
 CommandCounts countCommand(const Program &program, const Command &command, const std::vector<int64_t> &values,
@@ -423,7 +483,8 @@ CommandCounts countCommand(const Program &program, const Command &command, const
 bool checkCommand(const Program &program, const Entry &entry, size_t index, std::string &error) {
   const Command &command = entry.commands[index];
   auto fail = [&](const std::string &what) {
-    error = "entry '" + entry.name + "', command " + std::to_string(index) + ": " + what + "; the program is damaged, compile it again";
+    error = "entry '" + entry.name + "', command " + std::to_string(index) + ": " + what +
+            "; the program is damaged, compile it again";
     return false;
   };
   auto badExpr = [&](int64_t expr) { return expr < 0 || expr >= static_cast<int64_t>(program.exprs.size()); };
@@ -454,7 +515,8 @@ bool checkCommand(const Program &program, const Entry &entry, size_t index, std:
   if (command.op == Opcode::DmaTiles && (command.ints[0] < 0 || command.ints[0] > (1 << 20) || command.ints[1] < 0 ||
                                          command.ints[1] > (int64_t(1) << 36)))
     return fail("tile size or tile count is out of range");
-  if (command.op == Opcode::HostToDram && (command.ints[0] < 0 || command.ints[0] >= static_cast<int64_t>(program.weights.size())))
+  if (command.op == Opcode::HostToDram &&
+      (command.ints[0] < 0 || command.ints[0] >= static_cast<int64_t>(program.weights.size())))
     return fail("weight " + std::to_string(command.ints[0]) + " does not exist");
   return true;
 }

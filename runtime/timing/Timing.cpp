@@ -18,19 +18,32 @@ struct Work {
   std::vector<CommandCost> costs;
 };
 
-bool prepare(const Program &program, const Entry &entry, const std::vector<int64_t> &values, const targets::Machine &machine,
-             Work &work, std::string &error) {
+bool prepare(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
+             const targets::Machine &machine, Work &work, std::string &error) {
   if (values.size() != program.values.size()) {
-    error = "entry '" + entry.name + "': " + std::to_string(values.size()) + " run-time values given, the program declares " +
-            std::to_string(program.values.size()) + "; give one for each";
+    error = "entry '" + entry.name + "': " + std::to_string(values.size()) +
+            " run-time values given, the program declares " + std::to_string(program.values.size()) +
+            "; give one for each";
     return false;
   }
   for (size_t i = 0; i < values.size(); ++i)
     if (values[i] < program.values[i].min || values[i] > program.values[i].max) {
-      error = "entry '" + entry.name + "': run-time value '" + program.values[i].name + "' is " + std::to_string(values[i]) +
-              ", expected " + std::to_string(program.values[i].min) + " to " + std::to_string(program.values[i].max);
+      error = "entry '" + entry.name + "': run-time value '" + program.values[i].name + "' is " +
+              std::to_string(values[i]) + ", expected " + std::to_string(program.values[i].min) + " to " +
+              std::to_string(program.values[i].max);
       return false;
     }
+  for (const Region &region : program.regions) {
+    int64_t units = region.tier == Tier::Sram   ? machine.cores()
+                    : region.tier == Tier::Dram ? machine.chiplets
+                                                : INT64_MAX;
+    if (int64_t(region.firstUnit) + region.unitCount > units) {
+      error = "region '" + region.name + "': needs " + (region.tier == Tier::Sram ? "cores" : "chiplets") + " up to " +
+              std::to_string(int64_t(region.firstUnit) + region.unitCount) + ", target '" + machine.name + "' has " +
+              std::to_string(units) + "; compile the program for this target";
+      return false;
+    }
+  }
   work.counts.reserve(entry.commands.size());
   work.costs.reserve(entry.commands.size());
   for (size_t i = 0; i < entry.commands.size(); ++i) {
@@ -60,8 +73,8 @@ Wide stalledEndWide(const targets::RefreshModel &refresh, Picoseconds start, Pic
 }
 
 /// The event loop. Intervals and resource times are only wanted for Windows.
-bool schedule(const Entry &entry, const Work &work, const targets::Machine &machine, const Options &options, Refresh refresh,
-              Result &result, std::string &error) {
+bool schedule(const Entry &entry, const Work &work, const targets::Machine &machine, const Options &options,
+              Refresh refresh, Result &result, std::string &error) {
   targets::RefreshModel windows = machine.dram.refresh;
   windows.phase = static_cast<Picoseconds>((Wide(windows.phase) + options.refreshPhase) % windows.period);
   Wide useful = windows.period - windows.duration;
@@ -92,7 +105,8 @@ bool schedule(const Entry &entry, const Work &work, const targets::Machine &mach
       else if (use.resource >= kDramBase && refresh == Refresh::WorstEach)
         useEnd += (Wide(use.busy) + useful - 1) / useful * windows.duration;
       if (useEnd + cost.tail > kLatest) {
-        error = "entry '" + entry.name + "', command " + std::to_string(i) + ": ends after more than 11 days; check its dimensions";
+        error = "entry '" + entry.name + "', command " + std::to_string(i) +
+                ": ends after more than 11 days; check its dimensions";
         return false;
       }
       Picoseconds released = static_cast<Picoseconds>(useEnd);
@@ -104,7 +118,8 @@ bool schedule(const Entry &entry, const Work &work, const targets::Machine &mach
       }
     }
     if (end + cost.tail > kLatest) {
-      error = "entry '" + entry.name + "', command " + std::to_string(i) + ": ends after more than 11 days; check launch times";
+      error = "entry '" + entry.name + "', command " + std::to_string(i) +
+              ": ends after more than 11 days; check launch times";
       return false;
     }
     issued[queue] = start;
@@ -187,8 +202,8 @@ Picoseconds stalledEnd(const targets::RefreshModel &refresh, Picoseconds start, 
   return clampTime(stalledEndWide(refresh, start, work));
 }
 
-bool simulate(const Program &program, const Entry &entry, const std::vector<int64_t> &values, const targets::Machine &machine,
-              const Options &options, Result &result, std::string &error) {
+bool simulate(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
+              const targets::Machine &machine, const Options &options, Result &result, std::string &error) {
   Work work;
   if (!checkStart(options.startState, machine, error) || !prepare(program, entry, values, machine, work, error) ||
       !schedule(entry, work, machine, options, Refresh::Windows, result, error))
@@ -197,8 +212,8 @@ bool simulate(const Program &program, const Entry &entry, const std::vector<int6
   return true;
 }
 
-bool lowerBound(const Program &program, const Entry &entry, const std::vector<int64_t> &values, const targets::Machine &machine,
-                Picoseconds &bound, std::string &error) {
+bool lowerBound(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
+                const targets::Machine &machine, Picoseconds &bound, std::string &error) {
   Work work;
   if (!prepare(program, entry, values, machine, work, error))
     return false;
@@ -224,8 +239,8 @@ bool lowerBound(const Program &program, const Entry &entry, const std::vector<in
   return true;
 }
 
-bool upperBound(const Program &program, const Entry &entry, const std::vector<int64_t> &values, const targets::Machine &machine,
-                const State &startState, Picoseconds &bound, std::string &error) {
+bool upperBound(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
+                const targets::Machine &machine, const State &startState, Picoseconds &bound, std::string &error) {
   Work work;
   Options options;
   options.startState = startState;
@@ -245,8 +260,8 @@ bool upperBound(const Program &program, const Entry &entry, const std::vector<in
   return true;
 }
 
-bool rooflinePeak(const Program &program, const Entry &entry, const std::vector<int64_t> &values, const targets::Machine &machine,
-                  Picoseconds &bound, std::string &error) {
+bool rooflinePeak(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
+                  const targets::Machine &machine, Picoseconds &bound, std::string &error) {
   Work work;
   if (!prepare(program, entry, values, machine, work, error))
     return false;
@@ -260,12 +275,14 @@ bool rooflinePeak(const Program &program, const Entry &entry, const std::vector<
     stashWritten += static_cast<double>(counts[Tier::Stash].written);
   }
   double quads = static_cast<double>(machine.quads());
-  double cycles = std::max({arrayCycles / static_cast<double>(machine.cores()), laneCycles / static_cast<double>(machine.lanes()),
-                            stashRead / (static_cast<double>(machine.stashRead) * quads),
-                            stashWritten / (static_cast<double>(machine.stashWrite) * quads)});
-  double seconds = std::max({cycles / static_cast<double>(machine.clock),
-                             dram / (static_cast<double>(machine.dram.peak) * static_cast<double>(machine.dram.channels * machine.chiplets)),
-                             pcie / static_cast<double>(machine.pcieRaw)});
+  double cycles =
+      std::max({arrayCycles / static_cast<double>(machine.cores()), laneCycles / static_cast<double>(machine.lanes()),
+                stashRead / (static_cast<double>(machine.stashRead) * quads),
+                stashWritten / (static_cast<double>(machine.stashWrite) * quads)});
+  double seconds = std::max(
+      {cycles / static_cast<double>(machine.clock),
+       dram / (static_cast<double>(machine.dram.peak) * static_cast<double>(machine.dram.channels * machine.chiplets)),
+       pcie / static_cast<double>(machine.pcieRaw)});
   bound = static_cast<Picoseconds>(std::min(seconds * 1e12, static_cast<double>(kLatest)));
   return true;
 }

@@ -1,19 +1,20 @@
 // The timing reading: when each command of an entry runs, what it moves and what energy that takes, with proved bounds.
 //
 // The model is a max-plus system. A command starts when its queue's previous command has ended (plus the issue distance
-// between starts), the commands it waits for have completed, and every resource it uses has been released by the command before it in program order:
-// this fixed interleaving makes start times maxima of sums, so the schedule is deterministic and monotone: no
-// duration, made shorter, makes anything end later. Commands only wait for earlier ones, hence one pass in program order is
-// the whole event loop: an event a command.
+// between starts), the commands it waits for have completed, and every resource it uses has been released by the
+// command before it in program order: this fixed interleaving makes start times maxima of sums, so the schedule is
+// deterministic and monotone: no duration, made shorter, makes anything end later. Commands only wait for earlier ones,
+// hence one pass in program order is the whole event loop: an event a command.
 //
-// Refresh. In each window [phase + k*period, + duration) no DRAM channel moves data; a transfer stalls and continues after.
-// Let g(x) be the wall-clock time at which x of time outside windows has passed. Claim: every event that happens at x in
-// the schedule without refresh happens at g(x) at the latest. Induction in program order: maxima keep the claim since g
-// is increasing; a DRAM transfer of w from at most g(x) ends at most at g(x + w), by definition of g; any other duration
-// d ends at most at g(x) + d <= g(x + d). So the latency is at most g(T0). Windows cover at most
+// Refresh. In each window [phase + k*period, + duration) no DRAM channel moves data; a transfer stalls and continues
+// after. Let g(x) be the wall-clock time at which x of time outside windows has passed. Claim: every event that happens
+// at x in the schedule without refresh happens at g(x) at the latest. Induction in program order: maxima keep the claim
+// since g is increasing; a DRAM transfer of w from at most g(x) ends at most at g(x + w), by definition of g; any other
+// duration d ends at most at g(x) + d <= g(x + d). So the latency is at most g(T0). Windows cover at most
 // (floor(T/period) + 1) * duration of any interval of length T, whatever the phase; the smallest T with
-// T = T0 + (floor(T/period) + 1) * duration is therefore a bound over all phases. A second bound takes each DRAM use at its
-// worst phase, w + ceil(w / (period - duration)) * duration, which is tighter where DRAM is seldom busy; upperBound is the smaller.
+// T = T0 + (floor(T/period) + 1) * duration is therefore a bound over all phases. A second bound takes each DRAM use at
+// its worst phase, w + ceil(w / (period - duration)) * duration, which is tighter where DRAM is seldom busy; upperBound
+// is the smaller.
 #pragma once
 
 #include "runtime/timing/CommandCost.h"
@@ -60,13 +61,13 @@ struct Result {
   State endState;                  // relative to the end of this call
 };
 
-/// `values` has one number for each Program::values entry. Fails, with an error that names entry and command, when an index is
-/// out of range, a value lies outside its declared range, or the time does not fit (over 11 days).
+/// `values` has one number for each Program::values entry. Fails, with an error that names entry and command, when an
+/// index is out of range, a value lies outside its declared range, or the time does not fit (over 11 days).
 bool simulate(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
               const targets::Machine &machine, const Options &options, Result &result, std::string &error);
 
-/// Times no schedule of this entry can beat: the busiest resource or queue alone, without launch gaps; DRAM at the best rate
-/// that it sustains over any interval with refresh (a window's duration may be escaped once, no more).
+/// Times no schedule of this entry can beat: the busiest resource or queue alone, without launch gaps; DRAM at the best
+/// rate that it sustains over any interval with refresh (a window's duration may be escaped once, no more).
 bool lowerBound(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                 const targets::Machine &machine, Picoseconds &bound, std::string &error);
 

@@ -36,11 +36,13 @@ void appendMicroseconds(std::string &out, Picoseconds time) {
 } // namespace
 
 std::string traceJson(const program::Program &program, const program::Entry &entry, const Result &result) {
-  std::string out = "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n{\"ph\":\"M\",\"pid\":1,\"name\":\"process_name\",\"args\":{\"name\":";
+  std::string out = "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n{\"ph\":\"M\",\"pid\":1,\"name\":\"process_name\","
+                    "\"args\":{\"name\":";
   appendString(out, entry.name);
   out += "}}";
   for (size_t r = 0; r < result.resources.size(); ++r) {
-    out += ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":" + std::to_string(r + 1) + ",\"name\":\"thread_name\",\"args\":{\"name\":";
+    out +=
+        ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":" + std::to_string(r + 1) + ",\"name\":\"thread_name\",\"args\":{\"name\":";
     appendString(out, result.resources[r].name);
     out += "}}";
   }
@@ -66,8 +68,8 @@ std::string traceJson(const program::Program &program, const program::Entry &ent
   return out;
 }
 
-bool writeTrace(const program::Program &program, const program::Entry &entry, const Result &result, const std::string &path,
-                std::string &error) {
+bool writeTrace(const program::Program &program, const program::Entry &entry, const Result &result,
+                const std::string &path, std::string &error) {
   std::string temporary = path + ".partial";
   std::string text = traceJson(program, entry, result);
   {

@@ -1,5 +1,5 @@
-// The schedule as a Chrome trace (chrome://tracing, Perfetto): one track a resource, one slice a use. The text depends on the
-// schedule only: the same program, values and phase give the same bytes on any machine and build.
+// The schedule as a Chrome trace (chrome://tracing, Perfetto): one track a resource, one slice a use. The text depends
+// on the schedule only: the same program, values and phase give the same bytes on any machine and build.
 #pragma once
 
 #include "runtime/timing/Timing.h"
@@ -10,8 +10,8 @@ namespace ahm::timing {
 std::string traceJson(const program::Program &program, const program::Entry &entry, const Result &result);
 
 /// Writes traceJson to `path`; the file appears by rename. `error` names the path and the system's reason.
-bool writeTrace(const program::Program &program, const program::Entry &entry, const Result &result, const std::string &path,
-                std::string &error);
+bool writeTrace(const program::Program &program, const program::Entry &entry, const Result &result,
+                const std::string &path, std::string &error);
 
 /// FNV-1a, 64 bits, of traceJson.
 uint64_t traceHash(const program::Program &program, const program::Entry &entry, const Result &result);

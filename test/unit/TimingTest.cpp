@@ -61,8 +61,8 @@ struct Builder {
     return result;
   }
   Operand stash(DType dtype, std::vector<int64_t> dims) { return operand(region(Tier::Stash), dtype, dims); }
-  uint32_t add(Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs, std::vector<int64_t> ints = {},
-               std::vector<uint32_t> waits = {}) {
+  uint32_t add(Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs,
+               std::vector<int64_t> ints = {}, std::vector<uint32_t> waits = {}) {
     Command command;
     command.op = op;
     command.queue = queue;
@@ -74,8 +74,9 @@ struct Builder {
     return static_cast<uint32_t>(entry.commands.size() - 1);
   }
   uint32_t dma(int64_t tiles, uint32_t cores, uint32_t chiplets, std::vector<uint32_t> waits = {}) {
-    return add(Opcode::DmaTiles, Queue::Dma, {operand(region(Tier::Dram, 0, chiplets), DType::TilesMx8, {64 * tiles, 64})},
-               {operand(region(Tier::Sram, 0, cores), DType::TilesMx8, {64 * tiles, 64})}, {4224, tiles}, std::move(waits));
+    return add(
+        Opcode::DmaTiles, Queue::Dma, {operand(region(Tier::Dram, 0, chiplets), DType::TilesMx8, {64 * tiles, 64})},
+        {operand(region(Tier::Sram, 0, cores), DType::TilesMx8, {64 * tiles, 64})}, {4224, tiles}, std::move(waits));
   }
   uint32_t gemm(int64_t m, int64_t k, int64_t c, uint32_t cores, std::vector<uint32_t> waits = {}) {
     return add(Opcode::GemmMx, Queue::Gemm,
@@ -83,8 +84,8 @@ struct Builder {
                {stash(DType::F32, {m, c})}, {0, c, 1}, std::move(waits));
   }
   uint32_t unary(int64_t n, UnaryKind kind, std::vector<uint32_t> waits = {}) {
-    return add(Opcode::Unary, Queue::Vector, {stash(DType::F32, {n})}, {stash(DType::F32, {n})}, {static_cast<int64_t>(kind)},
-               std::move(waits));
+    return add(Opcode::Unary, Queue::Vector, {stash(DType::F32, {n})}, {stash(DType::F32, {n})},
+               {static_cast<int64_t>(kind)}, std::move(waits));
   }
   CommandCounts count(const targets::Machine &machine, const std::vector<int64_t> &values = {}) {
     std::string error;
@@ -119,7 +120,9 @@ Picoseconds upper(const Builder &b, const targets::Machine &machine, const State
 
 Builder randomProgram(std::mt19937_64 &random, const targets::Machine &machine) {
   Builder b;
-  auto pick = [&](int64_t low, int64_t high) { return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1)); };
+  auto pick = [&](int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
+  };
   uint32_t chiplets = static_cast<uint32_t>(machine.chiplets), cores = static_cast<uint32_t>(machine.cores());
   int64_t length = pick(1, 20);
   for (int64_t i = 0; i < length; ++i) {
@@ -128,9 +131,15 @@ Builder randomProgram(std::mt19937_64 &random, const targets::Machine &machine) 
       waits.push_back(static_cast<uint32_t>(pick(0, i - 1)));
     switch (random() % 6) {
     case 0:
-    case 1: b.dma(pick(0, 400), cores, chiplets, waits); break;
-    case 2: b.gemm(pick(1, 40), pick(1, 700), pick(1, 700), cores, waits); break;
-    case 3: b.unary(pick(1, 100000), UnaryKind::Exp, waits); break;
+    case 1:
+      b.dma(pick(0, 400), cores, chiplets, waits);
+      break;
+    case 2:
+      b.gemm(pick(1, 40), pick(1, 700), pick(1, 700), cores, waits);
+      break;
+    case 3:
+      b.unary(pick(1, 100000), UnaryKind::Exp, waits);
+      break;
     case 4:
       b.add(Opcode::Gather, Queue::Vector,
             {b.operand(b.region(Tier::Dram, static_cast<uint32_t>(pick(0, chiplets - 1))), DType::F32, {1000, 288}),
@@ -152,8 +161,8 @@ TEST(Counts, Products) {
   CommandCounts c = b.count(m);
   EXPECT_EQ(c.macs, 5u * 288 * 100);
   EXPECT_EQ(c.macs8, c.macs);
-  EXPECT_EQ(c[Tier::Sram].read, 5u * 2 * 4224);              // 5 x 2 tiles
-  EXPECT_EQ(c[Tier::Stash].read, 5u * (12 + 288));           // 9 blocks, scales padded to 12
+  EXPECT_EQ(c[Tier::Sram].read, 5u * 2 * 4224);    // 5 x 2 tiles
+  EXPECT_EQ(c[Tier::Stash].read, 5u * (12 + 288)); // 9 blocks, scales padded to 12
   EXPECT_EQ(c[Tier::Stash].written, 5u * 100 * 4);
   b.add(Opcode::GemmInt8, Queue::Gemm,
         {b.stash(DType::U8, {3, 100}), b.stash(DType::F32, {1}), b.stash(DType::U8, {1}),
@@ -201,7 +210,8 @@ TEST(Counts, AttentionReadsTheValidContextOnly) {
 TEST(Counts, GatherReadsUsedRowsAndSliceTakenElements) {
   targets::Machine m = card("test-small");
   Builder b;
-  b.add(Opcode::Gather, Queue::Vector, {b.operand(b.region(Tier::Dram), DType::U8, {32768, 288}), b.stash(DType::I32, {1, 3})},
+  b.add(Opcode::Gather, Queue::Vector,
+        {b.operand(b.region(Tier::Dram), DType::U8, {32768, 288}), b.stash(DType::I32, {1, 3})},
         {b.stash(DType::U8, {1, 3, 288})}, {0});
   CommandCounts c = b.count(m);
   EXPECT_EQ(c[Tier::Dram].read, 3u * 288);
@@ -244,9 +254,9 @@ TEST(Counts, EveryOpcodeMovesBytes) {
 
 TEST(Timing, RefreshWindowsStallTransfers) {
   targets::RefreshModel refresh{100, 10, 0};
-  EXPECT_EQ(stalledEnd(refresh, 10, 90), 100);  // ends where the next window begins
+  EXPECT_EQ(stalledEnd(refresh, 10, 90), 100); // ends where the next window begins
   EXPECT_EQ(stalledEnd(refresh, 10, 91), 111);
-  EXPECT_EQ(stalledEnd(refresh, 0, 1), 11);     // starts in a window
+  EXPECT_EQ(stalledEnd(refresh, 0, 1), 11); // starts in a window
   EXPECT_EQ(stalledEnd(refresh, 5, 180), 200);
   EXPECT_EQ(stalledEnd(refresh, 95, 10), 115);
   EXPECT_EQ(stalledEnd(refresh, 50, 0), 50);
@@ -410,6 +420,9 @@ TEST(Timing, BadProgramsAreErrors) {
   b = Builder();
   b.unary(INT64_MAX, UnaryKind::Exp);
   refuse(b, {}, "11 days");
+  b = Builder();
+  b.dma(1, 2048, 1);
+  refuse(b, {}, "needs cores up to 2048");
   b = Builder();
   b.value("tokens", 1, 4);
   refuse(b, {5}, "'tokens' is 5");

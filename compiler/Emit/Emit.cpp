@@ -1,0 +1,299 @@
+// From a dimc module to program::Program, one to one; and the loop that streams weights. See Emit.h.
+#include "compiler/Emit/Emit.h"
+#include "mlir/IR/AffineExpr.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringMap.h"
+#include "runtime/program/Opcodes.h"
+#include "runtime/program/Writer.h"
+#include <map>
+#include <optional>
+#include <tuple>
+
+using namespace mlir;
+
+namespace ahm {
+namespace {
+
+using namespace program;
+
+class Emitter {
+public:
+  Emitter(ModuleOp module, const EmitOptions &options, Program &program) : module(module), options(options), program(program) {}
+
+  LogicalResult run() {
+    program.versionMinor = 1;
+    program.producer = options.producer;
+    program.machine = options.machine;
+    program.options = options.options;
+    program.placementPolicy = options.placementPolicy;
+    if (auto placement = module->getAttrOfType<DictionaryAttr>("hmem.placement"); placement && program.placementPolicy.empty())
+      if (auto policy = placement.getAs<StringAttr>("policy"))
+        program.placementPolicy = policy.getValue().str();
+    for (uint16_t op = 0; op <= static_cast<uint16_t>(Opcode::ArgMax); ++op)
+      opcodes[opcodeName(op)] = static_cast<Opcode>(op);
+    for (auto region : module.getOps<dimc::RegionOp>())
+      addRegion(region);
+    if (failed(addWeights()) || failed(addCaches()))
+      return failure();
+    for (auto entry : module.getOps<dimc::EntryOp>())
+      if (failed(addEntry(entry)))
+        return failure();
+    return writeWeights();
+  }
+
+private:
+  void addRegion(dimc::RegionOp op) {
+    Region region;
+    region.name = op.getOwner().str();
+    region.tier = op.getTier() == "sram" ? Tier::Sram : op.getTier() == "stash" ? Tier::Stash : op.getTier() == "dram" ? Tier::Dram : Tier::Host;
+    StringRef lifetime = op.getLifetime();
+    region.lifetime = lifetime == "weight"    ? LifetimeClass::Weight
+                      : lifetime == "kv"      ? LifetimeClass::Kv
+                      : lifetime == "staging" ? LifetimeClass::Staging
+                      : lifetime == "io"      ? LifetimeClass::Io
+                                              : LifetimeClass::Activation;
+    region.firstUnit = static_cast<uint32_t>(op.getFirstUnit());
+    region.unitCount = static_cast<uint32_t>(op.getUnitCount());
+    region.offset = static_cast<uint64_t>(op.getOffset());
+    region.bytes = static_cast<uint64_t>(op.getBytes());
+    region.persistent = op.getPersistent();
+    region.aliasGroup = static_cast<uint32_t>(op.getAliasGroup());
+    regions[op.getSymName().str()] = static_cast<uint32_t>(program.regions.size());
+    program.regions.push_back(std::move(region));
+  }
+
+  LogicalResult addWeights() {
+    for (auto weight : module.getOps<hmem::WeightOp>()) {
+      auto home = regions.find((weight.getSymName() + ".dram").str());
+      if (home == regions.end())
+        return weight.emitOpError() << "has no DRAM region; run hmem-to-dimc first";
+      program.weights.push_back({weight.getSymName().str(), home->second, 0, static_cast<uint64_t>(weight.getBytes()), 0});
+    }
+    return success();
+  }
+
+  LogicalResult addCaches() {
+    for (auto cache : module.getOps<hmem::CacheOp>()) {
+      auto region = regions.find((cache.getSymName() + ".kv").str());
+      if (region == regions.end())
+        return cache.emitOpError() << "has no region; run hmem-to-dimc first";
+      program.caches.push_back({cache.getSymName().str(), region->second,
+                                cache.getFormat() == "mxint8" ? DType::MxRows8 : DType::MxRows16, cache.getHeads(), cache.getHeadDim(),
+                                cache.getCapacity()});
+    }
+    return success();
+  }
+
+  //===-- Expressions ----------------------------------------------------------------------------------------------===//
+
+  ExprId node(ExprNode::Op op, int32_t lhs, int32_t rhs, int64_t constant) {
+    auto [found, inserted] = exprIds.try_emplace({static_cast<int>(op), lhs, rhs, constant}, static_cast<ExprId>(program.exprs.size()));
+    if (inserted)
+      program.exprs.push_back({op, lhs, rhs, constant});
+    return found->second;
+  }
+  ExprId expression(AffineExpr expr) {
+    if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+      return node(ExprNode::Op::Const, 0, 0, constant.getValue());
+    if (auto symbol = dyn_cast<AffineSymbolExpr>(expr))
+      return node(ExprNode::Op::Value, valueIds[symbol.getPosition()], 0, 0);
+    auto binary = cast<AffineBinaryOpExpr>(expr);
+    ExprId lhs = expression(binary.getLHS()), rhs = expression(binary.getRHS());
+    switch (expr.getKind()) {
+    case AffineExprKind::Add:
+      return node(ExprNode::Op::Add, lhs, rhs, 0);
+    case AffineExprKind::Mul:
+      return node(ExprNode::Op::Mul, lhs, rhs, 0);
+    case AffineExprKind::FloorDiv:
+      return node(ExprNode::Op::FloorDiv, lhs, rhs, 0);
+    case AffineExprKind::CeilDiv:
+      return node(ExprNode::Op::CeilDiv, lhs, rhs, 0);
+    default:
+      return node(ExprNode::Op::Mod, lhs, rhs, 0);
+    }
+  }
+  LogicalResult checkMap(Operation *op, AffineMap map) {
+    if (map.getNumDims() == 0 && map.getNumSymbols() <= valueIds.size())
+      return success();
+    return op->emitOpError() << "refers to run-time values that its entry does not have: " << AffineMapAttr::get(map);
+  }
+
+  //===-- Entries --------------------------------------------------------------------------------------------------===//
+
+  static std::optional<DType> dtype(StringRef name) {
+    static const std::pair<StringRef, DType> names[] = {
+        {"f32", DType::F32},           {"i32", DType::I32},           {"i8", DType::I8},
+        {"u8", DType::U8},             {"bool", DType::Bool},         {"mx_rows8", DType::MxRows8},
+        {"mx_rows16", DType::MxRows16}, {"tiles_mx4", DType::TilesMx4}, {"tiles_mx8", DType::TilesMx8},
+        {"tiles_mx16", DType::TilesMx16}, {"tiles_int8", DType::TilesInt8}};
+    for (auto &[text, value] : names)
+      if (text == name)
+        return value;
+    return std::nullopt;
+  }
+
+  LogicalResult operand(Operation *op, dimc::OperandAttr attribute, Operand &out) {
+    auto region = regions.find(attribute.getRegion().getValue());
+    std::optional<DType> type = dtype(attribute.getDtype().getValue());
+    if (region == regions.end() || !type)
+      return op->emitOpError() << "has an operand without a region or of unknown dtype: " << attribute;
+    out.region = region->second;
+    out.dtype = *type;
+    if (failed(checkMap(op, attribute.getDims().getValue())))
+      return failure();
+    for (AffineExpr dim : attribute.getDims().getValue().getResults())
+      out.dims.push_back(expression(dim));
+    if (attribute.getOffset()) {
+      if (failed(checkMap(op, attribute.getOffset().getValue())))
+        return failure();
+      out.byteOffset = expression(attribute.getOffset().getValue().getResult(0));
+    }
+    return success();
+  }
+
+  /// The model's node and operator: a NameLoc is the node; one of a name "node" around a child that names the operator
+  /// gives both.
+  uint32_t source(Location location, StringRef opcode) {
+    Source source;
+    source.op = opcode.str();
+    location->walk([&](Location inner) {
+      if (auto name = dyn_cast<NameLoc>(inner)) {
+        source.node = name.getName().str();
+        return WalkResult::interrupt();
+      }
+      return WalkResult::advance();
+    });
+    auto [found, inserted] = sourceIds.try_emplace({source.node, source.op}, static_cast<uint32_t>(program.sources.size()));
+    if (inserted)
+      program.sources.push_back(source);
+    return found->second;
+  }
+
+  LogicalResult addValues(dimc::EntryOp op) {
+    valueIds.clear();
+    for (Attribute attribute : op.getValues()) {
+      auto value = dyn_cast<DictionaryAttr>(attribute);
+      auto name = value ? value.getAs<StringAttr>("name") : nullptr;
+      auto low = value ? value.getAs<IntegerAttr>("min") : nullptr, high = value ? value.getAs<IntegerAttr>("max") : nullptr;
+      if (!name || !low || !high || low.getInt() > high.getInt())
+        return op.emitOpError() << "has a run-time value without a name, a minimum and a maximum not below it";
+      // Values of one name are one number for the whole program. A value fixed within an entry is a constant there, and one
+      // that other entries bound more widely takes the union.
+      auto found = llvm::find_if(program.values, [&](const RuntimeValue &v) { return v.name == name.getValue(); });
+      valueIds.push_back(static_cast<int32_t>(found - program.values.begin()));
+      if (found == program.values.end()) {
+        program.values.push_back({name.getValue().str(), low.getInt(), high.getInt()});
+      } else {
+        found->min = std::min(found->min, low.getInt());
+        found->max = std::max(found->max, high.getInt());
+      }
+    }
+    return success();
+  }
+
+  LogicalResult addEntry(dimc::EntryOp op) {
+    Entry entry;
+    entry.name = op.getSymName().str();
+    size_t dot = entry.name.find('.');
+    entry.module = dot == std::string::npos ? "" : entry.name.substr(0, dot);
+    if (failed(addValues(op)))
+      return failure();
+    auto time = [&](StringRef name) {
+      auto attribute = op->getAttrOfType<IntegerAttr>(name);
+      return attribute ? attribute.getInt() : 0;
+    };
+    entry.predicted = time("predicted_ps");
+    entry.bound = time("bound_ps");
+    entry.lowerBound = time("lower_bound_ps");
+    program.modelMacs += static_cast<uint64_t>(op.getMacs());
+    for (Attribute attribute : op.getBindings()) {
+      auto binding = dyn_cast<DictionaryAttr>(attribute);
+      auto text = [&](StringRef name) {
+        auto value = binding ? binding.getAs<StringAttr>(name) : nullptr;
+        return value ? value.getValue().str() : std::string();
+      };
+      auto view = binding ? binding.getAs<dimc::OperandAttr>("operand") : nullptr;
+      if (!view)
+        return op.emitOpError() << "has a binding without an operand: " << attribute;
+      Binding out{text("name"), text("dtype"), text("role"), {}};
+      if (failed(operand(op, view, out.operand)))
+        return failure();
+      (text("direction") == "output" ? entry.outputs : entry.inputs).push_back(std::move(out));
+    }
+    for (auto command : op.getOps<dimc::CommandOp>()) {
+      Command out;
+      auto known = opcodes.find(command.getOpcode());
+      if (known == opcodes.end())
+        return command.emitOpError() << "has the unknown opcode \"" << command.getOpcode() << "\"";
+      out.op = known->second;
+      StringRef queue = command.getQueue();
+      out.queue = queue == "host" ? Queue::Host : queue == "dma" ? Queue::Dma : queue == "gemm" ? Queue::Gemm : Queue::Vector;
+      for (bool write : {false, true})
+        for (Attribute attribute : write ? command.getOuts() : command.getIns()) {
+          Operand view;
+          if (failed(operand(command, cast<dimc::OperandAttr>(attribute), view)))
+            return failure();
+          (write ? out.outs : out.ins).push_back(std::move(view));
+        }
+      out.ints.assign(command.getInts().begin(), command.getInts().end());
+      out.floats.assign(command.getFloats().begin(), command.getFloats().end());
+      for (Attribute attribute : command.getExprs()) {
+        AffineMap map = cast<AffineMapAttr>(attribute).getValue();
+        if (failed(checkMap(command, map)))
+          return failure();
+        out.exprs.push_back(static_cast<uint32_t>(expression(map.getResult(0))));
+      }
+      for (int64_t wait : command.getWaits())
+        out.waits.push_back(static_cast<uint32_t>(wait));
+      out.source = source(command.getLoc(), command.getOpcode());
+      entry.commands.push_back(std::move(out));
+    }
+    program.entries.push_back(std::move(entry));
+    return success();
+  }
+
+  LogicalResult writeWeights() {
+    if (options.timingOnly) {
+      program.weightsFileBytes = 0;
+      return success();
+    }
+    WeightsWriter writer;
+    std::string error;
+    if (!writer.open(options.weightsPath, error))
+      return module.emitError() << error;
+    for (auto [index, weight] : llvm::enumerate(module.getOps<hmem::WeightOp>())) {
+      if (!writer.beginBlob(error))
+        return module.emitError() << error;
+      uint64_t written = 0;
+      auto sink = [&](std::span<const uint8_t> bytes, std::string &why) {
+        written += bytes.size();
+        return writer.append(bytes, why);
+      };
+      if (failed(packWeight(weight, options.sourceDirectory, sink)))
+        return failure();
+      if (written != static_cast<uint64_t>(weight.getBytes()))
+        return weight.emitOpError() << "was packed to " << written << " bytes instead of " << weight.getBytes();
+      writer.endBlob(program.weights[index]);
+    }
+    if (!writer.finish(program.weightsFileBytes, error))
+      return module.emitError() << error;
+    return success();
+  }
+
+  ModuleOp module;
+  const EmitOptions &options;
+  Program &program;
+  std::map<std::string, Opcode, std::less<>> opcodes;
+  std::map<std::string, uint32_t, std::less<>> regions;
+  std::map<std::tuple<int, int32_t, int32_t, int64_t>, ExprId> exprIds;
+  std::map<std::pair<std::string, std::string>, uint32_t> sourceIds;
+  std::vector<int32_t> valueIds; // of the current entry's symbols
+};
+
+} // namespace
+
+LogicalResult emitProgram(ModuleOp module, const EmitOptions &options, program::Program &program) {
+  return Emitter(module, options, program).run();
+}
+
+} // namespace ahm

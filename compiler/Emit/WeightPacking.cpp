@@ -1,0 +1,117 @@
+// Weights into the bytes of the weights file: stationary tiles in tile order, or dense row-major elements.
+#include "compiler/Emit/Emit.h"
+#include "compiler/Emit/WeightSource.h"
+#include "runtime/formats/Tiles.h"
+#include "llvm/Support/Parallel.h"
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <limits>
+
+using namespace mlir;
+
+namespace ahm {
+namespace {
+
+constexpr int64_t kBatchTiles = 512; // about 2 MiB at a time
+
+LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const ByteSink &sink) {
+  StringRef name = weight.getFormat();
+  formats::TileFormat format = name == "mxint4"    ? formats::TileFormat::MxInt4
+                               : name == "mxint16" ? formats::TileFormat::MxInt16
+                               : name == "int8"    ? formats::TileFormat::Int8
+                                                   : formats::TileFormat::MxInt8;
+  bool plain = format == formats::TileFormat::Int8;
+  if (plain && (!source.isInteger() || source.hasSteps()))
+    return weight.emitOpError() << "is stored as int8, but its source is not plain int8 or uint8";
+  // The array's elements are signed; uint8 weights move by 128, and so does their zero point.
+  int64_t shift = cast<RankedTensorType>(weight.getType()).getElementType().isUnsignedInteger(8) ? 128 : 0;
+  int64_t K = source.dims()[0], rowsOfTile = formats::kTileRows, columnsOfTile = formats::tileColumns(format);
+  int64_t kTiles = formats::kTiles(K), bytesOfTile = formats::tileBytes(format), tiles = weight.getTiles();
+  if (bytesOfTile != weight.getTileBytes())
+    return weight.emitOpError() << "has tiles of " << weight.getTileBytes() << " bytes; " << name << " tiles have " << bytesOfTile;
+  std::vector<uint8_t> batch;
+  std::string error;
+  std::atomic<bool> outOfRange = false;
+  for (int64_t first = 0; first < tiles; first += kBatchTiles) {
+    int64_t count = std::min(kBatchTiles, tiles - first);
+    batch.assign(static_cast<size_t>(count * bytesOfTile), 0);
+    llvm::parallelFor(0, static_cast<size_t>(count), [&](size_t i) {
+      int64_t tile = first + static_cast<int64_t>(i), kTile = tile % kTiles, columnTile = tile / kTiles;
+      int64_t row0 = kTile * rowsOfTile, column0 = columnTile * columnsOfTile;
+      int64_t rows = std::min(rowsOfTile, K - row0), columns = std::min(columnsOfTile, weight.getColumns() - column0);
+      column0 += weight.getFirstColumn();
+      uint8_t *out = batch.data() + static_cast<int64_t>(i) * bytesOfTile;
+      if (plain) {
+        int8_t elements[64 * 64] = {};
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t c = 0; c < columns; ++c) {
+            int64_t value = source.integer(source.position(row0 + r, column0 + c)) - shift;
+            if (value < -128 || value > 127)
+              outOfRange = true;
+            elements[r * columns + c] = static_cast<int8_t>(value);
+          }
+        formats::packTileInt8(elements, columns, 1, rows, columns, 0, 0, out);
+        return;
+      }
+      float values[64 * 128];
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t c = 0; c < columns; ++c)
+          values[r * columns + c] = source.value(source.position(row0 + r, column0 + c));
+      formats::packTileMx(values, columns, rows, columns, 0, 0, format, out);
+    });
+    if (outOfRange)
+      return weight.emitOpError() << "has elements beyond 8 bits";
+    if (!sink(batch, error))
+      return weight.emitError() << error;
+  }
+  return success();
+}
+
+LogicalResult packDense(hmem::WeightOp weight, const WeightSource &source, const ByteSink &sink) {
+  Type element = cast<RankedTensorType>(weight.getType()).getElementType();
+  int64_t size = element.isF32() || element.isInteger(32) ? 4 : 1, total = source.elementCount();
+  constexpr int64_t batchElements = 1 << 18;
+  std::vector<uint8_t> batch;
+  std::string error;
+  for (int64_t first = 0; first < total; first += batchElements) {
+    int64_t count = std::min(batchElements, total - first);
+    batch.resize(static_cast<size_t>(count * size));
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t at = source.position(first + i);
+      if (element.isF32()) {
+        float value = source.value(at);
+        std::memcpy(batch.data() + i * 4, &value, 4);
+        continue;
+      }
+      int64_t value = source.isInteger() && !source.hasSteps() ? source.integer(at) : static_cast<int64_t>(source.value(at));
+      if (element.isInteger(32)) {
+        if (value < std::numeric_limits<int32_t>::min() || value > std::numeric_limits<int32_t>::max())
+          return weight.emitOpError() << "holds " << value << ", which does not fit 32 bits";
+        int32_t narrow = static_cast<int32_t>(value);
+        std::memcpy(batch.data() + i * 4, &narrow, 4);
+      } else {
+        batch[static_cast<size_t>(i)] = static_cast<uint8_t>(value);
+      }
+    }
+    if (!sink(batch, error))
+      return weight.emitError() << error;
+  }
+  // An empty tensor still has the one element of room that its region was given.
+  int64_t rest = weight.getBytes() - total * size;
+  if (rest > 0 && !sink(std::vector<uint8_t>(static_cast<size_t>(rest), 0), error))
+    return weight.emitError() << error;
+  return success();
+}
+
+} // namespace
+
+LogicalResult packWeight(hmem::WeightOp weight, const std::string &sourceDirectory, const ByteSink &sink) {
+  WeightSource source;
+  std::string error;
+  if (!source.open(weight, sourceDirectory, error))
+    return weight.emitOpError() << "cannot be packed: " << error;
+  return weight.isTiles() ? packTiles(weight, source, sink) : packDense(weight, source, sink);
+}
+
+} // namespace ahm

@@ -1,0 +1,281 @@
+// The hmem-to-dimc pass. See HmemToDimc.h.
+#include "compiler/HmemToDimc/HmemToDimc.h"
+#include "compiler/HmemToDimc/Waits.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+
+namespace ahm {
+namespace {
+
+int tierIndex(StringRef tier) { return tier == "sram" ? 0 : tier == "stash" ? 1 : tier == "dram" ? 2 : 3; }
+int queueIndex(StringRef queue) { return queue == "host" ? 0 : queue == "dma" ? 1 : queue == "gemm" ? 2 : 3; }
+
+class Converter {
+public:
+  explicit Converter(ModuleOp module) : module(module), context(module.getContext()), builder(context), symbols(module) {}
+
+  LogicalResult run() {
+    SmallVector<hmem::WeightOp> weights(module.getOps<hmem::WeightOp>());
+    SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
+    builder.setInsertionPointToEnd(module.getBody());
+    for (hmem::WeightOp weight : weights)
+      if (failed(addWeightRegions(weight)))
+        return failure();
+    for (hmem::CacheOp cache : module.getOps<hmem::CacheOp>()) {
+      if (!cache.getStashOffset())
+        return cache.emitOpError() << "has no stash_offset; run placement first";
+      addRegion(cache.getLoc(), (cache.getSymName() + ".kv").str(), cache.getSymName(), "stash", "kv", 0, 1, *cache.getStashOffset(),
+                cache.getBytes(), true);
+    }
+    if (failed(addLoad(weights)))
+      return failure();
+    for (func::FuncOp function : functions)
+      if (failed(convert(function)))
+        return failure();
+    for (func::FuncOp function : functions)
+      function.erase();
+    builder.setInsertionPointToEnd(module.getBody());
+    makeEntry(module.getLoc(), "release", builder.getArrayAttr({}), builder.getArrayAttr({}), 0);
+    module->removeAttr("hmem.ring");
+    return success();
+  }
+
+private:
+  dimc::RegionOp addRegion(Location location, StringRef name, StringRef owner, StringRef tier, StringRef lifetime, int64_t firstUnit,
+                           int64_t unitCount, int64_t offset, int64_t bytes, bool persistent, int64_t aliasGroup = 0) {
+    OpBuilder::InsertionGuard guard(builder);
+    // Regions stand before all entries.
+    if (lastRegion)
+      builder.setInsertionPointAfter(lastRegion);
+    else
+      builder.setInsertionPointToEnd(module.getBody());
+    auto region = dimc::RegionOp::create(builder, location, name, owner, tier, lifetime, firstUnit, unitCount, offset, bytes,
+                                         persistent, aliasGroup);
+    lastRegion = region;
+    regions[name] = region;
+    return region;
+  }
+
+  LogicalResult addWeightRegions(hmem::WeightOp w) {
+    StringRef name = w.getSymName();
+    if (!w.getDramOffset() || !w.getDramChiplet())
+      return w.emitOpError() << "has no dram_offset and dram_chiplet; run placement first";
+    if (!w.isTiles()) {
+      addRegion(w.getLoc(), (name + ".dram").str(), name, "dram", "weight", *w.getDramChiplet(), 1, *w.getDramOffset(), w.getBytes(), true);
+      if (!w.isVector())
+        return success();
+      if (!w.getStashOffset())
+        return w.emitOpError() << "has no stash_offset; run placement first";
+      addRegion(w.getLoc(), (name + ".stash").str(), name, "stash", "weight", 0, 1, *w.getStashOffset(), w.getBytes(), true);
+      return success();
+    }
+    if (!w.getResidency() || !w.getCoresFirst())
+      return w.emitOpError() << "has no residency and cores_first; run placement first";
+    int64_t chiplets = w.getDramChiplets().value_or(1);
+    int64_t rounds = (w.getTiles() + w.getCoresCount() - 1) / w.getCoresCount();
+    addRegion(w.getLoc(), (name + ".dram").str(), name, "dram", "weight", *w.getDramChiplet(), chiplets, *w.getDramOffset(),
+              rounds * (w.getCoresCount() / chiplets) * w.getTileBytes(), true);
+    if (!w.isStreamed())
+      addRegion(w.getLoc(), (name + ".sram").str(), name, "sram", "weight", *w.getCoresFirst(), w.getCoresCount(), *w.getSramOffset(),
+                w.getLocalBytes(), true);
+    return success();
+  }
+
+  FailureOr<dimc::RegionOp> slotRegion(hmem::TransferOp transfer) {
+    auto w = symbols.lookup<hmem::WeightOp>(transfer.getWeight());
+    std::string name = (w.getSymName() + ".slot" + Twine(transfer.getSlot())).str();
+    if (dimc::RegionOp known = regions.lookup(name))
+      return known;
+    auto ring = module->getAttrOfType<DictionaryAttr>("hmem.ring");
+    auto base = ring.getAs<IntegerAttr>("sram_offset"), bytes = ring.getAs<IntegerAttr>("slot_bytes");
+    if (!base || !bytes)
+      return transfer.emitOpError() << "needs sram_offset and slot_bytes in the module's hmem.ring; run placement first";
+    return addRegion(transfer.getLoc(), name, w.getSymName(), "sram", "staging", *w.getCoresFirst(), w.getCoresCount(),
+                     base.getInt() + transfer.getSlot() * bytes.getInt(), w.getLocalBytes(), false, 1);
+  }
+
+  //===-- Entries --------------------------------------------------------------------------------------------------===//
+
+  dimc::EntryOp makeEntry(Location location, StringRef name, ArrayAttr values, ArrayAttr bindings, int64_t macs) {
+    auto entry = dimc::EntryOp::create(builder, location, name, values, bindings, macs);
+    entry.getBody().emplaceBlock();
+    return entry;
+  }
+
+  Attribute operand(StringRef dtype, dimc::RegionOp region, AffineMapAttr dims, AffineMapAttr offset = {}) {
+    return dimc::OperandAttr::get(context, builder.getStringAttr(dtype), FlatSymbolRefAttr::get(region.getSymNameAttr()), dims, offset);
+  }
+
+  void command(WaitTracker &tracker, Location location, StringRef opcode, ArrayRef<Attribute> ins, ArrayRef<Attribute> outs,
+               DenseI64ArrayAttr ints, DenseF32ArrayAttr floats = {}, ArrayAttr exprs = {}) {
+    StringRef queue = hmem::findCommandShape(opcode)->queue;
+    std::vector<Access> accesses;
+    for (bool write : {false, true})
+      for (Attribute attribute : write ? outs : ins) {
+        dimc::RegionOp r = regions.lookup(cast<dimc::OperandAttr>(attribute).getRegion().getValue());
+        accesses.push_back({tierIndex(r.getTier()), r.getFirstUnit(), r.getUnitCount(), r.getOffset(), r.getOffset() + r.getBytes(), write});
+      }
+    std::vector<int64_t> waits = tracker.add(queueIndex(queue), accesses);
+    dimc::CommandOp::create(builder, location, builder.getStringAttr(opcode), builder.getStringAttr(queue), builder.getArrayAttr(ins),
+                            builder.getArrayAttr(outs), ints ? ints : builder.getDenseI64ArrayAttr({}),
+                            floats ? floats : builder.getDenseF32ArrayAttr({}), exprs ? exprs : builder.getArrayAttr({}),
+                            builder.getDenseI64ArrayAttr(waits));
+  }
+
+  AffineMapAttr constantDims(ArrayRef<int64_t> sizes, unsigned symbolCount) {
+    SmallVector<AffineExpr> dims;
+    for (int64_t size : sizes)
+      dims.push_back(getAffineConstantExpr(size, context));
+    return AffineMapAttr::get(AffineMap::get(0, symbolCount, dims, context));
+  }
+  static StringRef tilesDtype(StringRef format) {
+    return format == "mxint16" ? "tiles_mx16" : format == "mxint4" ? "tiles_mx4" : format == "int8" ? "tiles_int8" : "tiles_mx8";
+  }
+  static StringRef denseDtype(Type type) {
+    return type.isF32() ? "f32" : type.isInteger(1) ? "bool" : type.isUnsignedInteger(8) ? "u8" : type.isInteger(8) ? "i8" : "i32";
+  }
+  Attribute home(hmem::WeightOp w, unsigned symbolCount = 0) {
+    auto type = cast<RankedTensorType>(w.getType());
+    dimc::RegionOp region = regions.lookup((w.getSymName() + ".dram").str());
+    if (w.isTiles())
+      return operand(tilesDtype(w.getFormat()), region, constantDims({type.getDimSize(0), w.getColumns()}, symbolCount));
+    return operand(denseDtype(type.getElementType()), region, constantDims(type.getShape(), symbolCount));
+  }
+  Attribute at(Attribute operandAttribute, StringRef region) {
+    auto from = cast<dimc::OperandAttr>(operandAttribute);
+    return operand(from.getDtype().getValue(), regions.lookup(region), from.getDims());
+  }
+
+  LogicalResult addLoad(ArrayRef<hmem::WeightOp> weights) {
+    builder.setInsertionPointToEnd(module.getBody());
+    dimc::EntryOp entry = makeEntry(module.getLoc(), "load", builder.getArrayAttr({}), builder.getArrayAttr({}), 0);
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(&entry.getBody().front());
+    WaitTracker tracker;
+    for (auto [index, weight] : llvm::enumerate(weights)) {
+      hmem::WeightOp w = weight;
+      Attribute stored = home(w);
+      command(tracker, w.getLoc(), "HostToDram", {}, {stored}, builder.getDenseI64ArrayAttr({static_cast<int64_t>(index)}));
+      if (w.isVector())
+        command(tracker, w.getLoc(), "DmaDramToStash", {stored}, {at(stored, (w.getSymName() + ".stash").str())}, {});
+      else if (w.isTiles() && !w.isStreamed())
+        command(tracker, w.getLoc(), "DmaTiles", {stored}, {at(stored, (w.getSymName() + ".sram").str())},
+                builder.getDenseI64ArrayAttr({w.getTileBytes(), w.getTiles()}));
+    }
+    return success();
+  }
+
+  LogicalResult convert(func::FuncOp function) {
+    StringRef name = function.getSymName();
+    if (name == "load" || name == "release")
+      return function.emitError() << "is named '" << name << "', which names an entry of its own in every program";
+    auto values = function->getAttrOfType<ArrayAttr>("nn.values");
+    unsigned symbolCount = values ? values.size() : 0;
+    auto macs = function->getAttrOfType<IntegerAttr>("hmem.macs");
+    llvm::DenseMap<Value, dimc::RegionOp> buffers;
+    SmallVector<Attribute> bindings;
+    Block &body = function.getBody().front();
+    for (auto alloc : body.getOps<hmem::AllocOp>()) {
+      if (!alloc.getOffset())
+        return alloc.emitOpError() << "'" << alloc.getName() << "' has no offset; run placement first";
+      std::string symbol = (name + ".b" + Twine(buffers.size())).str();
+      dimc::RegionOp region = addRegion(alloc.getLoc(), symbol, alloc.getName(), hmem::stringifyTier(alloc.getTier()),
+                                        hmem::stringifyLifetimeClass(alloc.getLifetime()), 0, 1, *alloc.getOffset(),
+                                        alloc.getBytes(), false);
+      buffers[alloc.getResult()] = region;
+      if (DictionaryAttr binding = alloc.getBindingAttr()) {
+        auto view = binding.getAs<hmem::ViewAttr>("view");
+        auto role = binding.getAs<StringAttr>("role");
+        bindings.push_back(builder.getDictionaryAttr(
+            {builder.getNamedAttr("direction", binding.get("direction")), builder.getNamedAttr("name", binding.get("name")),
+             builder.getNamedAttr("dtype", binding.get("dtype")), builder.getNamedAttr("role", role ? role : builder.getStringAttr("")),
+             builder.getNamedAttr("operand", operand(view.getDtype().getValue(), region, view.getDims(), view.getOffset()))}));
+      }
+    }
+    builder.setInsertionPointToEnd(module.getBody());
+    dimc::EntryOp entry = makeEntry(function.getLoc(), "", values ? values : builder.getArrayAttr({}), builder.getArrayAttr(bindings),
+                                    macs ? macs.getInt() : 0);
+    for (auto [from, to] : {std::pair("hmem.predicted_ps", "predicted_ps"), std::pair("hmem.lower_bound_ps", "lower_bound_ps")})
+      if (Attribute time = function->getAttr(from))
+        entry->setAttr(to, time);
+    // The function still holds its name; both go by the same one once it is gone.
+    entry.setSymName(name);
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(&entry.getBody().front());
+    WaitTracker tracker;
+    for (Operation &op : body) {
+      if (auto transfer = dyn_cast<hmem::TransferOp>(op)) {
+        FailureOr<dimc::RegionOp> slot = slotRegion(transfer);
+        if (failed(slot))
+          return failure();
+        auto w = symbols.lookup<hmem::WeightOp>(transfer.getWeight());
+        Attribute stored = home(w, symbolCount);
+        command(tracker, op.getLoc(), "DmaTiles", {stored}, {at(stored, (*slot).getSymName())},
+                builder.getDenseI64ArrayAttr({w.getTileBytes(), w.getTiles()}));
+        continue;
+      }
+      auto exec = dyn_cast<hmem::ExecOp>(op);
+      if (!exec)
+        continue;
+      SmallVector<Attribute> ins, outs;
+      for (bool write : {false, true})
+        for (Attribute attribute : write ? exec.getOuts() : exec.getIns()) {
+          auto view = cast<hmem::ViewAttr>(attribute);
+          dimc::RegionOp region;
+          if (auto index = dyn_cast<IntegerAttr>(view.getTarget())) {
+            region = buffers.lookup(exec.getBuffers()[index.getInt()]);
+          } else {
+            StringRef symbol = cast<FlatSymbolRefAttr>(view.getTarget()).getValue();
+            if (symbols.lookup<hmem::CacheOp>(symbol)) {
+              region = regions.lookup((symbol + ".kv").str());
+            } else if (auto w = symbols.lookup<hmem::WeightOp>(symbol)) {
+              if (w.isStreamed()) {
+                for (Value token : exec.getTokens())
+                  if (auto transfer = token.getDefiningOp<hmem::TransferOp>(); transfer && transfer.getWeight() == symbol)
+                    region = *slotRegion(transfer);
+                if (!region)
+                  return exec.emitOpError() << "reads the streamed weight @" << symbol << " without a transfer; run hmem-schedule first";
+              } else {
+                region = regions.lookup((symbol + (w.isTiles() ? ".sram" : w.isVector() ? ".stash" : ".dram")).str());
+              }
+            }
+          }
+          if (!region)
+            return exec.emitOpError() << "has an operand without a region: " << attribute;
+          (write ? outs : ins).push_back(operand(view.getDtype().getValue(), region, view.getDims(), view.getOffset()));
+        }
+      command(tracker, op.getLoc(), exec.getOpcode(), ins, outs, exec.getIntsAttr(), exec.getFloatsAttr(), exec.getExprsAttr());
+    }
+    return success();
+  }
+
+  ModuleOp module;
+  MLIRContext *context;
+  OpBuilder builder;
+  SymbolTable symbols;
+  llvm::StringMap<dimc::RegionOp> regions;
+  Operation *lastRegion = nullptr;
+};
+
+class HmemToDimcPass : public PassWrapper<HmemToDimcPass, OperationPass<ModuleOp>> {
+public:
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(HmemToDimcPass)
+  StringRef getArgument() const final { return "hmem-to-dimc"; }
+  StringRef getDescription() const final { return "Turn placed and scheduled hmem into the card's commands with waits"; }
+  void getDependentDialects(DialectRegistry &registry) const final { registry.insert<dimc::DimcDialect, hmem::HmemDialect>(); }
+  void runOnOperation() final {
+    if (failed(Converter(getOperation()).run()))
+      signalPassFailure();
+  }
+};
+
+} // namespace
+
+std::unique_ptr<Pass> createHmemToDimcPass() { return std::make_unique<HmemToDimcPass>(); }
+void registerHmemToDimcPasses() {
+  registerPass([] { return createHmemToDimcPass(); });
+}
+
+} // namespace ahm

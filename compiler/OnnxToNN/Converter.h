@@ -1,0 +1,101 @@
+// The conversion of one graph: an environment of symbolic values and one handler a family of operators.
+#pragma once
+
+#include "dialects/NN/NN.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/AffineExpr.h"
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ahm::onnxtonn {
+
+using mlir::AffineExpr;
+using mlir::SmallVector;
+
+/// What is known of an ONNX value. Elements of small integer tensors are affine expressions of run-time values, those of small
+/// float tensors are numbers; either may stand without an nn value, which is then made when something asks for it.
+struct Symbolic {
+  SmallVector<AffineExpr> shape;
+  mlir::Type element; // nn element type
+  std::optional<SmallVector<AffineExpr>> integers;
+  std::optional<SmallVector<float>> floats;
+  mlir::Value value;
+  bool none = false; // an absent optional input
+};
+
+/// Names of run-time values in symbol order, and what has been found equal to an expression of them.
+class Dimensions {
+public:
+  explicit Dimensions(mlir::MLIRContext *context) : context(context) {}
+  AffineExpr named(llvm::StringRef name);
+  void bind(llvm::StringRef name, int64_t value);
+  /// Makes two dimensions equal when one of them is a lone run-time value; false otherwise. The caller starts over.
+  bool unify(AffineExpr a, AffineExpr b);
+  unsigned size() const { return names.size(); }
+  const std::vector<std::string> &list() const { return names; }
+
+private:
+  void eliminate(unsigned symbol, AffineExpr by);
+  mlir::MLIRContext *context;
+  std::vector<std::string> names;
+  std::map<std::string, AffineExpr> known;
+};
+
+class Converter {
+public:
+  /// Converts the body of `graph` (through If branches that `branch` chooses) into `target`, an empty function.
+  Converter(Dimensions &dims, mlir::OpBuilder builder, unsigned symbols) : dims(dims), builder(builder), symbols(symbols) {}
+
+  mlir::LogicalResult convertBlock(mlir::Block &block, std::optional<bool> branch);
+  mlir::LogicalResult convert(mlir::Operation *op);
+
+  Symbolic &get(mlir::Value value) { return environment[value]; }
+  void set(mlir::Value value, Symbolic symbolic) { environment[value] = std::move(symbolic); }
+  /// The nn value; constants and run-time numbers are made on demand.
+  mlir::Value materialise(mlir::Value onnxValue, mlir::Location loc);
+  mlir::Value materialise(Symbolic &symbolic, mlir::Location loc);
+  mlir::RankedTensorType typeOf(const Symbolic &symbolic) const;
+  mlir::RankedTensorType typeOf(llvm::ArrayRef<AffineExpr> shape, mlir::Type element) const;
+
+  bool restart = false; // two dimensions were found equal: convert again
+
+  Dimensions &dims;
+  mlir::OpBuilder builder;
+  unsigned symbols;
+
+  // Shared by the handlers.
+  AffineExpr constant(int64_t value) const { return mlir::getAffineConstantExpr(value, builder.getContext()); }
+  mlir::Type i32() { return builder.getI32Type(); }
+  mlir::Type f32() { return builder.getF32Type(); }
+  mlir::Type i1() { return builder.getI1Type(); }
+  /// numpy broadcasting; unifies run-time values where it must. Fails with a message at op.
+  mlir::LogicalResult broadcast(mlir::Operation *op, llvm::ArrayRef<llvm::ArrayRef<AffineExpr>> shapes, SmallVector<AffineExpr> &result);
+  /// Constant integers of an input; fails with a message.
+  mlir::LogicalResult constants(mlir::Operation *op, unsigned input, SmallVector<int64_t> &result);
+  int64_t integer(mlir::Operation *op, llvm::StringRef name, int64_t fallback) const;
+  float real(mlir::Operation *op, llvm::StringRef name, float fallback) const;
+  std::optional<SmallVector<int64_t>> integers(mlir::Operation *op, llvm::StringRef name) const;
+  bool has(mlir::Operation *op, unsigned input) { return input < op->getNumOperands() && !get(op->getOperand(input)).none; }
+  mlir::Value unary(mlir::Location loc, llvm::StringRef kind, mlir::Value input);
+  mlir::LogicalResult finish(mlir::Operation *op, mlir::Value value, unsigned result = 0);
+  mlir::LogicalResult known(mlir::Operation *op, Symbolic symbolic, unsigned result = 0);
+  AffineExpr simplify(AffineExpr expr) const { return mlir::simplifyAffineExpr(expr, 0, symbols); }
+  mlir::Value reshape(mlir::Location loc, mlir::Value input, llvm::ArrayRef<AffineExpr> shape);
+  mlir::Value binary(mlir::Location loc, llvm::StringRef kind, mlir::Value lhs, mlir::Value rhs, llvm::ArrayRef<AffineExpr> shape, mlir::Type element);
+
+private:
+  llvm::DenseMap<mlir::Value, Symbolic> environment;
+};
+
+using Handler = mlir::LogicalResult (*)(Converter &, mlir::Operation *);
+/// Operator name without the dialect prefix → handler.
+void addElementwise(llvm::StringMap<Handler> &handlers);
+void addShape(llvm::StringMap<Handler> &handlers);
+void addProducts(llvm::StringMap<Handler> &handlers);
+
+} // namespace ahm::onnxtonn

@@ -1,0 +1,412 @@
+// Entry points and roles: which functions a graph becomes, what its run-time values are and how large they grow.
+#include "compiler/OnnxToNN/OnnxToNN.h"
+#include "compiler/OnnxToNN/Converter.h"
+
+#include "mlir/IR/AffineMap.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+
+#include <set>
+
+using namespace mlir;
+
+namespace ahm {
+
+using namespace onnxtonn;
+
+namespace {
+
+/// What the structure of a graph says about its arguments.
+struct GraphRoles {
+  int64_t ids = -1;       // rank-2 integers that pick rows of a table
+  int64_t condition = -1; // the boolean of the top-level If
+  int64_t audio = -1;     // float [batch, samples]
+  std::set<unsigned> pasts; // rank-4 float with a growing dimension
+};
+
+std::string argName(func::FuncOp graph, unsigned i) {
+  auto name = graph.getArgAttrOfType<StringAttr>(i, "onnx.name");
+  return name ? name.getValue().str() : "arg" + std::to_string(i);
+}
+
+ArrayAttr argDims(func::FuncOp graph, unsigned i) { return graph.getArgAttrOfType<ArrayAttr>(i, "onnx.dims"); }
+
+/// True when a use of the value (through Cast, Identity, reshapes) is a Gather's index into something that is not shape arithmetic.
+bool picksRows(Value value) {
+  for (OpOperand &use : value.getUses()) {
+    StringRef name = use.getOwner()->getName().stripDialect();
+    if (name == "Gather" && use.getOperandNumber() == 1)
+      return true;
+    if ((name == "Cast" || name == "Identity" || name == "Reshape") && use.getOperandNumber() == 0 && picksRows(use.getOwner()->getResult(0)))
+      return true;
+  }
+  return false;
+}
+
+bool feedsCondition(Value value) {
+  for (OpOperand &use : value.getUses()) {
+    StringRef name = use.getOwner()->getName().stripDialect();
+    if (name == "If" && use.getOperandNumber() == 0)
+      return true;
+    if (llvm::is_contained({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"}, name) && feedsCondition(use.getOwner()->getResult(0)))
+      return true;
+  }
+  return false;
+}
+
+GraphRoles findRoles(func::FuncOp graph) {
+  GraphRoles roles;
+  for (BlockArgument arg : graph.getArguments()) {
+    auto type = dyn_cast<RankedTensorType>(arg.getType());
+    if (!type)
+      continue;
+    unsigned i = arg.getArgNumber();
+    if (type.getElementType().isInteger(1) && feedsCondition(arg))
+      roles.condition = i;
+    else if (isa<IntegerType>(type.getElementType()) && type.getRank() == 2 && roles.ids < 0 && picksRows(arg))
+      roles.ids = i;
+    else if (isa<FloatType>(type.getElementType()) && type.getRank() == 2)
+      roles.audio = i;
+    else if (isa<FloatType>(type.getElementType()) && type.getRank() == 4 && type.isDynamicDim(2))
+      roles.pasts.insert(i);
+  }
+  return roles;
+}
+
+/// max_position_embeddings of the config.json beside the model's weights; 0 when there is none.
+int64_t contextFromConfig(ModuleOp module) {
+  std::set<std::string> folders;
+  for (Operation &op : module.getBody()->getOperations())
+    if (auto file = op.getAttrOfType<StringAttr>("file"); file && !file.getValue().empty())
+      folders.insert(llvm::sys::path::parent_path(file.getValue()).str());
+  for (const std::string &folder : folders) {
+    SmallString<256> path(folder);
+    llvm::sys::path::append(path, "config.json");
+    auto buffer = llvm::MemoryBuffer::getFile(path);
+    if (!buffer)
+      continue;
+    auto json = llvm::json::parse((*buffer)->getBuffer());
+    if (!json) {
+      llvm::consumeError(json.takeError());
+      continue;
+    }
+    if (auto *object = json->getAsObject())
+      for (StringRef key : {"max_position_embeddings", "n_positions", "max_target_positions"})
+        if (auto value = object->getInteger(key))
+          return *value;
+  }
+  return 0;
+}
+
+class GraphConverter {
+public:
+  GraphConverter(ModuleOp module, func::FuncOp graph, const OnnxToNNOptions &options) : module(module), graph(graph), options(options), roles(findRoles(graph)) {}
+
+  LogicalResult run(StringRef prefix) {
+    if (roles.condition >= 0) {
+      if (failed(make((prefix + "prefill").str(), /*tokensOne=*/true, false)))
+        return failure();
+      return make((prefix + "decode").str(), true, true);
+    }
+    if (roles.ids >= 0 && !roles.pasts.empty()) {
+      if (failed(make((prefix + "prefill").str(), false, std::nullopt)))
+        return failure();
+      return make((prefix + "decode").str(), true, std::nullopt);
+    }
+    return make((prefix + "main").str(), false, std::nullopt);
+  }
+
+  bool isDecoder() const { return roles.ids >= 0 && (roles.condition >= 0 || !roles.pasts.empty()); }
+  bool hasIds() const { return roles.ids >= 0; }
+
+private:
+  LogicalResult make(const std::string &name, bool tokensOne, std::optional<bool> branch) {
+    Dimensions dims(module.getContext());
+    bindFixed(dims, tokensOne);
+    // Every restart removes one run-time value, so this ends.
+    for (;;) {
+      SmallVector<Symbolic> arguments;
+      if (failed(makeArguments(dims, branch, arguments)))
+        return failure();
+      func::FuncOp function = func::FuncOp::create(graph.getLoc(), name, FunctionType::get(module.getContext(), {}, {}));
+      function.addEntryBlock();
+      Converter converter(dims, OpBuilder::atBlockEnd(&function.getBody().front()), dims.size());
+      for (auto [i, symbolic] : llvm::enumerate(arguments)) {
+        if (!symbolic.integers)
+          symbolic.value = function.getBody().front().addArgument(converter.typeOf(symbolic), graph.getLoc());
+        converter.set(graph.getArgument(i), symbolic);
+      }
+      LogicalResult converted = converter.convertBlock(graph.getBody().front(), branch);
+      if (converter.restart) {
+        function.erase();
+        continue;
+      }
+      if (failed(converted)) {
+        function.erase();
+        return failure();
+      }
+      if (failed(complete(converter, function, arguments, tokensOne))) {
+        function.erase();
+        return failure();
+      }
+      module.push_back(function);
+      return success();
+    }
+  }
+
+  void bindFixed(Dimensions &dims, bool tokensOne) {
+    for (unsigned i = 0; i < graph.getNumArguments(); ++i)
+      if (ArrayAttr list = argDims(graph, i))
+        for (auto [axis, attr] : llvm::enumerate(list))
+          if (auto text = dyn_cast<StringAttr>(attr)) {
+            if (text.getValue().contains("batch"))
+              dims.bind(text.getValue(), options.batch);
+            else if (tokensOne && static_cast<int64_t>(i) == roles.ids && axis == 1)
+              dims.bind(text.getValue(), 1);
+          }
+  }
+
+  LogicalResult makeArguments(Dimensions &dims, std::optional<bool> branch, SmallVector<Symbolic> &arguments) {
+    MLIRContext *context = module.getContext();
+    for (BlockArgument arg : graph.getArguments()) {
+      unsigned i = arg.getArgNumber();
+      auto type = dyn_cast<RankedTensorType>(arg.getType());
+      if (!type)
+        return graph.emitError("input '") << argName(graph, i) << "' has no known rank; remedy: export it with a shape";
+      Symbolic symbolic;
+      ArrayAttr list = argDims(graph, i);
+      for (int64_t axis = 0; axis < type.getRank(); ++axis) {
+        if (!type.isDynamicDim(axis))
+          symbolic.shape.push_back(getAffineConstantExpr(type.getDimSize(axis), context));
+        else if (auto text = list ? dyn_cast<StringAttr>(list[axis]) : StringAttr(); text && !text.getValue().empty())
+          symbolic.shape.push_back(dims.named(text.getValue()));
+        else
+          symbolic.shape.push_back(dims.named(argName(graph, i) + "." + std::to_string(axis)));
+      }
+      Type element = type.getElementType();
+      symbolic.element = element.isInteger(64) ? IntegerType::get(context, 32) : isa<FloatType>(element) ? Float32Type::get(context) : element;
+      if (static_cast<int64_t>(i) == roles.condition)
+        symbolic.integers.emplace(1, getAffineConstantExpr(*branch, context));
+      arguments.push_back(symbolic);
+    }
+    return success();
+  }
+
+  /// Results, attributes, and the removal of arguments that nothing reads.
+  LogicalResult complete(Converter &c, func::FuncOp function, ArrayRef<Symbolic> arguments, bool tokensOne) {
+    Builder attrs(module.getContext());
+    Operation *terminator = graph.getBody().front().getTerminator();
+    SmallVector<Value> results;
+    SmallVector<DictionaryAttr> resultAttrs, argAttrs;
+    int64_t logits = logitsResult(c, terminator);
+    for (auto [i, operand] : llvm::enumerate(terminator->getOperands())) {
+      Value value = c.materialise(operand, graph.getLoc());
+      if (!value)
+        return graph.emitError("output ") << i << " was not computed";
+      results.push_back(value);
+      NamedAttrList list;
+      auto name = graph.getResultAttrOfType<StringAttr>(i, "onnx.name");
+      list.set("onnx.name", name ? name : attrs.getStringAttr("output" + std::to_string(i)));
+      list.set("onnx.dtype", attrs.getStringAttr(dtypeOf(operand.getType())));
+      if (static_cast<int64_t>(i) == logits)
+        list.set("nn.role", attrs.getStringAttr("logits"));
+      resultAttrs.push_back(list.getDictionary(module.getContext()));
+    }
+    func::ReturnOp::create(c.builder, graph.getLoc(), results);
+
+    Block &body = function.getBody().front();
+    for (unsigned i = graph.getNumArguments(), position = body.getNumArguments(); i-- > 0;) {
+      if (arguments[i].integers)
+        continue;
+      if (body.getArgument(--position).use_empty()) {
+        body.eraseArgument(position);
+        continue;
+      }
+      NamedAttrList list;
+      list.set("onnx.name", attrs.getStringAttr(argName(graph, i)));
+      list.set("onnx.dtype", attrs.getStringAttr(dtypeOf(graph.getArgument(i).getType())));
+      if (std::string role = roleOf(i); !role.empty())
+        list.set("nn.role", attrs.getStringAttr(role));
+      argAttrs.insert(argAttrs.begin(), list.getDictionary(module.getContext()));
+    }
+    SmallVector<Type> resultTypes(ValueRange(results).getTypes());
+    function.setFunctionType(FunctionType::get(module.getContext(), body.getArgumentTypes(), resultTypes));
+    function.setAllArgAttrs(argAttrs);
+    function.setAllResultAttrs(resultAttrs);
+    SmallVector<Attribute> values;
+    for (unsigned symbol = 0; symbol < c.dims.size(); ++symbol) {
+      int64_t low = 1, high = 0;
+      if (failed(bounds(c.dims.list()[symbol], tokensOne, low, high)))
+        return failure();
+      values.push_back(attrs.getDictionaryAttr({attrs.getNamedAttr("name", attrs.getStringAttr(c.dims.list()[symbol])),
+                                                attrs.getNamedAttr("min", attrs.getI64IntegerAttr(low)),
+                                                attrs.getNamedAttr("max", attrs.getI64IntegerAttr(high))}));
+    }
+    function->setAttr("nn.values", attrs.getArrayAttr(values));
+    return success();
+  }
+
+  static std::string dtypeOf(Type type) {
+    Type element = cast<ShapedType>(type).getElementType();
+    if (element.isInteger(64))
+      return "int64";
+    if (element.isInteger(32))
+      return "int32";
+    if (element.isInteger(1))
+      return "bool";
+    if (element.isUnsignedInteger(8))
+      return "uint8";
+    if (element.isInteger(8))
+      return "int8";
+    if (element.isF16())
+      return "float16";
+    return element.isF64() ? "float64" : "float32";
+  }
+
+  /// The rank-3 float output with the widest last dimension, in a graph that takes ids.
+  int64_t logitsResult(Converter &c, Operation *terminator) {
+    int64_t found = -1, widest = 0;
+    for (auto [i, operand] : llvm::enumerate(terminator->getOperands())) {
+      Symbolic &s = c.get(operand);
+      if (roles.ids < 0 || s.shape.size() != 3 || s.element != c.f32())
+        continue;
+      auto constant = dyn_cast<AffineConstantExpr>(s.shape.back());
+      if (constant && constant.getValue() > widest) {
+        widest = constant.getValue();
+        found = static_cast<int64_t>(i);
+      }
+    }
+    return found;
+  }
+
+  std::string roleOf(unsigned i) {
+    auto type = cast<RankedTensorType>(graph.getArgument(i).getType());
+    if (static_cast<int64_t>(i) == roles.ids)
+      return "ids";
+    if (static_cast<int64_t>(i) == roles.audio && roles.ids < 0)
+      return "audio";
+    if (roles.ids < 0)
+      return "";
+    if (isa<IntegerType>(type.getElementType()) && type.getRank() == 2) {
+      // Same length as the ids: positions; another length: the mask over past and present.
+      return argDims(graph, i) && argDims(graph, i) == argDims(graph, roles.ids) ? "positions" : "mask";
+    }
+    if (isa<FloatType>(type.getElementType()) && type.getRank() == 3)
+      return "encoder_output";
+    return "";
+  }
+
+  /// Where a dimension stands among the arguments: (argument, axis) of its first appearance as a bare name.
+  std::pair<int64_t, int64_t> placeOf(StringRef name) {
+    for (unsigned i = 0; i < graph.getNumArguments(); ++i)
+      if (ArrayAttr list = argDims(graph, i))
+        for (auto [axis, attr] : llvm::enumerate(list))
+          if (auto text = dyn_cast<StringAttr>(attr); text && text.getValue() == name)
+            return {i, axis};
+    return {-1, -1};
+  }
+
+  LogicalResult bounds(const std::string &name, bool tokensOne, int64_t &low, int64_t &high) {
+    auto [arg, axis] = placeOf(name);
+    bool isTokens = arg >= 0 && arg == roles.ids && axis == 1;
+    bool isPast = arg >= 0 && roles.pasts.count(static_cast<unsigned>(arg)) && axis == 2;
+    bool isAudio = arg >= 0 && arg == roles.audio;
+    low = isPast ? 0 : isAudio ? 8000 : 1;
+    if (auto found = options.maxDims.find(name); found != options.maxDims.end()) {
+      high = found->second;
+      if (high < low)
+        return graph.emitError("--max-dim=") << name << "=" << high << " is below " << low << ", the least that this dimension takes";
+      return success();
+    }
+    int64_t context = options.maxContext ? options.maxContext : contextFromConfig(module);
+    if (isAudio) {
+      high = static_cast<int64_t>(options.audioSeconds * 16000);
+    } else if (isTokens) {
+      high = isDecoder() ? options.prefillChunk : context;
+      if (context && isDecoder())
+        high = std::min(high, context);
+    } else if (arg >= 0 && roleOf(arg) == "encoder_output") {
+      // Frames of the longest audio: no front end gives more than one in 20 ms.
+      high = static_cast<int64_t>(options.audioSeconds * 50);
+    } else if (isPast && roles.condition >= 0 && crossLength(name)) {
+      high = static_cast<int64_t>(options.audioSeconds * 50);
+    } else if (isPast) {
+      high = context ? context - 1 : roles.condition >= 0 ? static_cast<int64_t>(options.audioSeconds * 6.4) : 0;
+    }
+    if (high < low)
+      return graph.emitError("the largest value of dimension '") << name << "' is not known from the model; remedy: --max-dim=" << name << "=N"
+                                                                 << (isPast ? " or --max-context=N" : "");
+    return success();
+  }
+
+  /// A past of another length than the first one in an encoder-decoder holds the encoder's keys and values.
+  bool crossLength(StringRef name) {
+    ArrayAttr first = argDims(graph, *roles.pasts.begin());
+    auto text = first ? dyn_cast<StringAttr>(first[2]) : StringAttr();
+    return text && text.getValue() != name;
+  }
+
+  ModuleOp module;
+  func::FuncOp graph;
+  const OnnxToNNOptions &options;
+  GraphRoles roles;
+};
+
+struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(OnnxToNNPass)
+  OnnxToNNPass() = default;
+  explicit OnnxToNNPass(const OnnxToNNOptions &options) : options(options) {}
+  OnnxToNNPass(const OnnxToNNPass &other) : PassWrapper(other), options(other.options) {}
+
+  StringRef getArgument() const override { return "onnx-to-nn"; }
+  StringRef getDescription() const override { return "Turns ONNX operations into nn primitives with symbolic shapes"; }
+  void getDependentDialects(DialectRegistry &registry) const override { registry.insert<nn::NNDialect, func::FuncDialect>(); }
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    OnnxToNNOptions chosen = options;
+    if (maxContextOption)
+      chosen.maxContext = maxContextOption;
+    SmallVector<func::FuncOp> graphs(module.getOps<func::FuncOp>());
+    bool decoderSeen = false, encoderSeen = false;
+    for (func::FuncOp graph : graphs) {
+      GraphConverter converter(module, graph, chosen);
+      std::string prefix;
+      if (graphs.size() > 1) {
+        bool decoder = converter.hasIds() && converter.isDecoder();
+        bool &seen = decoder ? decoderSeen : encoderSeen;
+        prefix = seen ? graph.getSymName().str() + "." : decoder ? "decoder." : "encoder.";
+        seen = true;
+      }
+      if (failed(converter.run(prefix)))
+        return signalPassFailure();
+    }
+    OpBuilder builder(module.getContext());
+    for (func::FuncOp graph : graphs)
+      graph.erase();
+    for (Operation &op : llvm::make_early_inc_range(module.getBody()->getOperations())) {
+      if (op.getName().getStringRef() != "onnx.Weight")
+        continue;
+      builder.setInsertionPoint(&op);
+      auto type = cast<RankedTensorType>(op.getAttrOfType<TypeAttr>("type").getValue());
+      Type element = type.getElementType();
+      Type own = isa<FloatType>(element) ? Type(builder.getF32Type()) : element.isInteger(64) ? Type(builder.getI32Type()) : element;
+      nn::WeightOp::create(builder, op.getLoc(), op.getAttrOfType<StringAttr>("sym_name"), TypeAttr::get(RankedTensorType::get(type.getShape(), own)),
+                           TypeAttr::get(type), op.getAttrOfType<StringAttr>("file"), op.getAttrOfType<IntegerAttr>("offset"),
+                           op.getAttrOfType<IntegerAttr>("length"), builder.getArrayAttr({}), builder.getStringAttr(""));
+      op.erase();
+    }
+  }
+
+  Option<int64_t> maxContextOption{*this, "max-context", llvm::cl::desc("tokens a cache can hold"), llvm::cl::init(0)};
+  OnnxToNNOptions options;
+};
+
+} // namespace
+
+std::unique_ptr<Pass> createOnnxToNNPass(const OnnxToNNOptions &options) { return std::make_unique<OnnxToNNPass>(options); }
+std::unique_ptr<Pass> createOnnxToNNPass() { return std::make_unique<OnnxToNNPass>(); }
+void registerOnnxToNNPasses() { registerPass([] { return createOnnxToNNPass(); }); }
+
+} // namespace ahm

@@ -1,0 +1,72 @@
+// An attention layer becomes commands in program order: quantised operands are shared, reshapes move nothing, a transpose that
+// only feeds products disappears, an embedding is gathered from DRAM.
+// RUN: ahm-opt %s -hmem-tile | FileCheck %s
+
+#t = affine_map<()[s0] -> (1, s0, 96)>
+#q = affine_map<()[s0] -> (1, 2, s0, 48)>
+#h = affine_map<()[s0] -> (1, s0, 2, 48)>
+#i = affine_map<()[s0] -> (1, s0)>
+#s = affine_map<()[s0] -> (1, 2, s0, s0)>
+#k = affine_map<()[s0] -> (1, 2, 48, s0)>
+module {
+  nn.weight @emb : tensor<500x96xf32> from tensor<500x96xf32> in "" at 0 size 192000 recipe []
+  nn.weight @wq : tensor<96x96xf32> from tensor<96x96xf32> in "" at 0 size 36864 recipe [["transpose", 1, 0]] {format = "mxint16"}
+  nn.weight @head : tensor<96x500xf32> from tensor<500x96xf32> in "" at 0 size 192000 recipe [["transpose", 1, 0]] {format = "mxint8"}
+  nn.weight @w8 : tensor<96x96xui8> from tensor<96x96xui8> in "" at 0 size 9216 recipe [] {format = "int8"}
+  nn.weight @g : tensor<96xf32> from tensor<96xf32> in "" at 0 size 384 recipe []
+  nn.cache @kc heads 2 head_dim 48 capacity 256 {format = "mxint16"}
+  nn.cache @vc heads 2 head_dim 48 capacity 256 {format = "mxint16"}
+  func.func @prefill(%ids: tensor<1x?xi32, #i> {onnx.name = "input_ids", onnx.dtype = "int64", nn.role = "ids"}) -> (tensor<1x?x500xf32, affine_map<()[s0] -> (1, s0, 500)>> {onnx.name = "logits"})
+      attributes {nn.values = [{name = "tokens", min = 1 : i64, max = 64 : i64}]} {
+    %e = nn.get_weight @emb : tensor<500x96xf32>
+    %x = nn.gather %e[%ids] axis 0 : tensor<500x96xf32>, tensor<1x?xi32, #i> -> tensor<1x?x96xf32, #t>
+    %g = nn.get_weight @g : tensor<96xf32>
+    %n = nn.rms_norm %x gamma %g : tensor<96xf32> epsilon 1.0e-5 : tensor<1x?x96xf32, #t> -> tensor<1x?x96xf32, #t>
+    %q = nn.linear %n, @wq bias %g : tensor<96xf32> : tensor<1x?x96xf32, #t> -> tensor<1x?x96xf32, #t>
+    %qh = nn.reshape %q : tensor<1x?x96xf32, #t> -> tensor<1x?x2x48xf32, #h>
+    %qt = nn.transpose %qh perm [0, 2, 1, 3] : tensor<1x?x2x48xf32, #h> -> tensor<1x2x?x48xf32, #q>
+    nn.cache_append @kc, %qt at affine_map<()[s0] -> (0)> : tensor<1x2x?x48xf32, #q>
+    nn.cache_append @vc, %qt at affine_map<()[s0] -> (0)> : tensor<1x2x?x48xf32, #q>
+    %a = nn.attention %qt, @kc, @vc length affine_map<()[s0] -> (s0)> position affine_map<()[s0] -> (0)> scale 1.0e-1 causal true : tensor<1x2x?x48xf32, #q> -> tensor<1x2x?x48xf32, #q>
+    %kt = nn.transpose %qt perm [0, 1, 3, 2] : tensor<1x2x?x48xf32, #q> -> tensor<1x2x48x?xf32, #k>
+    %sc = nn.matmul %a, %kt : tensor<1x2x?x48xf32, #q>, tensor<1x2x48x?xf32, #k> -> tensor<1x2x?x?xf32, #s>
+    %p = nn.softmax %sc : tensor<1x2x?x?xf32, #s> -> tensor<1x2x?x?xf32, #s>
+    %o = nn.matmul %p, %qt : tensor<1x2x?x?xf32, #s>, tensor<1x2x?x48xf32, #q> -> tensor<1x2x?x48xf32, #q>
+    %ot = nn.transpose %o perm [0, 2, 1, 3] : tensor<1x2x?x48xf32, #q> -> tensor<1x?x2x48xf32, #h>
+    %of = nn.reshape %ot : tensor<1x?x2x48xf32, #h> -> tensor<1x?x96xf32, #t>
+    %dq, %ds, %dz = nn.dynamic_quantize %of : tensor<1x?x96xf32, #t> -> tensor<1x?x96xui8, #t>, tensor<f32>, tensor<ui8>
+    %i8 = nn.int8_linear %dq scale %ds zero_point %dz, @w8 weight_scale 1.0e-2 weight_zero_point 128 : tensor<1x?x96xui8, #t>, tensor<f32>, tensor<ui8> -> tensor<1x?x96xf32, #t>
+    %y = nn.linear %i8, @head : tensor<1x?x96xf32, #t> -> tensor<1x?x500xf32, affine_map<()[s0] -> (1, s0, 500)>>
+    return %y : tensor<1x?x500xf32, affine_map<()[s0] -> (1, s0, 500)>>
+  }
+}
+
+// CHECK-DAG: hmem.cache @kc heads 2 head_dim 48 capacity 256 format "mxint16" bytes 67584
+// CHECK-DAG: hmem.weight @emb "table"
+// CHECK-DAG: hmem.weight @g "vector"
+// CHECK-DAG: hmem.weight @wq "tiles"{{.*}}format "mxint16" bytes 24960 {columns = 96 : i64, cores_count = 64 : i64, macs = 9216 : i64, tile_bytes = 4160 : i64, tiles = 6 : i64}
+// CHECK-DAG: hmem.weight @w8 "tiles"{{.*}}format "int8" bytes 16384
+// CHECK-LABEL: func.func @prefill() attributes {hmem.macs = 5824512 : i64
+// CHECK: hmem.alloc "input_ids" <io> {binding = {direction = "input", dtype = "int64", name = "input_ids", role = "ids"
+// CHECK: hmem.exec "HostToStash"
+// CHECK: hmem.exec "Gather"{{.*}}"f32", @emb
+// CHECK: hmem.exec "RmsNorm"{{.*}}@g
+// CHECK: hmem.exec "QuantizeMx"{{.*}}"mx_rows16"
+// CHECK: hmem.exec "GemmMx"{{.*}}"tiles_mx16", @wq{{.*}}{ints = array<i64: 0, 96, 1>}
+// CHECK-NEXT: hmem.alloc
+// CHECK-NEXT: hmem.exec "Binary"{{.*}}{ints = array<i64: 0>}
+// CHECK-NEXT: hmem.alloc
+// CHECK-NEXT: hmem.exec "Transpose"{{.*}}{ints = array<i64: 0, 2, 1, 3>}
+// CHECK-NEXT: hmem.exec "CacheAppend"{{.*}}@kc
+// CHECK-NEXT: hmem.exec "CacheAppend"{{.*}}@vc
+// CHECK: hmem.exec "Attention"{{.*}}@kc{{.*}}@vc{{.*}}ints = array<i64: 1, 0>
+// The keys are quantised as they lie: no transpose before the first product.
+// CHECK-NOT: "Transpose"
+// CHECK: hmem.exec "MatMulMx"{{.*}}{ints = array<i64: 1>}
+// CHECK: hmem.exec "Softmax"
+// CHECK: hmem.exec "Transpose"{{.*}}{ints = array<i64: 0, 1, 3, 2>}
+// CHECK: hmem.exec "MatMulMx"
+// CHECK: hmem.exec "DynamicQuantize"
+// CHECK: hmem.exec "GemmInt8"{{.*}}@w8{{.*}}{floats = array<f32: 0.00999999977>, ints = array<i64: 0, 96, 0>}
+// CHECK: hmem.exec "GemmMx"{{.*}}"tiles_mx8", @head
+// CHECK: hmem.exec "StashToHost"

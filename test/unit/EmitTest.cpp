@@ -1,0 +1,94 @@
+// Packing of weights under their recipes, against plain index arithmetic.
+#include "compiler/Emit/Emit.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Parser/Parser.h"
+#include "runtime/formats/Tiles.h"
+#include <cstring>
+#include <fstream>
+#include <gtest/gtest.h>
+
+namespace {
+
+template <typename T> std::string writeFile(const std::string &name, const std::vector<T> &values) {
+  std::string path = testing::TempDir() + name;
+  std::ofstream out(path, std::ios::binary);
+  out.write(reinterpret_cast<const char *>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(T)));
+  return path;
+}
+
+bool pack(const std::string &op, std::vector<uint8_t> &bytes) {
+  mlir::MLIRContext context;
+  context.loadDialect<ahm::hmem::HmemDialect>();
+  mlir::ScopedDiagnosticHandler quiet(&context, [](mlir::Diagnostic &) { return mlir::success(); });
+  auto module = mlir::parseSourceString<mlir::ModuleOp>(op, &context);
+  if (!module)
+    return false;
+  auto weight = *module->getOps<ahm::hmem::WeightOp>().begin();
+  return mlir::succeeded(ahm::packWeight(weight, testing::TempDir(), [&](std::span<const uint8_t> part, std::string &) {
+    bytes.insert(bytes.end(), part.begin(), part.end());
+    return true;
+  }));
+}
+
+TEST(PackWeight, TransposedFloatTilesOfAChunk) {
+  // Stored [N=160, K=70]; the chunk holds columns [64, 160).
+  std::vector<float> stored(160 * 70);
+  for (size_t i = 0; i < stored.size(); ++i)
+    stored[i] = static_cast<float>(static_cast<int>(i * 37 % 101) - 50) / 64;
+  writeFile("transposed.bin", stored);
+  std::vector<uint8_t> bytes;
+  ASSERT_TRUE(pack("hmem.weight @w \"tiles\" : tensor<70x160xf32> from tensor<160x70xf32> in \"transposed.bin\" at 0 size 44800 recipe "
+                   "[[\"transpose\", 1, 0]] format \"mxint8\" bytes 16896 {first_column = 64 : i64, columns = 96 : i64, cores_count = 4 : "
+                   "i64, tile_bytes = 4224 : i64, tiles = 4 : i64}",
+                   bytes));
+  ASSERT_EQ(bytes.size(), 4u * 4224);
+  std::vector<float> chunk(70 * 96);
+  for (int k = 0; k < 70; ++k)
+    for (int c = 0; c < 96; ++c)
+      chunk[k * 96 + c] = stored[(64 + c) * 70 + k];
+  std::vector<uint8_t> tile(4224);
+  for (int t = 0; t < 4; ++t) {
+    ahm::formats::packTileMx(chunk.data(), 96, 70, 96, t % 2, t / 2, ahm::formats::TileFormat::MxInt8, tile.data());
+    EXPECT_EQ(std::memcmp(tile.data(), bytes.data() + t * 4224, 4224), 0) << t;
+  }
+}
+
+TEST(PackWeight, Uint8MovesIntoSignedTiles) {
+  std::vector<uint8_t> stored(64 * 64);
+  for (size_t i = 0; i < stored.size(); ++i)
+    stored[i] = static_cast<uint8_t>(i * 7);
+  writeFile("uint8.bin", stored);
+  std::vector<uint8_t> bytes;
+  ASSERT_TRUE(pack("hmem.weight @w \"tiles\" : tensor<64x64xui8> from tensor<64x64xui8> in \"uint8.bin\" at 0 size 4096 recipe [] format "
+                   "\"int8\" bytes 4096 {columns = 64 : i64, cores_count = 4 : i64, tile_bytes = 4096 : i64, tiles = 1 : i64}",
+                   bytes));
+  std::vector<int8_t> values(64 * 64);
+  ahm::formats::unpackTileInt8(bytes.data(), 64, 64, 64, 0, 0, values.data());
+  for (size_t i = 0; i < values.size(); ++i)
+    ASSERT_EQ(values[i], static_cast<int>(stored[i]) - 128);
+}
+
+TEST(PackWeight, DenseWithSteps) {
+  writeFile("dense.bin", std::vector<int8_t>{-4, 0, 3, 7, 8, 9});
+  std::vector<uint8_t> bytes;
+  ASSERT_TRUE(pack("hmem.weight @w \"vector\" : tensor<2x2xf32> from tensor<2x3xi8> in \"dense.bin\" at 0 size 6 recipe [[\"slice\", 1, 1, "
+                   "3], [\"affine_dequant\", 0.5 : f32, 1], [\"mul\", 2.0 : f32]] format \"dense\" bytes 16",
+                   bytes));
+  std::vector<float> values(4);
+  ASSERT_EQ(bytes.size(), 16u);
+  std::memcpy(values.data(), bytes.data(), 16);
+  EXPECT_EQ(values, (std::vector<float>{-1, 2, 7, 8}));
+}
+
+TEST(PackWeight, BadInputIsAnError) {
+  std::vector<uint8_t> bytes;
+  const std::string tail = " recipe [] format \"dense\" bytes 16";
+  EXPECT_FALSE(pack("hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf32> in \"\" at 0 size 16" + tail, bytes));
+  EXPECT_FALSE(pack("hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf32> in \"absent.bin\" at 0 size 16" + tail, bytes));
+  writeFile("short.bin", std::vector<float>{1, 2});
+  EXPECT_FALSE(pack("hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf32> in \"short.bin\" at 0 size 16" + tail, bytes));
+  EXPECT_FALSE(pack("hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf32> in \"short.bin\" at 9000000000000000000 size 16" + tail, bytes));
+}
+
+} // namespace

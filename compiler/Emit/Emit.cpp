@@ -2,9 +2,9 @@
 #include "compiler/Emit/Emit.h"
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "llvm/ADT/StringMap.h"
 #include "runtime/program/Opcodes.h"
 #include "runtime/program/Writer.h"
+#include "llvm/ADT/StringMap.h"
 #include <map>
 #include <optional>
 #include <tuple>
@@ -18,7 +18,8 @@ using namespace program;
 
 class Emitter {
 public:
-  Emitter(ModuleOp module, const EmitOptions &options, Program &program) : module(module), options(options), program(program) {}
+  Emitter(ModuleOp module, const EmitOptions &options, Program &program)
+      : module(module), options(options), program(program) {}
 
   LogicalResult run() {
     program.versionMinor = 1;
@@ -26,7 +27,8 @@ public:
     program.machine = options.machine;
     program.options = options.options;
     program.placementPolicy = options.placementPolicy;
-    if (auto placement = module->getAttrOfType<DictionaryAttr>("hmem.placement"); placement && program.placementPolicy.empty())
+    if (auto placement = module->getAttrOfType<DictionaryAttr>("hmem.placement");
+        placement && program.placementPolicy.empty())
       if (auto policy = placement.getAs<StringAttr>("policy"))
         program.placementPolicy = policy.getValue().str();
     for (uint16_t op = 0; op <= static_cast<uint16_t>(Opcode::ArgMax); ++op)
@@ -45,7 +47,10 @@ private:
   void addRegion(dimc::RegionOp op) {
     Region region;
     region.name = op.getOwner().str();
-    region.tier = op.getTier() == "sram" ? Tier::Sram : op.getTier() == "stash" ? Tier::Stash : op.getTier() == "dram" ? Tier::Dram : Tier::Host;
+    region.tier = op.getTier() == "sram"    ? Tier::Sram
+                  : op.getTier() == "stash" ? Tier::Stash
+                  : op.getTier() == "dram"  ? Tier::Dram
+                                            : Tier::Host;
     StringRef lifetime = op.getLifetime();
     region.lifetime = lifetime == "weight"    ? LifetimeClass::Weight
                       : lifetime == "kv"      ? LifetimeClass::Kv
@@ -67,7 +72,8 @@ private:
       auto home = regions.find((weight.getSymName() + ".dram").str());
       if (home == regions.end())
         return weight.emitOpError() << "has no DRAM region; run hmem-to-dimc first";
-      program.weights.push_back({weight.getSymName().str(), home->second, 0, static_cast<uint64_t>(weight.getBytes()), 0});
+      program.weights.push_back(
+          {weight.getSymName().str(), home->second, 0, static_cast<uint64_t>(weight.getBytes()), 0});
     }
     return success();
   }
@@ -78,16 +84,18 @@ private:
       if (region == regions.end())
         return cache.emitOpError() << "has no region; run hmem-to-dimc first";
       program.caches.push_back({cache.getSymName().str(), region->second,
-                                cache.getFormat() == "mxint8" ? DType::MxRows8 : DType::MxRows16, cache.getHeads(), cache.getHeadDim(),
-                                cache.getCapacity()});
+                                cache.getFormat() == "mxint8" ? DType::MxRows8 : DType::MxRows16, cache.getHeads(),
+                                cache.getHeadDim(), cache.getCapacity()});
     }
     return success();
   }
 
-  //===-- Expressions ----------------------------------------------------------------------------------------------===//
+  //===-- Expressions
+  //----------------------------------------------------------------------------------------------===//
 
   ExprId node(ExprNode::Op op, int32_t lhs, int32_t rhs, int64_t constant) {
-    auto [found, inserted] = exprIds.try_emplace({static_cast<int>(op), lhs, rhs, constant}, static_cast<ExprId>(program.exprs.size()));
+    auto [found, inserted] =
+        exprIds.try_emplace({static_cast<int>(op), lhs, rhs, constant}, static_cast<ExprId>(program.exprs.size()));
     if (inserted)
       program.exprs.push_back({op, lhs, rhs, constant});
     return found->second;
@@ -118,14 +126,21 @@ private:
     return op->emitOpError() << "refers to run-time values that its entry does not have: " << AffineMapAttr::get(map);
   }
 
-  //===-- Entries --------------------------------------------------------------------------------------------------===//
+  //===-- Entries
+  //--------------------------------------------------------------------------------------------------===//
 
   static std::optional<DType> dtype(StringRef name) {
-    static const std::pair<StringRef, DType> names[] = {
-        {"f32", DType::F32},           {"i32", DType::I32},           {"i8", DType::I8},
-        {"u8", DType::U8},             {"bool", DType::Bool},         {"mx_rows8", DType::MxRows8},
-        {"mx_rows16", DType::MxRows16}, {"tiles_mx4", DType::TilesMx4}, {"tiles_mx8", DType::TilesMx8},
-        {"tiles_mx16", DType::TilesMx16}, {"tiles_int8", DType::TilesInt8}};
+    static const std::pair<StringRef, DType> names[] = {{"f32", DType::F32},
+                                                        {"i32", DType::I32},
+                                                        {"i8", DType::I8},
+                                                        {"u8", DType::U8},
+                                                        {"bool", DType::Bool},
+                                                        {"mx_rows8", DType::MxRows8},
+                                                        {"mx_rows16", DType::MxRows16},
+                                                        {"tiles_mx4", DType::TilesMx4},
+                                                        {"tiles_mx8", DType::TilesMx8},
+                                                        {"tiles_mx16", DType::TilesMx16},
+                                                        {"tiles_int8", DType::TilesInt8}};
     for (auto &[text, value] : names)
       if (text == name)
         return value;
@@ -163,7 +178,8 @@ private:
       }
       return WalkResult::advance();
     });
-    auto [found, inserted] = sourceIds.try_emplace({source.node, source.op}, static_cast<uint32_t>(program.sources.size()));
+    auto [found, inserted] =
+        sourceIds.try_emplace({source.node, source.op}, static_cast<uint32_t>(program.sources.size()));
     if (inserted)
       program.sources.push_back(source);
     return found->second;
@@ -174,11 +190,12 @@ private:
     for (Attribute attribute : op.getValues()) {
       auto value = dyn_cast<DictionaryAttr>(attribute);
       auto name = value ? value.getAs<StringAttr>("name") : nullptr;
-      auto low = value ? value.getAs<IntegerAttr>("min") : nullptr, high = value ? value.getAs<IntegerAttr>("max") : nullptr;
+      auto low = value ? value.getAs<IntegerAttr>("min") : nullptr,
+           high = value ? value.getAs<IntegerAttr>("max") : nullptr;
       if (!name || !low || !high || low.getInt() > high.getInt())
         return op.emitOpError() << "has a run-time value without a name, a minimum and a maximum not below it";
-      // Values of one name are one number for the whole program. A value fixed within an entry is a constant there, and one
-      // that other entries bound more widely takes the union.
+      // Values of one name are one number for the whole program. A value fixed within an entry is a constant there, and
+      // one that other entries bound more widely takes the union.
       auto found = llvm::find_if(program.values, [&](const RuntimeValue &v) { return v.name == name.getValue(); });
       valueIds.push_back(static_cast<int32_t>(found - program.values.begin()));
       if (found == program.values.end()) {
@@ -227,7 +244,10 @@ private:
         return command.emitOpError() << "has the unknown opcode \"" << command.getOpcode() << "\"";
       out.op = known->second;
       StringRef queue = command.getQueue();
-      out.queue = queue == "host" ? Queue::Host : queue == "dma" ? Queue::Dma : queue == "gemm" ? Queue::Gemm : Queue::Vector;
+      out.queue = queue == "host"   ? Queue::Host
+                  : queue == "dma"  ? Queue::Dma
+                  : queue == "gemm" ? Queue::Gemm
+                                    : Queue::Vector;
       for (bool write : {false, true})
         for (Attribute attribute : write ? command.getOuts() : command.getIns()) {
           Operand view;

@@ -1,13 +1,13 @@
 // Emit: a dimc module becomes a program::Program, and its weights are packed and streamed into the weights file.
 //
-// Weights are never held whole: a recipe's transposes, slices and reshapes are index arithmetic on the mapped source file, and
-// tiles are packed a batch at a time.
+// Weights are never held whole: a recipe's transposes, slices and reshapes are index arithmetic on the mapped source
+// file, and tiles are packed a batch at a time.
 #ifndef AHM_COMPILER_EMIT_EMIT_H
 #define AHM_COMPILER_EMIT_EMIT_H
 
 #include "dialects/Dimc/Dimc.h"
-#include "runtime/program/Program.h"
 #include "mlir/Pass/Pass.h"
+#include "runtime/program/Program.h"
 #include <functional>
 #include <memory>
 #include <span>
@@ -34,8 +34,8 @@ using ByteSink = std::function<bool(std::span<const uint8_t> bytes, std::string 
 /// Packs one weight: tiles in tile order, or dense row-major elements; exactly the op's `bytes`.
 mlir::LogicalResult packWeight(hmem::WeightOp weight, const std::string &sourceDirectory, const ByteSink &sink);
 
-/// Argument "emit-print": emits timing only (or with weights to the file named by its option), verifies the program without a
-/// machine's limits, and prints its listing to standard output. The module is left as it is.
+/// Argument "emit-print": emits timing only (or with weights to the file named by its option), verifies the program
+/// without a machine's limits, and prints its listing to standard output. The module is left as it is.
 std::unique_ptr<mlir::Pass> createEmitPrintPass();
 void registerEmitPasses();
 

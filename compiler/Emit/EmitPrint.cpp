@@ -1,9 +1,9 @@
 // A pass that shows what Emit makes of a module. See Emit.h.
 #include "compiler/Emit/Emit.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "llvm/Support/raw_ostream.h"
 #include "runtime/program/Opcodes.h"
 #include "runtime/program/Verifier.h"
+#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 
@@ -35,7 +35,8 @@ public:
     os << "program: " << program.regions.size() << " regions, " << program.weights.size() << " weights, weights file "
        << program.weightsFileBytes << " bytes, macs " << program.modelMacs << "\n";
     for (const program::Entry &entry : program.entries) {
-      os << "entry " << entry.name << ": " << entry.inputs.size() << " inputs, " << entry.outputs.size() << " outputs\n";
+      os << "entry " << entry.name << ": " << entry.inputs.size() << " inputs, " << entry.outputs.size()
+         << " outputs\n";
       for (size_t i = 0; i < entry.commands.size(); ++i) {
         const program::Command &command = entry.commands[i];
         os << "  " << i << " " << program::opcodeName(static_cast<uint16_t>(command.op));

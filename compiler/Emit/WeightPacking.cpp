@@ -29,7 +29,8 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
   int64_t K = source.dims()[0], rowsOfTile = formats::kTileRows, columnsOfTile = formats::tileColumns(format);
   int64_t kTiles = formats::kTiles(K), bytesOfTile = formats::tileBytes(format), tiles = weight.getTiles();
   if (bytesOfTile != weight.getTileBytes())
-    return weight.emitOpError() << "has tiles of " << weight.getTileBytes() << " bytes; " << name << " tiles have " << bytesOfTile;
+    return weight.emitOpError() << "has tiles of " << weight.getTileBytes() << " bytes; " << name << " tiles have "
+                                << bytesOfTile;
   std::vector<uint8_t> batch;
   std::string error;
   std::atomic<bool> outOfRange = false;
@@ -84,7 +85,8 @@ LogicalResult packDense(hmem::WeightOp weight, const WeightSource &source, const
         std::memcpy(batch.data() + i * 4, &value, 4);
         continue;
       }
-      int64_t value = source.isInteger() && !source.hasSteps() ? source.integer(at) : static_cast<int64_t>(source.value(at));
+      int64_t value =
+          source.isInteger() && !source.hasSteps() ? source.integer(at) : static_cast<int64_t>(source.value(at));
       if (element.isInteger(32)) {
         if (value < std::numeric_limits<int32_t>::min() || value > std::numeric_limits<int32_t>::max())
           return weight.emitOpError() << "holds " << value << ", which does not fit 32 bits";

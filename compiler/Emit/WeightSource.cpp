@@ -9,9 +9,7 @@ using namespace mlir;
 
 namespace ahm {
 
-static int64_t sizeOf(Type type) {
-  return type.isInteger(1) ? 1 : (type.getIntOrFloatBitWidth() + 7) / 8;
-}
+static int64_t sizeOf(Type type) { return type.isInteger(1) ? 1 : (type.getIntOrFloatBitWidth() + 7) / 8; }
 
 int64_t WeightSource::elementCount() const {
   int64_t count = 1;
@@ -93,8 +91,8 @@ bool WeightSource::open(hmem::WeightOp weight, const std::string &sourceDirector
     file = std::move(*opened);
     int64_t size = static_cast<int64_t>(file->getBufferSize()), wanted = type.getNumElements() * sizeOf(element);
     if (weight.getLength() < wanted || weight.getOffset() > size || wanted > size - weight.getOffset()) {
-      error = "needs " + std::to_string(wanted) + " bytes at " + std::to_string(weight.getOffset()) + " of '" + path.str().str() +
-              "', which has " + std::to_string(size);
+      error = "needs " + std::to_string(wanted) + " bytes at " + std::to_string(weight.getOffset()) + " of '" +
+              path.str().str() + "', which has " + std::to_string(size);
       return false;
     }
     bytes = reinterpret_cast<const uint8_t *>(file->getBufferStart()) + weight.getOffset();
@@ -130,7 +128,8 @@ bool WeightSource::apply(ArrayAttr step, std::string &error) {
       numbers.push_back(number.getValueAsDouble());
   }
   auto bad = [&] {
-    error = "the step \"" + name.getValue().str() + "\" of its recipe does not fit a tensor of rank " + std::to_string(shape.size());
+    error = "the step \"" + name.getValue().str() + "\" of its recipe does not fit a tensor of rank " +
+            std::to_string(shape.size());
     return false;
   };
   StringRef what = name.getValue();
@@ -173,7 +172,8 @@ bool WeightSource::apply(ArrayAttr step, std::string &error) {
     }
     if (count != elementCount())
       return bad();
-    // Runs of dimensions whose product agrees are regrouped; a run of the old shape must be evenly spaced to be split anew.
+    // Runs of dimensions whose product agrees are regrouped; a run of the old shape must be evenly spaced to be split
+    // anew.
     SmallVector<int64_t> newStrides(target.size(), 1);
     size_t from = 0, to = 0;
     while (to < target.size()) {

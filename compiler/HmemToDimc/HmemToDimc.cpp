@@ -14,7 +14,8 @@ int queueIndex(StringRef queue) { return queue == "host" ? 0 : queue == "dma" ? 
 
 class Converter {
 public:
-  explicit Converter(ModuleOp module) : module(module), context(module.getContext()), builder(context), symbols(module) {}
+  explicit Converter(ModuleOp module)
+      : module(module), context(module.getContext()), builder(context), symbols(module) {}
 
   LogicalResult run() {
     SmallVector<hmem::WeightOp> weights(module.getOps<hmem::WeightOp>());
@@ -26,8 +27,8 @@ public:
     for (hmem::CacheOp cache : module.getOps<hmem::CacheOp>()) {
       if (!cache.getStashOffset())
         return cache.emitOpError() << "has no stash_offset; run placement first";
-      addRegion(cache.getLoc(), (cache.getSymName() + ".kv").str(), cache.getSymName(), "stash", "kv", 0, 1, *cache.getStashOffset(),
-                cache.getBytes(), true);
+      addRegion(cache.getLoc(), (cache.getSymName() + ".kv").str(), cache.getSymName(), "stash", "kv", 0, 1,
+                *cache.getStashOffset(), cache.getBytes(), true);
     }
     if (failed(addLoad(weights)))
       return failure();
@@ -43,16 +44,17 @@ public:
   }
 
 private:
-  dimc::RegionOp addRegion(Location location, StringRef name, StringRef owner, StringRef tier, StringRef lifetime, int64_t firstUnit,
-                           int64_t unitCount, int64_t offset, int64_t bytes, bool persistent, int64_t aliasGroup = 0) {
+  dimc::RegionOp addRegion(Location location, StringRef name, StringRef owner, StringRef tier, StringRef lifetime,
+                           int64_t firstUnit, int64_t unitCount, int64_t offset, int64_t bytes, bool persistent,
+                           int64_t aliasGroup = 0) {
     OpBuilder::InsertionGuard guard(builder);
     // Regions stand before all entries.
     if (lastRegion)
       builder.setInsertionPointAfter(lastRegion);
     else
       builder.setInsertionPointToEnd(module.getBody());
-    auto region = dimc::RegionOp::create(builder, location, name, owner, tier, lifetime, firstUnit, unitCount, offset, bytes,
-                                         persistent, aliasGroup);
+    auto region = dimc::RegionOp::create(builder, location, name, owner, tier, lifetime, firstUnit, unitCount, offset,
+                                         bytes, persistent, aliasGroup);
     lastRegion = region;
     regions[name] = region;
     return region;
@@ -63,23 +65,25 @@ private:
     if (!w.getDramOffset() || !w.getDramChiplet())
       return w.emitOpError() << "has no dram_offset and dram_chiplet; run placement first";
     if (!w.isTiles()) {
-      addRegion(w.getLoc(), (name + ".dram").str(), name, "dram", "weight", *w.getDramChiplet(), 1, *w.getDramOffset(), w.getBytes(), true);
+      addRegion(w.getLoc(), (name + ".dram").str(), name, "dram", "weight", *w.getDramChiplet(), 1, *w.getDramOffset(),
+                w.getBytes(), true);
       if (!w.isVector())
         return success();
       if (!w.getStashOffset())
         return w.emitOpError() << "has no stash_offset; run placement first";
-      addRegion(w.getLoc(), (name + ".stash").str(), name, "stash", "weight", 0, 1, *w.getStashOffset(), w.getBytes(), true);
+      addRegion(w.getLoc(), (name + ".stash").str(), name, "stash", "weight", 0, 1, *w.getStashOffset(), w.getBytes(),
+                true);
       return success();
     }
     if (!w.getResidency() || !w.getCoresFirst())
       return w.emitOpError() << "has no residency and cores_first; run placement first";
     int64_t chiplets = w.getDramChiplets().value_or(1);
     int64_t rounds = (w.getTiles() + w.getCoresCount() - 1) / w.getCoresCount();
-    addRegion(w.getLoc(), (name + ".dram").str(), name, "dram", "weight", *w.getDramChiplet(), chiplets, *w.getDramOffset(),
-              rounds * (w.getCoresCount() / chiplets) * w.getTileBytes(), true);
+    addRegion(w.getLoc(), (name + ".dram").str(), name, "dram", "weight", *w.getDramChiplet(), chiplets,
+              *w.getDramOffset(), rounds * (w.getCoresCount() / chiplets) * w.getTileBytes(), true);
     if (!w.isStreamed())
-      addRegion(w.getLoc(), (name + ".sram").str(), name, "sram", "weight", *w.getCoresFirst(), w.getCoresCount(), *w.getSramOffset(),
-                w.getLocalBytes(), true);
+      addRegion(w.getLoc(), (name + ".sram").str(), name, "sram", "weight", *w.getCoresFirst(), w.getCoresCount(),
+                *w.getSramOffset(), w.getLocalBytes(), true);
     return success();
   }
 
@@ -91,12 +95,14 @@ private:
     auto ring = module->getAttrOfType<DictionaryAttr>("hmem.ring");
     auto base = ring.getAs<IntegerAttr>("sram_offset"), bytes = ring.getAs<IntegerAttr>("slot_bytes");
     if (!base || !bytes)
-      return transfer.emitOpError() << "needs sram_offset and slot_bytes in the module's hmem.ring; run placement first";
+      return transfer.emitOpError()
+             << "needs sram_offset and slot_bytes in the module's hmem.ring; run placement first";
     return addRegion(transfer.getLoc(), name, w.getSymName(), "sram", "staging", *w.getCoresFirst(), w.getCoresCount(),
                      base.getInt() + transfer.getSlot() * bytes.getInt(), w.getLocalBytes(), false, 1);
   }
 
-  //===-- Entries --------------------------------------------------------------------------------------------------===//
+  //===-- Entries
+  //--------------------------------------------------------------------------------------------------===//
 
   dimc::EntryOp makeEntry(Location location, StringRef name, ArrayAttr values, ArrayAttr bindings, int64_t macs) {
     auto entry = dimc::EntryOp::create(builder, location, name, values, bindings, macs);
@@ -105,23 +111,26 @@ private:
   }
 
   Attribute operand(StringRef dtype, dimc::RegionOp region, AffineMapAttr dims, AffineMapAttr offset = {}) {
-    return dimc::OperandAttr::get(context, builder.getStringAttr(dtype), FlatSymbolRefAttr::get(region.getSymNameAttr()), dims, offset);
+    return dimc::OperandAttr::get(context, builder.getStringAttr(dtype),
+                                  FlatSymbolRefAttr::get(region.getSymNameAttr()), dims, offset);
   }
 
-  void command(WaitTracker &tracker, Location location, StringRef opcode, ArrayRef<Attribute> ins, ArrayRef<Attribute> outs,
-               DenseI64ArrayAttr ints, DenseF32ArrayAttr floats = {}, ArrayAttr exprs = {}) {
+  void command(WaitTracker &tracker, Location location, StringRef opcode, ArrayRef<Attribute> ins,
+               ArrayRef<Attribute> outs, DenseI64ArrayAttr ints, DenseF32ArrayAttr floats = {}, ArrayAttr exprs = {}) {
     StringRef queue = hmem::findCommandShape(opcode)->queue;
     std::vector<Access> accesses;
     for (bool write : {false, true})
       for (Attribute attribute : write ? outs : ins) {
         dimc::RegionOp r = regions.lookup(cast<dimc::OperandAttr>(attribute).getRegion().getValue());
-        accesses.push_back({tierIndex(r.getTier()), r.getFirstUnit(), r.getUnitCount(), r.getOffset(), r.getOffset() + r.getBytes(), write});
+        accesses.push_back({tierIndex(r.getTier()), r.getFirstUnit(), r.getUnitCount(), r.getOffset(),
+                            r.getOffset() + r.getBytes(), write});
       }
     std::vector<int64_t> waits = tracker.add(queueIndex(queue), accesses);
-    dimc::CommandOp::create(builder, location, builder.getStringAttr(opcode), builder.getStringAttr(queue), builder.getArrayAttr(ins),
-                            builder.getArrayAttr(outs), ints ? ints : builder.getDenseI64ArrayAttr({}),
-                            floats ? floats : builder.getDenseF32ArrayAttr({}), exprs ? exprs : builder.getArrayAttr({}),
-                            builder.getDenseI64ArrayAttr(waits));
+    dimc::CommandOp::create(builder, location, builder.getStringAttr(opcode), builder.getStringAttr(queue),
+                            builder.getArrayAttr(ins), builder.getArrayAttr(outs),
+                            ints ? ints : builder.getDenseI64ArrayAttr({}),
+                            floats ? floats : builder.getDenseF32ArrayAttr({}),
+                            exprs ? exprs : builder.getArrayAttr({}), builder.getDenseI64ArrayAttr(waits));
   }
 
   AffineMapAttr constantDims(ArrayRef<int64_t> sizes, unsigned symbolCount) {
@@ -131,16 +140,24 @@ private:
     return AffineMapAttr::get(AffineMap::get(0, symbolCount, dims, context));
   }
   static StringRef tilesDtype(StringRef format) {
-    return format == "mxint16" ? "tiles_mx16" : format == "mxint4" ? "tiles_mx4" : format == "int8" ? "tiles_int8" : "tiles_mx8";
+    return format == "mxint16"  ? "tiles_mx16"
+           : format == "mxint4" ? "tiles_mx4"
+           : format == "int8"   ? "tiles_int8"
+                                : "tiles_mx8";
   }
   static StringRef denseDtype(Type type) {
-    return type.isF32() ? "f32" : type.isInteger(1) ? "bool" : type.isUnsignedInteger(8) ? "u8" : type.isInteger(8) ? "i8" : "i32";
+    return type.isF32()                ? "f32"
+           : type.isInteger(1)         ? "bool"
+           : type.isUnsignedInteger(8) ? "u8"
+           : type.isInteger(8)         ? "i8"
+                                       : "i32";
   }
   Attribute home(hmem::WeightOp w, unsigned symbolCount = 0) {
     auto type = cast<RankedTensorType>(w.getType());
     dimc::RegionOp region = regions.lookup((w.getSymName() + ".dram").str());
     if (w.isTiles())
-      return operand(tilesDtype(w.getFormat()), region, constantDims({type.getDimSize(0), w.getColumns()}, symbolCount));
+      return operand(tilesDtype(w.getFormat()), region,
+                     constantDims({type.getDimSize(0), w.getColumns()}, symbolCount));
     return operand(denseDtype(type.getElementType()), region, constantDims(type.getShape(), symbolCount));
   }
   Attribute at(Attribute operandAttribute, StringRef region) {
@@ -157,7 +174,8 @@ private:
     for (auto [index, weight] : llvm::enumerate(weights)) {
       hmem::WeightOp w = weight;
       Attribute stored = home(w);
-      command(tracker, w.getLoc(), "HostToDram", {}, {stored}, builder.getDenseI64ArrayAttr({static_cast<int64_t>(index)}));
+      command(tracker, w.getLoc(), "HostToDram", {}, {stored},
+              builder.getDenseI64ArrayAttr({static_cast<int64_t>(index)}));
       if (w.isVector())
         command(tracker, w.getLoc(), "DmaDramToStash", {stored}, {at(stored, (w.getSymName() + ".stash").str())}, {});
       else if (w.isTiles() && !w.isStreamed())
@@ -189,15 +207,18 @@ private:
         auto view = binding.getAs<hmem::ViewAttr>("view");
         auto role = binding.getAs<StringAttr>("role");
         bindings.push_back(builder.getDictionaryAttr(
-            {builder.getNamedAttr("direction", binding.get("direction")), builder.getNamedAttr("name", binding.get("name")),
-             builder.getNamedAttr("dtype", binding.get("dtype")), builder.getNamedAttr("role", role ? role : builder.getStringAttr("")),
-             builder.getNamedAttr("operand", operand(view.getDtype().getValue(), region, view.getDims(), view.getOffset()))}));
+            {builder.getNamedAttr("direction", binding.get("direction")),
+             builder.getNamedAttr("name", binding.get("name")), builder.getNamedAttr("dtype", binding.get("dtype")),
+             builder.getNamedAttr("role", role ? role : builder.getStringAttr("")),
+             builder.getNamedAttr("operand",
+                                  operand(view.getDtype().getValue(), region, view.getDims(), view.getOffset()))}));
       }
     }
     builder.setInsertionPointToEnd(module.getBody());
-    dimc::EntryOp entry = makeEntry(function.getLoc(), "", values ? values : builder.getArrayAttr({}), builder.getArrayAttr(bindings),
-                                    macs ? macs.getInt() : 0);
-    for (auto [from, to] : {std::pair("hmem.predicted_ps", "predicted_ps"), std::pair("hmem.lower_bound_ps", "lower_bound_ps")})
+    dimc::EntryOp entry = makeEntry(function.getLoc(), "", values ? values : builder.getArrayAttr({}),
+                                    builder.getArrayAttr(bindings), macs ? macs.getInt() : 0);
+    for (auto [from, to] :
+         {std::pair("hmem.predicted_ps", "predicted_ps"), std::pair("hmem.lower_bound_ps", "lower_bound_ps")})
       if (Attribute time = function->getAttr(from))
         entry->setAttr(to, time);
     // The function still holds its name; both go by the same one once it is gone.
@@ -233,10 +254,12 @@ private:
             } else if (auto w = symbols.lookup<hmem::WeightOp>(symbol)) {
               if (w.isStreamed()) {
                 for (Value token : exec.getTokens())
-                  if (auto transfer = token.getDefiningOp<hmem::TransferOp>(); transfer && transfer.getWeight() == symbol)
+                  if (auto transfer = token.getDefiningOp<hmem::TransferOp>();
+                      transfer && transfer.getWeight() == symbol)
                     region = *slotRegion(transfer);
                 if (!region)
-                  return exec.emitOpError() << "reads the streamed weight @" << symbol << " without a transfer; run hmem-schedule first";
+                  return exec.emitOpError()
+                         << "reads the streamed weight @" << symbol << " without a transfer; run hmem-schedule first";
               } else {
                 region = regions.lookup((symbol + (w.isTiles() ? ".sram" : w.isVector() ? ".stash" : ".dram")).str());
               }
@@ -246,7 +269,8 @@ private:
             return exec.emitOpError() << "has an operand without a region: " << attribute;
           (write ? outs : ins).push_back(operand(view.getDtype().getValue(), region, view.getDims(), view.getOffset()));
         }
-      command(tracker, op.getLoc(), exec.getOpcode(), ins, outs, exec.getIntsAttr(), exec.getFloatsAttr(), exec.getExprsAttr());
+      command(tracker, op.getLoc(), exec.getOpcode(), ins, outs, exec.getIntsAttr(), exec.getFloatsAttr(),
+              exec.getExprsAttr());
     }
     return success();
   }
@@ -263,8 +287,12 @@ class HmemToDimcPass : public PassWrapper<HmemToDimcPass, OperationPass<ModuleOp
 public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(HmemToDimcPass)
   StringRef getArgument() const final { return "hmem-to-dimc"; }
-  StringRef getDescription() const final { return "Turn placed and scheduled hmem into the card's commands with waits"; }
-  void getDependentDialects(DialectRegistry &registry) const final { registry.insert<dimc::DimcDialect, hmem::HmemDialect>(); }
+  StringRef getDescription() const final {
+    return "Turn placed and scheduled hmem into the card's commands with waits";
+  }
+  void getDependentDialects(DialectRegistry &registry) const final {
+    registry.insert<dimc::DimcDialect, hmem::HmemDialect>();
+  }
   void runOnOperation() final {
     if (failed(Converter(getOperation()).run()))
       signalPassFailure();

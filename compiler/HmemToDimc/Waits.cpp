@@ -6,7 +6,8 @@
 namespace ahm {
 
 static bool overlaps(const Access &a, const Access &b) {
-  return a.begin < b.end && b.begin < a.end && a.firstUnit < b.firstUnit + b.unitCount && b.firstUnit < a.firstUnit + a.unitCount;
+  return a.begin < b.end && b.begin < a.end && a.firstUnit < b.firstUnit + b.unitCount &&
+         b.firstUnit < a.firstUnit + a.unitCount;
 }
 static bool covers(const Access &a, const Access &b) {
   return a.begin <= b.begin && b.end <= a.end && a.firstUnit <= b.firstUnit &&
@@ -38,8 +39,8 @@ std::vector<int64_t> WaitTracker::add(int queue, const std::vector<Access> &acce
   std::reverse(waits.begin(), waits.end());
 
   for (const Access &access : accesses) {
-    // What a write covers is ordered before it, and so before whatever conflicts with those bytes later; an earlier read
-    // of the same queue is likewise represented by this one.
+    // What a write covers is ordered before it, and so before whatever conflicts with those bytes later; an earlier
+    // read of the same queue is likewise represented by this one.
     auto &list = records[access.tier];
     std::erase_if(list, [&](const Record &record) {
       return covers(access, record.access) && record.command != index &&

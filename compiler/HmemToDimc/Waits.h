@@ -1,6 +1,6 @@
-// Which earlier commands a command must await. Dependences (read after write, write after read, write after write) come from
-// the bytes that regions cover, so buffers that share bytes after placement are ordered too. A wait that queue order or
-// another wait implies is left out.
+// Which earlier commands a command must await. Dependences (read after write, write after read, write after write) come
+// from the bytes that regions cover, so buffers that share bytes after placement are ordered too. A wait that queue
+// order or another wait implies is left out.
 #ifndef AHM_COMPILER_HMEMTODIMC_WAITS_H
 #define AHM_COMPILER_HMEMTODIMC_WAITS_H
 
@@ -19,8 +19,8 @@ struct Access {
 
 class WaitTracker {
 public:
-  /// Adds the next command of the entry and returns the commands it awaits, ascending. `queue` is 0..3; a queue completes
-  /// its commands in program order.
+  /// Adds the next command of the entry and returns the commands it awaits, ascending. `queue` is 0..3; a queue
+  /// completes its commands in program order.
   std::vector<int64_t> add(int queue, const std::vector<Access> &accesses);
 
 private:

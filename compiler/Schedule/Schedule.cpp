@@ -9,8 +9,8 @@ namespace ahm {
 namespace {
 
 struct Slot {
-  StringRef weight;           // what stands in it
-  Value token;                // its arrival
+  StringRef weight; // what stands in it
+  Value token;      // its arrival
   Operation *lastReader = nullptr;
 };
 
@@ -53,7 +53,8 @@ private:
         if (!weight || !weight.isTiles())
           continue;
         if (!weight.getResidency())
-          return exec.emitOpError() << "reads @" << weight.getSymName() << ", which has no residency; run placement first";
+          return exec.emitOpError() << "reads @" << weight.getSymName()
+                                    << ", which has no residency; run placement first";
         if (!weight.isStreamed())
           continue;
         if (slotCount <= 0)
@@ -63,7 +64,8 @@ private:
         if (slot == ring.end()) {
           int64_t index = weight.getRingSlot() ? *weight.getRingSlot() : next % slotCount;
           if (index < 0 || index >= slotCount)
-            return exec.emitOpError() << "reads @" << weight.getSymName() << " from slot " << index << " of a ring of " << slotCount;
+            return exec.emitOpError() << "reads @" << weight.getSymName() << " from slot " << index << " of a ring of "
+                                      << slotCount;
           next = index + 1;
           slot = &ring[index];
           OpBuilder builder(exec);
@@ -75,7 +77,8 @@ private:
           else
             builder.setInsertionPointToStart(&body);
           auto transfer = hmem::TransferOp::create(builder, exec.getLoc(), hmem::TokenType::get(&getContext()),
-                                                   FlatSymbolRefAttr::get(weight.getSymNameAttr()), builder.getI64IntegerAttr(index));
+                                                   FlatSymbolRefAttr::get(weight.getSymNameAttr()),
+                                                   builder.getI64IntegerAttr(index));
           lastTransfer = transfer;
           slot->weight = weight.getSymName();
           slot->token = transfer.getToken();

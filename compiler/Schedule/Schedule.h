@@ -1,9 +1,10 @@
-// Schedule: after Place has chosen what is resident, inserts an `hmem.transfer` for every use of a streamed weight, as early as
-// the ring allows: slot i mod N is refilled right after the last command that read what stood in it. The reading command
-// awaits the transfer's token. A weight that still stands in its slot is not moved again within one function.
+// Schedule: after Place has chosen what is resident, inserts an `hmem.transfer` for every use of a streamed weight, as
+// early as the ring allows: slot i mod N is refilled right after the last command that read what stood in it. The
+// reading command awaits the transfer's token. A weight that still stands in its slot is not moved again within one
+// function.
 //
-// The transfer's position is also its place in the dma queue; that it does not overwrite a slot in use is made a wait by
-// HmemToDimc, from the addresses.
+// The transfer's position is also its place in the dma queue; that it does not overwrite a slot in use is made a wait
+// by HmemToDimc, from the addresses.
 #ifndef AHM_COMPILER_SCHEDULE_SCHEDULE_H
 #define AHM_COMPILER_SCHEDULE_SCHEDULE_H
 

@@ -12,7 +12,7 @@ namespace ahm::tiling {
 
 /// Where a tensor's elements stand.
 struct Place {
-  mlir::Value buffer;           // or null
+  mlir::Value buffer;             // or null
   mlir::FlatSymbolRefAttr symbol; // a weight, when there is no buffer
 };
 
@@ -35,8 +35,11 @@ public:
   mlir::LogicalResult run();
 
 private:
-  //===-- Views ----------------------------------------------------------------------------------------------------===//
-  mlir::AffineMap mapOf(llvm::ArrayRef<mlir::AffineExpr> exprs) { return mlir::AffineMap::get(0, ranges.size(), exprs, context); }
+  //===-- Views
+  //----------------------------------------------------------------------------------------------------===//
+  mlir::AffineMap mapOf(llvm::ArrayRef<mlir::AffineExpr> exprs) {
+    return mlir::AffineMap::get(0, ranges.size(), exprs, context);
+  }
   mlir::AffineExpr number(int64_t value) { return mlir::getAffineConstantExpr(value, context); }
   llvm::SmallVector<mlir::AffineExpr> dimsOf(mlir::Type type) {
     auto tensor = llvm::cast<mlir::RankedTensorType>(type);
@@ -55,7 +58,8 @@ private:
       rows = rows * dims[i];
     return {rows, dims.empty() ? number(1) : dims.back()};
   }
-  mlir::Attribute view(Command &command, const Place &place, llvm::StringRef dtype, llvm::ArrayRef<mlir::AffineExpr> dims, int64_t offset = 0) {
+  mlir::Attribute view(Command &command, const Place &place, llvm::StringRef dtype,
+                       llvm::ArrayRef<mlir::AffineExpr> dims, int64_t offset = 0) {
     mlir::Attribute target = place.symbol;
     if (place.buffer) {
       auto found = llvm::find(command.buffers, place.buffer);
@@ -64,23 +68,29 @@ private:
         command.buffers.push_back(place.buffer);
     }
     mlir::AffineMapAttr offsetMap = offset ? mlir::AffineMapAttr::get(mapOf(number(offset))) : mlir::AffineMapAttr();
-    return hmem::ViewAttr::get(context, builder.getStringAttr(dtype), target, mlir::AffineMapAttr::get(mapOf(dims)), offsetMap);
+    return hmem::ViewAttr::get(context, builder.getStringAttr(dtype), target, mlir::AffineMapAttr::get(mapOf(dims)),
+                               offsetMap);
   }
   void in(Command &command, mlir::Value value) {
     command.ins.push_back(view(command, placeOf(value), dtypeOf(value), dimsOf(value.getType())));
   }
-  llvm::StringRef dtypeOf(mlir::Value value) { return ahm::dtypeOf(llvm::cast<mlir::RankedTensorType>(value.getType()).getElementType()); }
+  llvm::StringRef dtypeOf(mlir::Value value) {
+    return ahm::dtypeOf(llvm::cast<mlir::RankedTensorType>(value.getType()).getElementType());
+  }
 
-  //===-- Buffers --------------------------------------------------------------------------------------------------===//
-  mlir::Value alloc(mlir::Location location, llvm::StringRef name, int64_t bytes, hmem::Tier tier, hmem::LifetimeClass lifetime,
-              mlir::DictionaryAttr binding = {}) {
+  //===-- Buffers
+  //--------------------------------------------------------------------------------------------------===//
+  mlir::Value alloc(mlir::Location location, llvm::StringRef name, int64_t bytes, hmem::Tier tier,
+                    hmem::LifetimeClass lifetime, mlir::DictionaryAttr binding = {}) {
     // Whole 64-byte lines, so that neighbours never share one.
     bytes = (std::max<int64_t>(bytes, 1) + 63) / 64 * 64;
-    auto type = mlir::MemRefType::get({bytes}, builder.getI8Type(), mlir::MemRefLayoutAttrInterface(), hmem::TierAttr::get(context, tier));
+    auto type = mlir::MemRefType::get({bytes}, builder.getI8Type(), mlir::MemRefLayoutAttrInterface(),
+                                      hmem::TierAttr::get(context, tier));
     return hmem::AllocOp::create(builder, location, type, builder.getStringAttr(name),
                                  hmem::LifetimeClassAttr::get(context, lifetime), binding, nullptr);
   }
-  Place stash(mlir::Location location, llvm::StringRef name, llvm::StringRef dtype, llvm::ArrayRef<mlir::AffineExpr> dims) {
+  Place stash(mlir::Location location, llvm::StringRef name, llvm::StringRef dtype,
+              llvm::ArrayRef<mlir::AffineExpr> dims) {
     int64_t bytes;
     if (dtype == "mx_rows8" || dtype == "mx_rows16") {
       auto element = dtype == "mx_rows16" ? formats::Element::Int16 : formats::Element::Int8;
@@ -112,9 +122,15 @@ private:
                          builder.getArrayAttr(command.exprs));
   }
   /// One command: all operands in order, then a new buffer for the single result.
-  mlir::LogicalResult simple(mlir::Operation *op, llvm::StringRef opcode, llvm::ArrayRef<int64_t> ints = {}, llvm::ArrayRef<float> floats = {},
-                       llvm::ArrayRef<mlir::Attribute> exprs = {}) {
-    Command command{opcode, {}, {}, {}, llvm::SmallVector<int64_t>(ints), llvm::SmallVector<float>(floats), llvm::SmallVector<mlir::Attribute>(exprs)};
+  mlir::LogicalResult simple(mlir::Operation *op, llvm::StringRef opcode, llvm::ArrayRef<int64_t> ints = {},
+                             llvm::ArrayRef<float> floats = {}, llvm::ArrayRef<mlir::Attribute> exprs = {}) {
+    Command command{opcode,
+                    {},
+                    {},
+                    {},
+                    llvm::SmallVector<int64_t>(ints),
+                    llvm::SmallVector<float>(floats),
+                    llvm::SmallVector<mlir::Attribute>(exprs)};
     for (mlir::Value operand : op->getOperands())
       in(command, operand);
     out(command, op->getResult(0), result(op));
@@ -131,7 +147,8 @@ private:
   Place placeOf(mlir::Value value);
   /// `value` quantised along its last dimension, shared among all products that read it.
   Place quantized(mlir::Location location, mlir::Value value, llvm::StringRef dtype);
-  Place transposed(mlir::Location location, Place from, llvm::StringRef dtype, llvm::ArrayRef<mlir::AffineExpr> dims, llvm::ArrayRef<int64_t> perm);
+  Place transposed(mlir::Location location, Place from, llvm::StringRef dtype, llvm::ArrayRef<mlir::AffineExpr> dims,
+                   llvm::ArrayRef<int64_t> perm);
 
   mlir::LogicalResult lower(mlir::Operation *op);
   mlir::LogicalResult linear(nn::LinearOp op);
@@ -145,7 +162,10 @@ private:
   void addMacs(llvm::ArrayRef<mlir::AffineExpr> factors) { macs += largestElementCount(mapOf(factors), ranges); }
   static llvm::StringRef rowsDtype(llvm::StringRef format) { return format == "mxint16" ? "mx_rows16" : "mx_rows8"; }
   static llvm::StringRef tilesDtype(llvm::StringRef format) {
-    return format == "mxint16" ? "tiles_mx16" : format == "mxint4" ? "tiles_mx4" : format == "int8" ? "tiles_int8" : "tiles_mx8";
+    return format == "mxint16"  ? "tiles_mx16"
+           : format == "mxint4" ? "tiles_mx4"
+           : format == "int8"   ? "tiles_int8"
+                                : "tiles_mx8";
   }
 
   mlir::func::FuncOp function;
@@ -159,8 +179,8 @@ private:
   int64_t macs = 0;
 };
 
-/// A transpose that only moves the last two dimensions and only feeds right-hand sides of products: those quantise its input
-/// along the contraction directly, so it never runs.
+/// A transpose that only moves the last two dimensions and only feeds right-hand sides of products: those quantise its
+/// input along the contraction directly, so it never runs.
 bool isFoldedIntoProducts(nn::TransposeOp op);
 
 } // namespace ahm::tiling

@@ -40,7 +40,8 @@ Range rangeOf(AffineExpr expr, ArrayRef<Range> values) {
   case AffineExprKind::Add:
     return {a.low + b.low, a.high + b.high};
   case AffineExprKind::Mul: {
-    int64_t corners[] = {multiply(a.low, b.low), multiply(a.low, b.high), multiply(a.high, b.low), multiply(a.high, b.high)};
+    int64_t corners[] = {multiply(a.low, b.low), multiply(a.low, b.high), multiply(a.high, b.low),
+                         multiply(a.high, b.high)};
     return {*std::min_element(corners, corners + 4), *std::max_element(corners, corners + 4)};
   }
   case AffineExprKind::FloorDiv: {

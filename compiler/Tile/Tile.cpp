@@ -1,11 +1,11 @@
 // The tile pass: walks each nn function in program order and writes the commands that compute it. See Tile.h.
 //
-// A tensor value is a buffer (or a symbol) with a dtype; its shape stays in its type's encoding, so a reshape is the same buffer
-// seen with other dims and moves nothing.
+// A tensor value is a buffer (or a symbol) with a dtype; its shape stays in its type's encoding, so a reshape is the
+// same buffer seen with other dims and moves nothing.
 #include "compiler/Tile/Tile.h"
 #include "compiler/Tile/FunctionTiler.h"
-#include "llvm/ADT/TypeSwitch.h"
 #include "runtime/program/Opcodes.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
@@ -109,15 +109,15 @@ LogicalResult FunctionTiler::lower(Operation *op) {
         return simple(op, "Softmax", {cast<RankedTensorType>(o.getInput().getType()).getRank() - 1});
       })
       .Case<nn::CastOp>([&](auto) { return simple(op, "Cast"); })
-      .Case<nn::TransposeOp>([&](nn::TransposeOp o) {
-        return isFoldedIntoProducts(o) ? success() : simple(op, "Transpose", o.getPerm());
-      })
+      .Case<nn::TransposeOp>(
+          [&](nn::TransposeOp o) { return isFoldedIntoProducts(o) ? success() : simple(op, "Transpose", o.getPerm()); })
       .Case<nn::ReshapeOp>([&](nn::ReshapeOp o) {
         places[o.getResult()] = placeOf(o.getInput());
         return success();
       })
       .Case<nn::BroadcastOp>([&](auto) { return simple(op, "Broadcast"); })
-      .Case<nn::SliceOp>([&](nn::SliceOp o) { return simple(op, "Slice", o.getSteps(), {}, singleResults(o.getStarts())); })
+      .Case<nn::SliceOp>(
+          [&](nn::SliceOp o) { return simple(op, "Slice", o.getSteps(), {}, singleResults(o.getStarts())); })
       .Case<nn::ConcatOp>([&](nn::ConcatOp o) { return simple(op, "Concat", {static_cast<int64_t>(o.getAxis())}); })
       .Case<nn::IotaOp>([&](nn::IotaOp o) {
         return simple(op, "Iota", {static_cast<int64_t>(o.getStep())}, {}, singleResults(o.getStart()));
@@ -136,13 +136,14 @@ LogicalResult FunctionTiler::lower(Operation *op) {
       .Case<nn::GatherOp>([&](nn::GatherOp o) -> LogicalResult {
         Command command{"Gather", {}, {}, {}, {static_cast<int64_t>(o.getAxis())}, {}, {}};
         auto get = o.getTable().getDefiningOp<nn::GetWeightOp>();
-        auto weight = get ? SymbolTable::lookupNearestSymbolFrom<nn::WeightOp>(op, get.getWeightAttr()) : nn::WeightOp();
+        auto weight =
+            get ? SymbolTable::lookupNearestSymbolFrom<nn::WeightOp>(op, get.getWeightAttr()) : nn::WeightOp();
         auto type = cast<RankedTensorType>(o.getTable().getType());
         if (weight && o.getAxis() == 0 && type.getNumElements() > 4096) {
           // An embedding: rows are read from DRAM one by one.
           hmem::WeightOp table = weights.dense(weight, true);
-          command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(table.getSymNameAttr())}, dtypeOf(o.getTable()),
-                                     dimsOf(o.getTable().getType())));
+          command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(table.getSymNameAttr())},
+                                     dtypeOf(o.getTable()), dimsOf(o.getTable().getType())));
         } else {
           in(command, o.getTable());
         }
@@ -210,10 +211,12 @@ LogicalResult FunctionTiler::bindArguments() {
     StringAttr name = text("onnx.name", "arg" + std::to_string(index));
     StringAttr model = text("onnx.dtype", dtype == "f32" ? "float32" : dtype == "i32" ? "int64" : dtype);
     AffineMapAttr dims = AffineMapAttr::get(mapOf(dimsOf(tensor)));
-    auto bound = hmem::ViewAttr::get(context, builder.getStringAttr(dtype), builder.getI64IntegerAttr(0), dims, nullptr);
+    auto bound =
+        hmem::ViewAttr::get(context, builder.getStringAttr(dtype), builder.getI64IntegerAttr(0), dims, nullptr);
     auto binding = builder.getDictionaryAttr({builder.getNamedAttr("direction", builder.getStringAttr("input")),
                                               builder.getNamedAttr("name", name), builder.getNamedAttr("dtype", model),
-                                              builder.getNamedAttr("role", text("nn.role", "")), builder.getNamedAttr("view", bound)});
+                                              builder.getNamedAttr("role", text("nn.role", "")),
+                                              builder.getNamedAttr("view", bound)});
     int64_t bytes = largestElementCount(dims.getValue(), ranges) * hmem::denseElementBytes(dtype);
     Location location = NameLoc::get(name);
     Value host = alloc(location, name.getValue(), bytes, hmem::Tier::Host, hmem::LifetimeClass::Io, binding);
@@ -239,10 +242,12 @@ LogicalResult FunctionTiler::bindResults(func::ReturnOp op) {
     StringAttr name = text("onnx.name", "result" + std::to_string(index));
     StringAttr model = text("onnx.dtype", dtype == "f32" ? "float32" : dtype == "i32" ? "int64" : dtype);
     AffineMapAttr dims = AffineMapAttr::get(mapOf(dimsOf(value.getType())));
-    auto bound = hmem::ViewAttr::get(context, builder.getStringAttr(dtype), builder.getI64IntegerAttr(0), dims, nullptr);
+    auto bound =
+        hmem::ViewAttr::get(context, builder.getStringAttr(dtype), builder.getI64IntegerAttr(0), dims, nullptr);
     auto binding = builder.getDictionaryAttr({builder.getNamedAttr("direction", builder.getStringAttr("output")),
                                               builder.getNamedAttr("name", name), builder.getNamedAttr("dtype", model),
-                                              builder.getNamedAttr("role", text("nn.role", "")), builder.getNamedAttr("view", bound)});
+                                              builder.getNamedAttr("role", text("nn.role", "")),
+                                              builder.getNamedAttr("view", bound)});
     Location location = NameLoc::get(name);
     int64_t bytes = largestElementCount(dims.getValue(), ranges) * hmem::denseElementBytes(dtype);
     Place host{alloc(location, name.getValue(), bytes, hmem::Tier::Host, hmem::LifetimeClass::Io, binding), {}};
@@ -298,7 +303,9 @@ public:
   }
   TilePass(const TilePass &other) : PassWrapper(other) {}
   StringRef getArgument() const final { return "hmem-tile"; }
-  StringRef getDescription() const final { return "Turn nn functions into commands on tiered buffers, weights into chunks of tiles"; }
+  StringRef getDescription() const final {
+    return "Turn nn functions into commands on tiered buffers, weights into chunks of tiles";
+  }
   void getDependentDialects(DialectRegistry &registry) const final {
     registry.insert<hmem::HmemDialect, nn::NNDialect, func::FuncDialect>();
   }
@@ -323,7 +330,8 @@ public:
       int64_t heads = cache.getHeads(), headDim = cache.getHeadDim(), capacity = cache.getCapacity();
       OpBuilder builder(cache);
       hmem::CacheOp::create(builder, cache.getLoc(), cache.getSymName(), heads, headDim, capacity, format,
-                                        (heads * capacity * formats::mxRowBytes(headDim, element) + 63) / 64 * 64, cache.getCross(), nullptr);
+                            (heads * capacity * formats::mxRowBytes(headDim, element) + 63) / 64 * 64, cache.getCross(),
+                            nullptr);
 
       cache.erase();
     }
@@ -335,11 +343,13 @@ public:
   }
 
 private:
-  Option<int64_t> sramPerCore{*this, "sram-per-core", llvm::cl::desc("bytes of SRAM beside each core's array"), llvm::cl::init(1 << 20)};
+  Option<int64_t> sramPerCore{*this, "sram-per-core", llvm::cl::desc("bytes of SRAM beside each core's array"),
+                              llvm::cl::init(1 << 20)};
   Option<int64_t> cores{*this, "cores", llvm::cl::desc("cores of the card"), llvm::cl::init(2048)};
   Option<int64_t> quad{*this, "quad", llvm::cl::desc("cores of the smallest set"), llvm::cl::init(64)};
   Option<int64_t> chiplet{*this, "chiplet", llvm::cl::desc("cores of a chiplet"), llvm::cl::init(256)};
-  Option<int64_t> stashVector{*this, "stash-vector", llvm::cl::desc("largest vector kept in the stash, bytes"), llvm::cl::init(1 << 20)};
+  Option<int64_t> stashVector{*this, "stash-vector", llvm::cl::desc("largest vector kept in the stash, bytes"),
+                              llvm::cl::init(1 << 20)};
 };
 
 } // namespace

@@ -1,9 +1,10 @@
-// Tile: nn functions become hmem functions. Every nn operation becomes one or a few `hmem.exec` commands in program order on
-// stash buffers; weights become module-level `hmem.weight` chunks of whole tiles, caches `hmem.cache`.
+// Tile: nn functions become hmem functions. Every nn operation becomes one or a few `hmem.exec` commands in program
+// order on stash buffers; weights become module-level `hmem.weight` chunks of whole tiles, caches `hmem.cache`.
 //
-// Core sets. A chunk with at least as many tiles as the card has cores is dealt over all of them; a smaller one over the
-// smallest set of quadCores * 2^i cores (or all) that has a core for each tile. Place picks where the set starts.
-// Chunks. A linear layer's weight is split at tile-column borders so that a chunk takes at most a sixth of a core's SRAM.
+// Core sets. A chunk with at least as many tiles as the card has cores is dealt over all of them; a smaller one over
+// the smallest set of quadCores * 2^i cores (or all) that has a core for each tile. Place picks where the set starts.
+// Chunks. A linear layer's weight is split at tile-column borders so that a chunk takes at most a sixth of a core's
+// SRAM.
 #ifndef AHM_COMPILER_TILE_TILE_H
 #define AHM_COMPILER_TILE_TILE_H
 

@@ -25,8 +25,8 @@ LogicalResult FunctionTiler::linear(nn::LinearOp op) {
   for (hmem::WeightOp chunk : chunks) {
     Command command{"GemmMx", {}, {}, {}, {static_cast<int64_t>(chunk.getFirstColumn()), N, 1}, {}, {}};
     command.ins.push_back(view(command, x, rows, xDims));
-    command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(chunk.getSymNameAttr())}, tilesDtype(weight.getFormat()),
-                               {number(K), number(chunk.getColumns())}));
+    command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(chunk.getSymNameAttr())},
+                               tilesDtype(weight.getFormat()), {number(K), number(chunk.getColumns())}));
     command.outs.push_back(view(command, y, "f32", yDims));
     emit(op.getLoc(), command);
   }
@@ -58,8 +58,13 @@ LogicalResult FunctionTiler::int8Linear(nn::Int8LinearOp op) {
   SmallVector<AffineExpr> xDims = rowsOf(op.getQuantized().getType()), yDims = rowsOf(op.getResult().getType());
   Place y = result(op);
   for (hmem::WeightOp chunk : chunks) {
-    Command command{"GemmInt8", {}, {}, {}, {static_cast<int64_t>(chunk.getFirstColumn()), type.getDimSize(1), zero},
-                    {op.getWeightScale().convertToFloat()}, {}};
+    Command command{"GemmInt8",
+                    {},
+                    {},
+                    {},
+                    {static_cast<int64_t>(chunk.getFirstColumn()), type.getDimSize(1), zero},
+                    {op.getWeightScale().convertToFloat()},
+                    {}};
     command.ins.push_back(view(command, placeOf(op.getQuantized()), "u8", xDims));
     command.ins.push_back(view(command, placeOf(op.getScale()), "f32", {number(1)}));
     command.ins.push_back(view(command, placeOf(op.getZeroPoint()), "u8", {number(1)}));
@@ -78,19 +83,30 @@ LogicalResult FunctionTiler::conv(nn::Conv1dOp op) {
   if (!type || type.getRank() != 3)
     return op.emitOpError() << "reads @" << op.getWeight() << ", which is no weight [Co, Ci, k]";
   int64_t Co = type.getDimSize(0), K = type.getDimSize(1) * type.getDimSize(2);
-  Attribute reshape = builder.getArrayAttr({builder.getStringAttr("reshape"), builder.getI64IntegerAttr(Co), builder.getI64IntegerAttr(K)});
-  Attribute transpose = builder.getArrayAttr({builder.getStringAttr("transpose"), builder.getI64IntegerAttr(1), builder.getI64IntegerAttr(0)});
+  Attribute reshape = builder.getArrayAttr(
+      {builder.getStringAttr("reshape"), builder.getI64IntegerAttr(Co), builder.getI64IntegerAttr(K)});
+  Attribute transpose = builder.getArrayAttr(
+      {builder.getStringAttr("transpose"), builder.getI64IntegerAttr(1), builder.getI64IntegerAttr(0)});
   // A convolution's command names one operand, so its weight is never split; convolutions are small.
-  SmallVector<hmem::WeightOp> chunks(weights.tiles(op, weight, RankedTensorType::get({K, Co}, type.getElementType()), "mxint16", {reshape, transpose}));
+  SmallVector<hmem::WeightOp> chunks(weights.tiles(op, weight, RankedTensorType::get({K, Co}, type.getElementType()),
+                                                   "mxint16", {reshape, transpose}));
   if (chunks.empty())
     return failure();
   if (chunks.size() > 1)
-    return op.emitOpError() << "has a weight of " << chunks.size() << " chunks; a convolution's weight must fit one (a sixth of each core's SRAM)";
+    return op.emitOpError() << "has a weight of " << chunks.size()
+                            << " chunks; a convolution's weight must fit one (a sixth of each core's SRAM)";
   auto value = [](uint64_t attribute) { return static_cast<int64_t>(attribute); };
-  Command command{"Conv1dMx", {}, {}, {}, {value(op.getKernel()), value(op.getStride()), value(op.getDilation()), value(op.getPadBegin()),
-                  value(op.getPadEnd()), 1}, {}, {}};
+  Command command{"Conv1dMx",
+                  {},
+                  {},
+                  {},
+                  {value(op.getKernel()), value(op.getStride()), value(op.getDilation()), value(op.getPadBegin()),
+                   value(op.getPadEnd()), 1},
+                  {},
+                  {}};
   in(command, op.getInput());
-  command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(chunks[0].getSymNameAttr())}, "tiles_mx16", {number(K), number(Co)}));
+  command.ins.push_back(
+      view(command, {{}, FlatSymbolRefAttr::get(chunks[0].getSymNameAttr())}, "tiles_mx16", {number(K), number(Co)}));
   if (op.getBias())
     in(command, op.getBias());
   out(command, op.getResult(), result(op));
@@ -112,9 +128,8 @@ bool isFoldedIntoProducts(nn::TransposeOp op) {
   auto type = cast<RankedTensorType>(op.getInput().getType());
   if (type.getRank() < 2 || op.getPerm() != ArrayRef<int64_t>(swapLastTwo(type.getRank())))
     return false;
-  return llvm::all_of(op.getResult().getUses(), [](OpOperand &use) {
-    return isa<nn::MatMulOp>(use.getOwner()) && use.getOperandNumber() == 1;
-  });
+  return llvm::all_of(op.getResult().getUses(),
+                      [](OpOperand &use) { return isa<nn::MatMulOp>(use.getOwner()) && use.getOperandNumber() == 1; });
 }
 
 LogicalResult FunctionTiler::matmul(nn::MatMulOp op) {
@@ -154,7 +169,8 @@ LogicalResult FunctionTiler::matmul(nn::MatMulOp op) {
     emit(op.getLoc(), command);
     return wide;
   };
-  AffineExpr all = product(batch), leftBatch = product(ArrayRef(a).drop_back(2)), rightBatch = product(ArrayRef(b).drop_back(2));
+  AffineExpr all = product(batch), leftBatch = product(ArrayRef(a).drop_back(2)),
+             rightBatch = product(ArrayRef(b).drop_back(2));
   if (leftBatch != all) {
     left = expand(left, a, "broadcast");
     leftBatch = all;
@@ -201,8 +217,13 @@ LogicalResult FunctionTiler::cacheAppend(nn::CacheAppendOp op) {
 }
 
 LogicalResult FunctionTiler::attention(nn::AttentionOp op) {
-  Command command{"Attention", {}, {}, {}, {op.getCausal() ? 1 : 0, static_cast<int64_t>(op.getWindow())},
-                  {op.getScale().convertToFloat()}, {}};
+  Command command{"Attention",
+                  {},
+                  {},
+                  {},
+                  {op.getCausal() ? 1 : 0, static_cast<int64_t>(op.getWindow())},
+                  {op.getScale().convertToFloat()},
+                  {}};
   command.exprs = singleResults(op.getLength());
   command.exprs.append(singleResults(op.getPosition()));
   in(command, op.getQuery());

@@ -41,20 +41,21 @@ WeightTable::WeightTable(ModuleOp module, const TileOptions &options)
   }
 }
 
-hmem::WeightOp WeightTable::create(Location location, StringRef name, StringRef kind, RankedTensorType type, Type sourceType,
-                                   StringRef file, int64_t offset, int64_t length, ArrayAttr recipe, StringRef format,
-                                   int64_t bytes) {
+hmem::WeightOp WeightTable::create(Location location, StringRef name, StringRef kind, RankedTensorType type,
+                                   Type sourceType, StringRef file, int64_t offset, int64_t length, ArrayAttr recipe,
+                                   StringRef format, int64_t bytes) {
   std::string unique = name.str();
   for (int i = 1; !names.insert(unique).second; ++i)
     unique = (name + "." + Twine(i)).str();
-  auto op = hmem::WeightOp::create(builder, location, unique, kind, type, sourceType, file, offset, length, recipe, format, bytes,
-                                    0, 0, 0, 0, 0, 0, ElementsAttr(), StringAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(),
-                                    IntegerAttr(), IntegerAttr(), IntegerAttr());
+  auto op =
+      hmem::WeightOp::create(builder, location, unique, kind, type, sourceType, file, offset, length, recipe, format,
+                             bytes, 0, 0, 0, 0, 0, 0, ElementsAttr(), StringAttr(), IntegerAttr(), IntegerAttr(),
+                             IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr());
   return op;
 }
 
-ArrayRef<hmem::WeightOp> WeightTable::tiles(Operation *user, nn::WeightOp weight, RankedTensorType type, StringRef format,
-                                            ArrayRef<Attribute> extra) {
+ArrayRef<hmem::WeightOp> WeightTable::tiles(Operation *user, nn::WeightOp weight, RankedTensorType type,
+                                            StringRef format, ArrayRef<Attribute> extra) {
   auto &chunks = tilesByName[(weight.getSymName() + "|" + format).str()];
   if (!chunks.empty())
     return chunks;
@@ -104,9 +105,9 @@ hmem::WeightOp WeightTable::dense(nn::WeightOp weight, bool table) {
     return op;
   auto type = cast<RankedTensorType>(weight.getType());
   int64_t bytes = std::max<int64_t>(type.getNumElements(), 1) * hmem::denseElementBytes(dtypeOf(type.getElementType()));
-  op = create(weight.getLoc(), weight.getSymName(), table ? "table" : "vector", type, weight.getSourceType(), weight.getFile(),
-              static_cast<int64_t>(weight.getOffset()), static_cast<int64_t>(weight.getLength()), weight.getRecipe(), "dense",
-              bytes);
+  op = create(weight.getLoc(), weight.getSymName(), table ? "table" : "vector", type, weight.getSourceType(),
+              weight.getFile(), static_cast<int64_t>(weight.getOffset()), static_cast<int64_t>(weight.getLength()),
+              weight.getRecipe(), "dense", bytes);
   return op;
 }
 

@@ -25,9 +25,9 @@ public:
   hmem::WeightOp constant(mlir::Location location, mlir::ElementsAttr value);
 
 private:
-  hmem::WeightOp create(mlir::Location location, llvm::StringRef name, llvm::StringRef kind, mlir::RankedTensorType type,
-                        mlir::Type sourceType, llvm::StringRef file, int64_t offset, int64_t length, mlir::ArrayAttr recipe,
-                        llvm::StringRef format, int64_t bytes);
+  hmem::WeightOp create(mlir::Location location, llvm::StringRef name, llvm::StringRef kind,
+                        mlir::RankedTensorType type, mlir::Type sourceType, llvm::StringRef file, int64_t offset,
+                        int64_t length, mlir::ArrayAttr recipe, llvm::StringRef format, int64_t bytes);
 
   mlir::ModuleOp module;
   const TileOptions &options;

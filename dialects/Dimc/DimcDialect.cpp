@@ -41,8 +41,8 @@ LogicalResult CommandOp::verify() {
   if (!shape)
     return emitOpError() << "has the unknown opcode \"" << getOpcode() << "\"";
   if (getQueue() != shape->queue)
-    return emitOpError() << getOpcode() << " stands in queue \"" << getQueue() << "\", but belongs in \"" << shape->queue
-                         << "\"";
+    return emitOpError() << getOpcode() << " stands in queue \"" << getQueue() << "\", but belongs in \""
+                         << shape->queue << "\"";
   int ins = getIns().size(), outs = getOuts().size();
   if (ins < shape->minIns || (shape->maxIns >= 0 && ins > shape->maxIns) || outs < shape->minOuts ||
       (shape->maxOuts >= 0 && outs > shape->maxOuts))

@@ -1,5 +1,5 @@
-// The hmem dialect's registration, the table of commands, and the strict verifiers: what the simulator could trip over is
-// an error here, at the operation, with the location of the model's node.
+// The hmem dialect's registration, the table of commands, and the strict verifiers: what the simulator could trip over
+// is an error here, at the operation, with the location of the model's node.
 #include "dialects/Hmem/Hmem.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -32,22 +32,38 @@ void HmemDialect::initialize() {
 }
 
 static const CommandShape kCommands[] = {
-    {"HostToStash", "host", 1, 1, 1, 1},  {"StashToHost", "host", 1, 1, 1, 1},
-    {"HostToDram", "host", 0, 0, 1, 1},   {"DmaTiles", "dma", 1, 1, 1, 1},
-    {"DmaDramToStash", "dma", 1, 1, 1, 1}, {"GemmMx", "gemm", 2, 2, 1, 1},
-    {"GemmInt8", "gemm", 4, 4, 1, 1},     {"MatMulMx", "gemm", 2, 2, 1, 1},
-    {"Conv1dMx", "gemm", 2, 3, 1, 1},     {"Attention", "gemm", 3, 4, 1, 1},
-    {"CacheAppend", "vector", 1, 1, 1, 1}, {"QuantizeMx", "vector", 1, 1, 1, 1},
-    {"DynamicQuantize", "vector", 1, 1, 3, 3}, {"Unary", "vector", 1, 1, 1, 1},
-    {"Binary", "vector", 2, 2, 1, 1},     {"Select", "vector", 3, 3, 1, 1},
-    {"Reduce", "vector", 1, 1, 1, 1},     {"Softmax", "vector", 1, 1, 1, 1},
-    {"Cast", "vector", 1, 1, 1, 1},       {"Transpose", "vector", 1, 1, 1, 1},
-    {"Copy", "vector", 1, 1, 1, 1},       {"Broadcast", "vector", 1, 1, 1, 1},
-    {"Slice", "vector", 1, 1, 1, 1},      {"Concat", "vector", 1, -1, 1, 1},
-    {"Iota", "vector", 0, 0, 1, 1},       {"Gather", "vector", 2, 2, 1, 1},
-    {"Fill", "vector", 0, 0, 1, 1},       {"LayerNorm", "vector", 1, 3, 1, 1},
-    {"RmsNorm", "vector", 1, 2, 1, 1},    {"GroupNorm", "vector", 1, 1, 1, 1},
-    {"Rotary", "vector", 3, 3, 1, 1},     {"ArgMax", "vector", 1, 1, 1, 1},
+    {"HostToStash", "host", 1, 1, 1, 1},
+    {"StashToHost", "host", 1, 1, 1, 1},
+    {"HostToDram", "host", 0, 0, 1, 1},
+    {"DmaTiles", "dma", 1, 1, 1, 1},
+    {"DmaDramToStash", "dma", 1, 1, 1, 1},
+    {"GemmMx", "gemm", 2, 2, 1, 1},
+    {"GemmInt8", "gemm", 4, 4, 1, 1},
+    {"MatMulMx", "gemm", 2, 2, 1, 1},
+    {"Conv1dMx", "gemm", 2, 3, 1, 1},
+    {"Attention", "gemm", 3, 4, 1, 1},
+    {"CacheAppend", "vector", 1, 1, 1, 1},
+    {"QuantizeMx", "vector", 1, 1, 1, 1},
+    {"DynamicQuantize", "vector", 1, 1, 3, 3},
+    {"Unary", "vector", 1, 1, 1, 1},
+    {"Binary", "vector", 2, 2, 1, 1},
+    {"Select", "vector", 3, 3, 1, 1},
+    {"Reduce", "vector", 1, 1, 1, 1},
+    {"Softmax", "vector", 1, 1, 1, 1},
+    {"Cast", "vector", 1, 1, 1, 1},
+    {"Transpose", "vector", 1, 1, 1, 1},
+    {"Copy", "vector", 1, 1, 1, 1},
+    {"Broadcast", "vector", 1, 1, 1, 1},
+    {"Slice", "vector", 1, 1, 1, 1},
+    {"Concat", "vector", 1, -1, 1, 1},
+    {"Iota", "vector", 0, 0, 1, 1},
+    {"Gather", "vector", 2, 2, 1, 1},
+    {"Fill", "vector", 0, 0, 1, 1},
+    {"LayerNorm", "vector", 1, 3, 1, 1},
+    {"RmsNorm", "vector", 1, 2, 1, 1},
+    {"GroupNorm", "vector", 1, 1, 1, 1},
+    {"Rotary", "vector", 3, 3, 1, 1},
+    {"ArgMax", "vector", 1, 1, 1, 1},
 };
 
 const CommandShape *ahm::hmem::findCommandShape(StringRef opcode) {
@@ -98,7 +114,8 @@ LogicalResult WeightOp::verify() {
     if (getFormat() != "mxint16" && getFormat() != "mxint8" && getFormat() != "mxint4" && getFormat() != "int8")
       return emitOpError() << "has format \"" << getFormat() << "\"; tiles are mxint16, mxint8, mxint4 or int8";
     if (getFirstColumn() % tileColumns)
-      return emitOpError() << "starts at column " << getFirstColumn() << ", inside a tile of " << tileColumns << " columns";
+      return emitOpError() << "starts at column " << getFirstColumn() << ", inside a tile of " << tileColumns
+                           << " columns";
     int64_t wanted = ((type.getDimSize(0) + 63) / 64) * ((getColumns() + tileColumns - 1) / tileColumns);
     if (getTiles() != wanted)
       return emitOpError() << "has " << getTiles() << " tiles, but its shape takes " << wanted;
@@ -194,7 +211,8 @@ static LogicalResult verifyView(ExecOp op, Attribute attribute, bool output) {
     if (output)
       return op.emitOpError() << "writes the weight @" << weight.getSymName();
     if (weight.isTiles() != dtype.starts_with("tiles_"))
-      return op.emitOpError() << "reads the " << weight.getKind() << " weight @" << weight.getSymName() << " as " << dtype;
+      return op.emitOpError() << "reads the " << weight.getKind() << " weight @" << weight.getSymName() << " as "
+                              << dtype;
     if (weight.isStreamed()) {
       bool arrived = false;
       for (Value token : op.getTokens())
@@ -222,7 +240,9 @@ LogicalResult ExecOp::verify() {
     if (count >= low && (high < 0 || count <= high))
       return success();
     return emitOpError() << getOpcode() << " has " << count << " " << what << ", but takes " << low
-                         << (high < 0 ? " or more" : high > low ? " to " + std::to_string(high) : std::string());
+                         << (high < 0     ? " or more"
+                             : high > low ? " to " + std::to_string(high)
+                                          : std::string());
   };
   if (failed(within("inputs", getIns().size(), shape->minIns, shape->maxIns)) ||
       failed(within("outputs", getOuts().size(), shape->minOuts, shape->maxOuts)))
@@ -242,7 +262,8 @@ LogicalResult ExecOp::verify() {
 }
 
 LogicalResult TransferOp::verify() {
-  auto weight = dyn_cast_or_null<WeightOp>(SymbolTable::lookupNearestSymbolFrom(getOperation()->getParentOp(), getWeightAttr()));
+  auto weight =
+      dyn_cast_or_null<WeightOp>(SymbolTable::lookupNearestSymbolFrom(getOperation()->getParentOp(), getWeightAttr()));
   if (!weight)
     return emitOpError() << "moves @" << getWeight() << ", which is no weight";
   if (!weight.isStreamed())

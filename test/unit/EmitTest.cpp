@@ -38,8 +38,10 @@ TEST(PackWeight, TransposedFloatTilesOfAChunk) {
     stored[i] = static_cast<float>(static_cast<int>(i * 37 % 101) - 50) / 64;
   writeFile("transposed.bin", stored);
   std::vector<uint8_t> bytes;
-  ASSERT_TRUE(pack("hmem.weight @w \"tiles\" : tensor<70x160xf32> from tensor<160x70xf32> in \"transposed.bin\" at 0 size 44800 recipe "
-                   "[[\"transpose\", 1, 0]] format \"mxint8\" bytes 16896 {first_column = 64 : i64, columns = 96 : i64, cores_count = 4 : "
+  ASSERT_TRUE(pack("hmem.weight @w \"tiles\" : tensor<70x160xf32> from tensor<160x70xf32> in \"transposed.bin\" at 0 "
+                   "size 44800 recipe "
+                   "[[\"transpose\", 1, 0]] format \"mxint8\" bytes 16896 {first_column = 64 : i64, columns = 96 : "
+                   "i64, cores_count = 4 : "
                    "i64, tile_bytes = 4224 : i64, tiles = 4 : i64}",
                    bytes));
   ASSERT_EQ(bytes.size(), 4u * 4224);
@@ -60,9 +62,11 @@ TEST(PackWeight, Uint8MovesIntoSignedTiles) {
     stored[i] = static_cast<uint8_t>(i * 7);
   writeFile("uint8.bin", stored);
   std::vector<uint8_t> bytes;
-  ASSERT_TRUE(pack("hmem.weight @w \"tiles\" : tensor<64x64xui8> from tensor<64x64xui8> in \"uint8.bin\" at 0 size 4096 recipe [] format "
-                   "\"int8\" bytes 4096 {columns = 64 : i64, cores_count = 4 : i64, tile_bytes = 4096 : i64, tiles = 1 : i64}",
-                   bytes));
+  ASSERT_TRUE(
+      pack("hmem.weight @w \"tiles\" : tensor<64x64xui8> from tensor<64x64xui8> in \"uint8.bin\" at 0 size 4096 recipe "
+           "[] format "
+           "\"int8\" bytes 4096 {columns = 64 : i64, cores_count = 4 : i64, tile_bytes = 4096 : i64, tiles = 1 : i64}",
+           bytes));
   std::vector<int8_t> values(64 * 64);
   ahm::formats::unpackTileInt8(bytes.data(), 64, 64, 64, 0, 0, values.data());
   for (size_t i = 0; i < values.size(); ++i)
@@ -72,7 +76,8 @@ TEST(PackWeight, Uint8MovesIntoSignedTiles) {
 TEST(PackWeight, DenseWithSteps) {
   writeFile("dense.bin", std::vector<int8_t>{-4, 0, 3, 7, 8, 9});
   std::vector<uint8_t> bytes;
-  ASSERT_TRUE(pack("hmem.weight @w \"vector\" : tensor<2x2xf32> from tensor<2x3xi8> in \"dense.bin\" at 0 size 6 recipe [[\"slice\", 1, 1, "
+  ASSERT_TRUE(pack("hmem.weight @w \"vector\" : tensor<2x2xf32> from tensor<2x3xi8> in \"dense.bin\" at 0 size 6 "
+                   "recipe [[\"slice\", 1, 1, "
                    "3], [\"affine_dequant\", 0.5 : f32, 1], [\"mul\", 2.0 : f32]] format \"dense\" bytes 16",
                    bytes));
   std::vector<float> values(4);
@@ -85,10 +90,15 @@ TEST(PackWeight, BadInputIsAnError) {
   std::vector<uint8_t> bytes;
   const std::string tail = " recipe [] format \"dense\" bytes 16";
   EXPECT_FALSE(pack("hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf32> in \"\" at 0 size 16" + tail, bytes));
-  EXPECT_FALSE(pack("hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf32> in \"absent.bin\" at 0 size 16" + tail, bytes));
+  EXPECT_FALSE(pack(
+      "hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf32> in \"absent.bin\" at 0 size 16" + tail, bytes));
   writeFile("short.bin", std::vector<float>{1, 2});
-  EXPECT_FALSE(pack("hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf32> in \"short.bin\" at 0 size 16" + tail, bytes));
-  EXPECT_FALSE(pack("hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf32> in \"short.bin\" at 9000000000000000000 size 16" + tail, bytes));
+  EXPECT_FALSE(
+      pack("hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf32> in \"short.bin\" at 0 size 16" + tail, bytes));
+  EXPECT_FALSE(pack(
+      "hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf32> in \"short.bin\" at 9000000000000000000 size 16" +
+          tail,
+      bytes));
 }
 
 } // namespace

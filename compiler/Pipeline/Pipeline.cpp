@@ -1,0 +1,282 @@
+// The pipeline, phase by phase, with each pass's reason.
+#include "compiler/Pipeline/Pipeline.h"
+
+#include "compiler/Emit/Emit.h"
+#include "compiler/HmemToDimc/HmemToDimc.h"
+#include "compiler/Import/Import.h"
+#include "compiler/OnnxToNN/OnnxToNN.h"
+#include "compiler/Place/Place.h"
+#include "compiler/Quantize/Quantize.h"
+#include "compiler/Recognize/Recognize.h"
+#include "compiler/Schedule/Schedule.h"
+#include "compiler/Shard/Shard.h"
+#include "compiler/Tile/Tile.h"
+#include "runtime/program/Loader.h"
+#include "runtime/program/Verifier.h"
+#include "runtime/program/Writer.h"
+#include "runtime/timing/Timing.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/AsmState.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+#include <cstdio>
+
+using namespace mlir;
+
+namespace ahm {
+
+const std::vector<std::string> &phaseNames() {
+  static const std::vector<std::string> names = {"onnx", "nn", "recognized", "quantized", "hmem", "placed", "dimc"};
+  return names;
+}
+
+namespace {
+
+/// Writes IR that parses again, with locations; appears by rename.
+LogicalResult writeModule(ModuleOp module, const std::string &path) {
+  std::string temporary = path + ".part", text;
+  {
+    std::error_code error;
+    llvm::raw_fd_ostream out(temporary, error);
+    if (error)
+      return module.emitError("cannot write ") << temporary << ": " << error.message();
+    module.print(out, OpPrintingFlags().enableDebugInfo());
+    out << "\n";
+  }
+  if (std::error_code error = llvm::sys::fs::rename(temporary, path))
+    return module.emitError("cannot rename ") << temporary << ": " << error.message();
+  return success();
+}
+
+class Compilation {
+public:
+  Compilation(MLIRContext &context, const CompileOptions &options) : context(context), options(options) {}
+
+  LogicalResult run(CompileSummary &summary) {
+    ImportOptions importOptions;
+    importOptions.timingOnly = options.timingOnly;
+    module = importOnnx(context, options.models, importOptions);
+    if (!module || failed(ended("onnx")))
+      return failure();
+
+    OnnxToNNOptions toNN;
+    toNN.batch = options.batch;
+    toNN.maxContext = options.maxContext;
+    toNN.prefillChunk = options.prefillChunk;
+    toNN.maxDims = options.maxDims;
+    RecognizeOptions recognize;
+    recognize.kvState = options.kvState;
+    recognize.prefillLogitsAll = options.prefillLogitsAll;
+    QuantizeOptions quantize;
+    quantize.weights = options.weights;
+    quantize.activations = options.activations;
+    quantize.kv = options.kv;
+    const targets::Machine &machine = options.machine;
+    TileOptions tile;
+    tile.sramBytesPerCore = machine.sramPerCore;
+    tile.cores = machine.cores();
+    tile.quadCores = machine.coresPerQuad();
+    tile.coresPerChiplet = machine.coresPerChiplet();
+    // The stash is shared by vectors that stay and activations that come and go; a table of more than 1/64 of it stays in DRAM.
+    tile.largestStashVector = machine.stashBytes() / 64;
+    PlaceOptions place;
+    place.machine = machine;
+    place.policy = options.placement;
+
+    // Shapes first: everything after speaks of run-time values only.
+    if (failed(phase("nn", [&](PassManager &pm) { pm.addPass(createOnnxToNNPass(toNN)); })) ||
+        // Meaning next, while the exporter's structure is still there to be read.
+        failed(phase("recognized",
+                     [&](PassManager &pm) {
+                       pm.addPass(createRecognizePass(recognize));
+                       pm.addPass(createVerifyNNPass());
+                     })) ||
+        // Formats decide bytes, so they precede everything that counts them.
+        failed(phase("quantized",
+                     [&](PassManager &pm) {
+                       pm.addPass(createQuantizePass(quantize));
+                       pm.addPass(createShardPass());
+                     })) ||
+        // The last split: what Place sees afterwards is what runs.
+        failed(phase("hmem", [&](PassManager &pm) { pm.addPass(createTilePass(tile)); })) ||
+        // Transfers depend on what streams, so they follow residency.
+        failed(phase("placed",
+                     [&](PassManager &pm) {
+                       pm.addPass(createPlacePass(place));
+                       pm.addPass(createSchedulePass());
+                     })) ||
+        failed(phase("dimc", [&](PassManager &pm) { pm.addPass(createHmemToDimcPass()); })))
+      return failure();
+    if (stopped)
+      return success();
+    return emit(summary);
+  }
+
+private:
+  LogicalResult phase(const std::string &name, llvm::function_ref<void(PassManager &)> add) {
+    if (stopped)
+      return success();
+    if (name == "placed")
+      rememberPrediction = true;
+    PassManager pm(&context);
+    add(pm);
+    if (failed(pm.run(*module)))
+      return failure();
+    if (rememberPrediction) {
+      rememberPrediction = false;
+      for (auto function : module->getOps<func::FuncOp>()) {
+        auto number = [&](const char *attr) {
+          auto value = function->getAttrOfType<IntegerAttr>(attr);
+          return value ? value.getInt() : 0;
+        };
+        predictions[function.getSymName().str()] = {number("hmem.predicted_ps"), number("hmem.lower_bound_ps")};
+      }
+      if (auto placement = (*module)->getAttrOfType<DictionaryAttr>("hmem.placement"))
+        if (auto gap = dyn_cast_or_null<FloatAttr>(placement.get("gap")))
+          placementGap = gap.getValueAsDouble();
+    }
+    return ended(name);
+  }
+
+  LogicalResult ended(const std::string &name) {
+    if (!options.dumpPhasesTo.empty()) {
+      if (std::error_code error = llvm::sys::fs::create_directories(options.dumpPhasesTo))
+        return module->emitError("cannot create ") << options.dumpPhasesTo << ": " << error.message();
+      size_t index = llvm::find(phaseNames(), name) - phaseNames().begin();
+      SmallString<256> path(options.dumpPhasesTo);
+      llvm::sys::path::append(path, std::to_string(index) + "-" + name + ".mlir");
+      if (failed(writeModule(*module, path.str().str())))
+        return failure();
+    }
+    if (options.compileTo == name) {
+      stopped = true;
+      return writeModule(*module, options.output);
+    }
+    return success();
+  }
+
+  std::string programOptions() const {
+    auto list = [](const std::vector<int64_t> &ids) {
+      llvm::json::Array array;
+      for (int64_t id : ids)
+        array.push_back(id);
+      return array;
+    };
+    llvm::json::Object object{{"weights", options.weights},       {"activations", options.activations}, {"kv", options.kv},
+                              {"batch", options.batch},           {"max_context", options.maxContext},  {"prefill_chunk", options.prefillChunk},
+                              {"prefill_logits", options.prefillLogitsAll ? "all" : "last"}, {"placement_gap", placementGap}};
+    if (!options.startIds.empty())
+      object["start_ids"] = list(options.startIds);
+    if (!options.endIds.empty())
+      object["end_ids"] = list(options.endIds);
+    else if (std::vector<int64_t> fromConfig = endIdsFromConfig(); !fromConfig.empty())
+      object["end_ids"] = list(fromConfig);
+    std::string text;
+    llvm::raw_string_ostream(text) << llvm::json::Value(std::move(object));
+    return text;
+  }
+
+  /// eos_token_id of the config.json beside the first model: a number or a list.
+  std::vector<int64_t> endIdsFromConfig() const {
+    SmallString<256> path(llvm::sys::path::parent_path(options.models.front()));
+    llvm::sys::path::append(path, "config.json");
+    std::vector<int64_t> ids;
+    auto buffer = llvm::MemoryBuffer::getFile(path);
+    if (!buffer)
+      return ids;
+    auto json = llvm::json::parse((*buffer)->getBuffer());
+    if (!json) {
+      llvm::consumeError(json.takeError());
+      return ids;
+    }
+    if (auto *object = json->getAsObject()) {
+      if (auto id = object->getInteger("eos_token_id"))
+        ids.push_back(*id);
+      else if (auto *array = object->getArray("eos_token_id"))
+        for (const llvm::json::Value &value : *array)
+          if (auto entry = value.getAsInteger())
+            ids.push_back(*entry);
+    }
+    return ids;
+  }
+
+  LogicalResult emit(CompileSummary &summary) {
+    EmitOptions emitOptions;
+    emitOptions.machine = options.targetText;
+    emitOptions.options = programOptions();
+    emitOptions.timingOnly = options.timingOnly;
+    emitOptions.weightsPath = program::weightsPath(options.output);
+    program::Program result;
+    if (failed(emitProgram(*module, emitOptions, result)))
+      return failure();
+    const targets::Machine &machine = options.machine;
+    program::Capacities capacities;
+    capacities.sramBytesPerCore = machine.sramPerCore;
+    capacities.cores = machine.cores();
+    capacities.stashBytes = machine.stashBytes();
+    capacities.dramBytesPerChiplet = machine.dram.capacity;
+    capacities.chiplets = machine.chiplets;
+    capacities.coresPerChiplet = machine.coresPerChiplet();
+    std::string error;
+    bool sound = program::verify(result, capacities, error) && addTimes(result, error);
+    if (sound && program::writeProgram(options.output, result, error)) {
+      summarize(result, summary);
+      return success();
+    }
+    std::remove(emitOptions.weightsPath.c_str());
+    return module->emitError(sound ? "" : "the emitted program does not verify: ") << error;
+  }
+
+  /// Each entry's predicted time and bounds at the run-time values' maxima.
+  bool addTimes(program::Program &result, std::string &error) {
+    std::vector<int64_t> maxima;
+    for (const program::RuntimeValue &value : result.values)
+      maxima.push_back(value.max);
+    for (program::Entry &entry : result.entries) {
+      if (!timing::lowerBound(result, entry, maxima, options.machine, entry.lowerBound, error) ||
+          !timing::upperBound(result, entry, maxima, options.machine, {}, entry.bound, error))
+        return false;
+      auto found = predictions.find(entry.name);
+      entry.predicted = found == predictions.end() ? entry.lowerBound : found->second.first;
+    }
+    return true;
+  }
+
+  void summarize(const program::Program &result, CompileSummary &summary) {
+    summary.policy = result.placementPolicy;
+    summary.gap = placementGap;
+    for (const program::WeightBlob &blob : result.weights)
+      summary.weightsBytes += blob.bytes;
+    for (const program::Region &region : result.regions) {
+      uint64_t bytes = region.bytes * region.unitCount;
+      if (region.tier == program::Tier::Sram && region.persistent)
+        summary.sramBytes += bytes;
+      if (region.tier == program::Tier::Sram && region.lifetime == program::LifetimeClass::Staging)
+        summary.streamedBytes += bytes;
+      if (region.tier == program::Tier::Dram)
+        summary.dramBytes += bytes;
+    }
+    for (const program::Entry &entry : result.entries)
+      summary.entries.push_back(entry.name);
+  }
+
+  MLIRContext &context;
+  const CompileOptions &options;
+  OwningOpRef<ModuleOp> module;
+  bool stopped = false, rememberPrediction = false;
+  double placementGap = 0;
+  std::map<std::string, std::pair<int64_t, int64_t>> predictions;
+};
+
+} // namespace
+
+LogicalResult compile(MLIRContext &context, const CompileOptions &options, CompileSummary &summary) {
+  return Compilation(context, options).run(summary);
+}
+
+} // namespace ahm

@@ -1,0 +1,130 @@
+// The pass nn-quantize.
+#include "compiler/Quantize/Quantize.h"
+#include "dialects/NN/NN.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/MapVector.h"
+
+namespace ahm {
+using namespace mlir;
+namespace {
+
+struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(QuantizePass)
+  QuantizePass() = default;
+  explicit QuantizePass(const QuantizeOptions &options) {
+    weights = options.weights;
+    activations = options.activations;
+    kv = options.kv;
+  }
+  QuantizePass(const QuantizePass &other) : PassWrapper(other) { copyOptionValuesFrom(&other); }
+
+  StringRef getArgument() const override { return "nn-quantize"; }
+  StringRef getDescription() const override { return "Chooses the format of every weight, activation and cache"; }
+  void getDependentDialects(DialectRegistry &registry) const override { registry.insert<nn::NNDialect>(); }
+
+  LogicalResult check(StringRef option, StringRef value, ArrayRef<StringRef> choices) {
+    if (llvm::is_contained(choices, value))
+      return success();
+    std::string list;
+    for (StringRef choice : choices)
+      if (!choice.empty())
+        list += (list.empty() ? "" : ", ") + choice.str();
+    return getOperation().emitError() << "--" << option << "=" << value << " is not supported; choose one of: " << list;
+  }
+
+  /// The format of a weight that is read as it is: vectors and gather tables.
+  static StringRef plainFormat(nn::WeightOp weight) {
+    Type element = cast<RankedTensorType>(weight.getType()).getElementType();
+    if (element.isF32())
+      return "f32";
+    if (element.isUnsignedInteger(8))
+      return "u8";
+    if (element.isInteger(8))
+      return "i8";
+    return element.isInteger(1) ? "i1" : "i32";
+  }
+
+  /// The symbol that holds `weight` in `format`: itself while it is free, else a copy beside it.
+  nn::WeightOp inFormat(nn::WeightOp weight, StringRef format) {
+    if (weight.getFormat().empty() || weight.getFormat() == format) {
+      weight.setFormat(format);
+      return weight;
+    }
+    auto &copy = copies[{weight.getSymNameAttr(), StringAttr::get(&getContext(), format)}];
+    if (copy)
+      return copy;
+    ModuleOp module = getOperation();
+    std::string base = (weight.getSymName() + "." + format).str(), name = base;
+    for (int i = 1; module.lookupSymbol(name); ++i)
+      name = base + "." + std::to_string(i);
+    OpBuilder builder(weight);
+    builder.setInsertionPointAfter(weight);
+    copy = cast<nn::WeightOp>(builder.clone(*weight));
+    copy.setSymName(name);
+    copy.setFormat(format);
+    return copy;
+  }
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    // All three are checked, so that one run tells every mistake.
+    bool good = succeeded(check("weights", weights, {"auto", "mxint16", "mxint8", "mxint4"}));
+    good &= succeeded(check("activations", activations, {"", "mxint16", "mxint8"}));
+    good &= succeeded(check("kv", kv, {"", "mxint16", "mxint8"}));
+    if (!good)
+      return signalPassFailure();
+
+    bool int8Model = false;
+    module.walk([&](nn::Int8LinearOp) { int8Model = true; });
+    StringRef linearFormat = weights == "auto" ? (int8Model ? "mxint16" : "mxint8") : StringRef(weights);
+    StringRef activationFormat = !activations.empty() ? StringRef(activations) : linearFormat == "mxint16" ? "mxint16" : "mxint8";
+    StringRef cacheFormat = !kv.empty() ? StringRef(kv) : int8Model || linearFormat == "mxint16" ? "mxint16" : "mxint8";
+
+    llvm::StringMap<nn::WeightOp> table;
+    for (auto weight : module.getOps<nn::WeightOp>())
+      table[weight.getSymName()] = weight;
+    bool missing = false;
+    auto use = [&](Operation *op, StringRef symbol, StringRef format) -> StringRef {
+      auto found = table.find(symbol);
+      if (found == table.end()) {
+        op->emitError() << "refers to the weight @" << symbol << ", which the module does not have";
+        missing = true;
+        return symbol;
+      }
+      return inFormat(found->second, format.empty() ? plainFormat(found->second) : format).getSymName();
+    };
+    module.walk([&](Operation *op) {
+      if (auto linear = dyn_cast<nn::LinearOp>(op)) {
+        linear.setWeight(use(op, linear.getWeight(), linearFormat));
+        linear.setActivations(activationFormat);
+      } else if (auto integer = dyn_cast<nn::Int8LinearOp>(op)) {
+        integer.setWeight(use(op, integer.getWeight(), "int8"));
+      } else if (auto conv = dyn_cast<nn::Conv1dOp>(op)) {
+        conv.setWeight(use(op, conv.getWeight(), "mxint16"));
+      } else if (auto get = dyn_cast<nn::GetWeightOp>(op)) {
+        get.setWeight(use(op, get.getWeight(), ""));
+      } else if (auto cache = dyn_cast<nn::CacheOp>(op)) {
+        cache.setFormat(cacheFormat);
+      }
+    });
+    if (missing)
+      signalPassFailure();
+  }
+
+  Option<std::string> weights{*this, "weights", llvm::cl::desc("auto, mxint16, mxint8 or mxint4"), llvm::cl::init("auto")};
+  Option<std::string> activations{*this, "activations", llvm::cl::desc("mxint16 or mxint8; default by the weights"), llvm::cl::init("")};
+  Option<std::string> kv{*this, "kv", llvm::cl::desc("mxint16 or mxint8; default by the weights"), llvm::cl::init("")};
+  llvm::DenseMap<std::pair<StringAttr, StringAttr>, nn::WeightOp> copies;
+};
+
+} // namespace
+
+std::unique_ptr<Pass> createQuantizePass(const QuantizeOptions &options) { return std::make_unique<QuantizePass>(options); }
+
+void registerQuantizePasses() {
+  registerPass([] { return createQuantizePass({}); });
+}
+
+} // namespace ahm

@@ -1,0 +1,300 @@
+// Past/present pairs of a model become nn.cache symbols: the new rows are appended in place, the present results disappear, and
+// the tensors that held the whole history are marked for recogniseAttention.
+#include "compiler/Recognize/Cache.h"
+#include "compiler/Recognize/Match.h"
+#include "compiler/Recognize/Patterns.h"
+
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/BitVector.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringMap.h"
+
+namespace ahm::recognize {
+using namespace mlir;
+
+std::optional<CacheRef> cacheRefOf(Value value) {
+  FlatSymbolRefAttr cache;
+  AffineMapAttr length, position;
+  if (Operation *op = value.getDefiningOp()) {
+    cache = op->getAttrOfType<FlatSymbolRefAttr>(kCacheRef);
+    length = op->getAttrOfType<AffineMapAttr>(kCacheLength);
+    position = op->getAttrOfType<AffineMapAttr>(kCachePosition);
+  } else {
+    auto argument = cast<BlockArgument>(value);
+    auto function = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
+    if (!function)
+      return std::nullopt;
+    cache = function.getArgAttrOfType<FlatSymbolRefAttr>(argument.getArgNumber(), kCacheRef);
+    length = function.getArgAttrOfType<AffineMapAttr>(argument.getArgNumber(), kCacheLength);
+    position = function.getArgAttrOfType<AffineMapAttr>(argument.getArgNumber(), kCachePosition);
+  }
+  if (!cache || !length || !position)
+    return std::nullopt;
+  return CacheRef{cache, length.getValue(), position.getValue()};
+}
+
+void setCacheRef(Value value, const CacheRef &ref) {
+  auto length = AffineMapAttr::get(ref.length), position = AffineMapAttr::get(ref.position);
+  if (Operation *op = value.getDefiningOp()) {
+    op->setAttr(kCacheRef, ref.cache);
+    op->setAttr(kCacheLength, length);
+    op->setAttr(kCachePosition, position);
+    return;
+  }
+  auto argument = cast<BlockArgument>(value);
+  auto function = cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  function.setArgAttr(argument.getArgNumber(), kCacheRef, ref.cache);
+  function.setArgAttr(argument.getArgNumber(), kCacheLength, length);
+  function.setArgAttr(argument.getArgNumber(), kCachePosition, position);
+}
+
+int64_t largestAt(func::FuncOp function, AffineExpr expr) {
+  SmallVector<AffineExpr> low, high;
+  MLIRContext *context = function.getContext();
+  if (auto values = function->getAttrOfType<ArrayAttr>("nn.values"))
+    for (Attribute value : values) {
+      auto entry = cast<DictionaryAttr>(value);
+      auto at = [&](StringRef key) {
+        auto number = entry.getAs<IntegerAttr>(key);
+        return getAffineConstantExpr(number ? number.getInt() : 1, context);
+      };
+      low.push_back(at("min"));
+      high.push_back(at("max"));
+    }
+  int64_t largest = 1;
+  for (ArrayRef<AffineExpr> ends : {ArrayRef<AffineExpr>(low), ArrayRef<AffineExpr>(high)}) {
+    auto constant = dyn_cast<AffineConstantExpr>(simplifyAffineExpr(expr.replaceSymbols(ends), 0, ends.size()));
+    if (constant)
+      largest = std::max(largest, constant.getValue());
+  }
+  return largest;
+}
+
+nn::CacheOp createCache(ModuleOp module, Location loc, StringRef prefix, int64_t heads, int64_t headDim, int64_t capacity, StringRef past,
+                        StringRef present, bool cross) {
+  unsigned number = 0;
+  std::string name;
+  do
+    name = (prefix + Twine(number++)).str();
+  while (module.lookupSymbol(name));
+  OpBuilder builder(module.getContext());
+  // Behind the last cache, so that they stand in the order of their numbers.
+  Operation *last = nullptr;
+  for (Operation &op : *module.getBody())
+    if (isa<nn::CacheOp>(op))
+      last = &op;
+  if (last)
+    builder.setInsertionPointAfter(last);
+  else
+    builder.setInsertionPointToStart(module.getBody());
+  OperationState state(loc, nn::CacheOp::getOperationName());
+  state.addAttribute("sym_name", builder.getStringAttr(name));
+  state.addAttribute("heads", builder.getI64IntegerAttr(heads));
+  state.addAttribute("head_dim", builder.getI64IntegerAttr(headDim));
+  state.addAttribute("capacity", builder.getI64IntegerAttr(capacity));
+  if (!past.empty())
+    state.addAttribute("past_input", builder.getStringAttr(past));
+  if (!present.empty())
+    state.addAttribute("present_output", builder.getStringAttr(present));
+  if (cross)
+    state.addAttribute("cross", builder.getUnitAttr());
+  return cast<nn::CacheOp>(builder.create(state));
+}
+
+void eraseDead(func::FuncOp function) {
+  for (Block &block : function.getBody())
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+      if (isOpTriviallyDead(&op))
+        op.erase();
+}
+
+namespace {
+
+struct Pair {
+  std::string past, present;
+  int64_t heads = 0, headDim = 0, capacity = 1;
+  bool cross = false;
+  FlatSymbolRefAttr symbol;
+};
+
+/// [1, heads, tokens, head_dim] of floats.
+bool isCacheShaped(RankedTensorType type) {
+  return type && type.getRank() == 4 && isa<FloatType>(type.getElementType()) && !type.isDynamicDim(1) && !type.isDynamicDim(3);
+}
+
+StringRef argName(func::FuncOp function, unsigned i) {
+  auto name = function.getArgAttrOfType<StringAttr>(i, "onnx.name");
+  return name ? name.getValue() : StringRef();
+}
+StringRef resultName(func::FuncOp function, unsigned i) {
+  auto name = function.getResultAttrOfType<StringAttr>(i, "onnx.name");
+  return name ? name.getValue() : StringRef();
+}
+
+/// The concat along the tokens that appends to this argument, if the value is one.
+nn::ConcatOp appendTo(Value value, BlockArgument past) {
+  auto concat = value.getDefiningOp<nn::ConcatOp>();
+  if (concat && concat.getAxis() == 2 && concat.getInputs().size() == 2 && concat.getInputs()[0] == past)
+    return concat;
+  return {};
+}
+
+func::ReturnOp returnOf(func::FuncOp function) { return cast<func::ReturnOp>(function.getBody().front().getTerminator()); }
+
+/// The part of a function's name that names its graph.
+StringRef graphOf(func::FuncOp function) {
+  StringRef name = function.getName();
+  return name.contains('.') ? name.rsplit('.').first : StringRef();
+}
+
+/// Pairs of one function's pasts with its presents: by the concat where there is one, the rest in order.
+LogicalResult findPairs(func::FuncOp function, SmallVector<Pair> &pairs) {
+  func::ReturnOp ret = returnOf(function);
+  SmallVector<unsigned> pasts, presents;
+  for (BlockArgument argument : function.getArguments())
+    if (isCacheShaped(dyn_cast<RankedTensorType>(argument.getType())) && rankedType(argument).isDynamicDim(2) &&
+        !function.getArgAttr(argument.getArgNumber(), "nn.role"))
+      pasts.push_back(argument.getArgNumber());
+  for (auto [i, value] : llvm::enumerate(ret.getOperands()))
+    if (isCacheShaped(dyn_cast<RankedTensorType>(value.getType())))
+      presents.push_back(i);
+  llvm::SmallDenseMap<unsigned, unsigned> presentOf;
+  llvm::SmallDenseSet<unsigned> taken;
+  for (unsigned past : pasts)
+    for (unsigned present : presents)
+      if (!taken.contains(present) && appendTo(ret.getOperand(present), function.getArgument(past))) {
+        presentOf[past] = present;
+        taken.insert(present);
+        break;
+      }
+  size_t next = 0;
+  for (unsigned past : pasts) {
+    bool cross = !presentOf.contains(past);
+    if (cross) {
+      while (next < presents.size() && taken.contains(presents[next]))
+        ++next;
+      if (next == presents.size())
+        continue;
+      presentOf[past] = presents[next++];
+    }
+    RankedTensorType from = rankedType(function.getArgument(past)), to = rankedType(ret.getOperand(presentOf[past]));
+    if (from.getDimSize(1) != to.getDimSize(1) || from.getDimSize(3) != to.getDimSize(3))
+      return function.emitError() << "cache input '" << argName(function, past) << "' and output '"
+                                  << resultName(function, presentOf[past]) << "' differ in heads or head size; remedy: --kv-state=off";
+    pairs.push_back({argName(function, past).str(), resultName(function, presentOf[past]).str(), from.getDimSize(1), from.getDimSize(3), 1,
+                     cross, {}});
+  }
+  return success();
+}
+
+AffineMap mapOf(func::FuncOp function, AffineExpr expr) {
+  unsigned symbols = symbolCount(function);
+  return AffineMap::get(0, symbols, simplifyAffineExpr(expr, 0, symbols));
+}
+
+void append(OpBuilder &builder, Location loc, FlatSymbolRefAttr cache, Value rows, AffineMap position) {
+  OperationState state(loc, nn::CacheAppendOp::getOperationName());
+  state.addOperands(rows);
+  state.addAttribute("cache", cache);
+  state.addAttribute("position", AffineMapAttr::get(position));
+  builder.create(state);
+}
+
+/// Replaces one function's past inputs and present outputs by appends and marks.
+LogicalResult rewrite(func::FuncOp function, ArrayRef<Pair> pairs) {
+  func::ReturnOp ret = returnOf(function);
+  AffineExpr zero = getAffineConstantExpr(0, function.getContext());
+  llvm::StringMap<const Pair *> byPast, byPresent;
+  for (const Pair &pair : pairs) {
+    byPast[pair.past] = &pair;
+    byPresent[pair.present] = &pair;
+  }
+  for (BlockArgument argument : function.getArguments())
+    if (const Pair *pair = byPast.lookup(argName(function, argument.getArgNumber()))) {
+      FlatSymbolRefAttr symbol = pair->symbol;
+      AffineMap length = mapOf(function, shapeOf(argument)[2]);
+      setCacheRef(argument, {symbol, length, mapOf(function, zero)});
+    }
+  llvm::BitVector drop(ret.getNumOperands());
+  for (auto [i, value] : llvm::enumerate(ret.getOperands())) {
+    const Pair *pair = byPresent.lookup(resultName(function, i));
+    if (!pair)
+      continue;
+    drop.set(i);
+    FlatSymbolRefAttr symbol = pair->symbol;
+    Operation *op = value.getDefiningOp();
+    // The past itself, or a dummy of no rows: nothing new to keep.
+    RankedTensorType type = rankedType(value);
+    if (!op || type.getDimSize(0) == 0 || type.getDimSize(2) == 0)
+      continue;
+    bool hasPast = llvm::any_of(function.getArguments(), [&](BlockArgument a) { return argName(function, a.getArgNumber()) == pair->past; });
+    if (pair->cross && hasPast && isa<nn::ConstantOp>(op))
+      continue;
+    OpBuilder builder(op);
+    builder.setInsertionPointAfter(op);
+    AffineMap length = mapOf(function, shapeOf(value)[2]);
+    AffineMap position = mapOf(function, zero);
+    Value rows = value;
+    auto concat = dyn_cast<nn::ConcatOp>(op);
+    if (concat && concat.getAxis() == 2 && concat.getInputs().size() == 2) {
+      auto past = dyn_cast<BlockArgument>(concat.getInputs()[0]);
+      if (past && argName(function, past.getArgNumber()) == pair->past) {
+        rows = concat.getInputs()[1];
+        position = mapOf(function, shapeOf(past)[2]);
+      }
+    }
+    append(builder, op->getLoc(), symbol, rows, position);
+    setCacheRef(value, {symbol, length, position});
+  }
+  ret->eraseOperands(drop);
+  return function.eraseResults(drop);
+}
+
+} // namespace
+
+LogicalResult recogniseCaches(ModuleOp module, const RecognizeOptions &options) {
+  if (!options.kvState)
+    return success();
+  llvm::MapVector<StringRef, SmallVector<func::FuncOp>> graphs;
+  for (func::FuncOp function : module.getOps<func::FuncOp>())
+    if (!function.isDeclaration())
+      graphs[graphOf(function)].push_back(function);
+  for (auto &[graph, functions] : graphs) {
+    SmallVector<Pair> pairs;
+    for (func::FuncOp function : functions) {
+      SmallVector<Pair> found;
+      if (failed(findPairs(function, found)))
+        return failure();
+      for (Pair &pair : found) {
+        auto known = llvm::find_if(pairs, [&](const Pair &p) { return p.past == pair.past; });
+        if (known == pairs.end())
+          pairs.push_back(pair);
+        else if (known->present != pair.present)
+          return function.emitError() << "cache input '" << pair.past << "' belongs to '" << known->present << "' in one function and to '"
+                                      << pair.present << "' in this one; remedy: --kv-state=off";
+      }
+    }
+    for (func::FuncOp function : functions) {
+      for (BlockArgument argument : function.getArguments())
+        for (Pair &pair : pairs)
+          if (argName(function, argument.getArgNumber()) == pair.past)
+            pair.capacity = std::max(pair.capacity, largestAt(function, shapeOf(argument)[2]));
+      for (auto [i, value] : llvm::enumerate(returnOf(function).getOperands()))
+        for (Pair &pair : pairs)
+          if (resultName(function, i) == pair.present)
+            pair.capacity = std::max(pair.capacity, largestAt(function, shapeOf(value)[2]));
+    }
+    for (Pair &pair : pairs) {
+      nn::CacheOp cache = createCache(module, functions.front().getLoc(), "kv", pair.heads, pair.headDim, pair.capacity, pair.past,
+                                      pair.present, pair.cross);
+      pair.symbol = FlatSymbolRefAttr::get(cache.getSymNameAttr());
+    }
+    if (!pairs.empty())
+      for (func::FuncOp function : functions)
+        if (failed(rewrite(function, pairs)))
+          return failure();
+  }
+  return success();
+}
+
+} // namespace ahm::recognize

@@ -1,0 +1,344 @@
+// Proves what a mask means by evaluating it abstractly: every integer tensor is a linear form of its own indices and the run-time
+// values, every truth value or float is one of two numbers by the sign of such a form.
+#include "compiler/Recognize/Mask.h"
+#include "compiler/Recognize/Match.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+
+namespace ahm::recognize {
+using namespace mlir;
+
+namespace {
+
+/// sum coefficients[d] * index[d] + offset.
+struct Linear {
+  SmallVector<int64_t> coefficients;
+  AffineExpr offset;
+};
+
+/// An integer linear form (`integer`), or `form <= 0 ? below : above` (form.offset null: always `below`).
+struct Abstract {
+  bool integer = false;
+  Linear form;
+  double below = 0, above = 0;
+  bool isConstant() const { return !integer && !form.offset; }
+};
+
+/// Numbers below this hide a key: exp of it next to any real score is zero in float.
+constexpr double kHidden = -1e4;
+
+class Evaluator {
+public:
+  Evaluator(MLIRContext *context, unsigned symbols) : context(context), symbols(symbols) {}
+
+  std::optional<Abstract> evaluate(Value value, unsigned depth = 0) {
+    if (depth > 64)
+      return std::nullopt;
+    std::optional<Abstract> result = compute(value, depth + 1);
+    if (result)
+      normalize(*result, value);
+    return result;
+  }
+
+private:
+  MLIRContext *context;
+  unsigned symbols;
+
+  AffineExpr simplify(AffineExpr expr) { return simplifyAffineExpr(expr, 0, symbols); }
+  AffineExpr number(int64_t value) { return getAffineConstantExpr(value, context); }
+
+  /// Drops the coefficients of unit dimensions and decides conditions that hold, or fail, everywhere in the tensor.
+  void normalize(Abstract &a, Value value) {
+    if (!a.form.offset)
+      return;
+    SmallVector<AffineExpr> shape = shapeOf(value);
+    if (shape.size() != a.form.coefficients.size())
+      return;
+    AffineExpr least = a.form.offset, most = a.form.offset;
+    for (auto [coefficient, size] : llvm::zip(a.form.coefficients, shape)) {
+      if (size == number(1))
+        coefficient = 0;
+      AffineExpr reach = (size - 1) * coefficient;
+      if (coefficient > 0)
+        most = most + reach;
+      if (coefficient < 0)
+        least = least + reach;
+    }
+    a.form.offset = simplify(a.form.offset);
+    if (a.integer)
+      return;
+    auto high = dyn_cast<AffineConstantExpr>(simplify(most)), low = dyn_cast<AffineConstantExpr>(simplify(least));
+    if (high && high.getValue() <= 0)
+      a = constant(a.below);
+    else if (low && low.getValue() > 0)
+      a = constant(a.above);
+  }
+
+  Abstract constant(double value) {
+    Abstract a;
+    a.below = a.above = value;
+    return a;
+  }
+  Abstract integerConstant(int64_t value, int64_t rank) {
+    Abstract a;
+    a.integer = true;
+    a.form.coefficients.assign(rank, 0);
+    a.form.offset = number(value);
+    return a;
+  }
+
+  /// Coefficients aligned to the last dimensions of a tensor of this rank.
+  static SmallVector<int64_t> aligned(ArrayRef<int64_t> from, int64_t rank) {
+    SmallVector<int64_t> result(rank, 0);
+    for (size_t i = 0; i < from.size() && static_cast<int64_t>(i) < rank; ++i)
+      result[rank - 1 - i] = from[from.size() - 1 - i];
+    return result;
+  }
+
+  /// a * fa + b * fb + extra, on a result of this rank.
+  Linear combine(const Linear &a, int64_t fa, const Linear &b, int64_t fb, int64_t extra, int64_t rank) {
+    Linear result;
+    SmallVector<int64_t> ca = aligned(a.coefficients, rank), cb = aligned(b.coefficients, rank);
+    for (int64_t i = 0; i < rank; ++i)
+      result.coefficients.push_back(ca[i] * fa + cb[i] * fb);
+    result.offset = simplify(a.offset * fa + b.offset * fb + extra);
+    return result;
+  }
+
+  std::optional<Abstract> compute(Value value, unsigned depth) {
+    int64_t rank = rankedType(value).getRank();
+    Operation *op = value.getDefiningOp();
+    if (!op)
+      return argument(cast<BlockArgument>(value), rank);
+    bool isInteger = isa<IntegerType>(rankedType(value).getElementType()) && !rankedType(value).getElementType().isInteger(1);
+    if (isa<nn::ConstantOp>(op)) {
+      std::optional<float> scalar = scalarConstant(value);
+      if (!scalar)
+        return std::nullopt;
+      return isInteger ? integerConstant(static_cast<int64_t>(*scalar), rank) : constant(*scalar);
+    }
+    if (auto iota = dyn_cast<nn::IotaOp>(op)) {
+      Abstract a = integerConstant(0, 1);
+      a.form.coefficients[0] = static_cast<int64_t>(iota.getStep());
+      a.form.offset = iota.getStart().getResult(0);
+      return a;
+    }
+    if (auto runtime = dyn_cast<nn::RuntimeOp>(op)) {
+      if (runtime.getMap().getNumResults() != 1)
+        return std::nullopt;
+      Abstract a = integerConstant(0, rank);
+      a.form.offset = runtime.getMap().getResult(0);
+      return a;
+    }
+    if (auto reshape = dyn_cast<nn::ReshapeOp>(op))
+      return throughReshape(reshape, depth);
+    if (auto broadcast = dyn_cast<nn::BroadcastOp>(op)) {
+      std::optional<Abstract> a = evaluate(broadcast.getInput(), depth);
+      if (a && a->form.offset)
+        a->form.coefficients = aligned(a->form.coefficients, rank);
+      return a;
+    }
+    if (auto transpose = dyn_cast<nn::TransposeOp>(op)) {
+      std::optional<Abstract> a = evaluate(transpose.getInput(), depth);
+      if (a && a->form.offset) {
+        SmallVector<int64_t> from = a->form.coefficients;
+        for (auto [i, axis] : llvm::enumerate(transpose.getPerm()))
+          a->form.coefficients[i] = from[axis];
+      }
+      return a;
+    }
+    if (auto slice = dyn_cast<nn::SliceOp>(op)) {
+      std::optional<Abstract> a = evaluate(slice.getInput(), depth);
+      if (a && a->form.offset)
+        for (int64_t i = 0; i < rank; ++i) {
+          a->form.offset = a->form.offset + slice.getStarts().getResult(i) * a->form.coefficients[i];
+          a->form.coefficients[i] *= slice.getSteps()[i];
+        }
+      return a;
+    }
+    if (isa<nn::CastOp>(op)) {
+      std::optional<Abstract> a = evaluate(op->getOperand(0), depth);
+      if (!a || a->integer == isInteger)
+        return a;
+      // Only whole numbers change their side: a constant integer becomes a float, or a constant truth value an integer.
+      if (a->integer) {
+        auto fixed = dyn_cast<AffineConstantExpr>(a->form.offset);
+        if (!fixed || llvm::any_of(a->form.coefficients, [](int64_t c) { return c != 0; }))
+          return std::nullopt;
+        bool isTruth = rankedType(value).getElementType().isInteger(1);
+        return constant(isTruth ? fixed.getValue() != 0 : static_cast<double>(fixed.getValue()));
+      }
+      if (a->isConstant())
+        return integerConstant(static_cast<int64_t>(a->below), rank);
+      return std::nullopt;
+    }
+    if (auto unary = dyn_cast<nn::UnaryOp>(op)) {
+      std::optional<Abstract> a = evaluate(unary.getInput(), depth);
+      if (!a || a->integer)
+        return std::nullopt;
+      if (unary.getKind() == "not")
+        a->below = a->below == 0, a->above = a->above == 0;
+      else if (unary.getKind() == "neg")
+        a->below = -a->below, a->above = -a->above;
+      else
+        return std::nullopt;
+      return a;
+    }
+    if (auto select = dyn_cast<nn::SelectOp>(op)) {
+      std::optional<Abstract> c = evaluate(select.getCondition(), depth), a = evaluate(select.getLhs(), depth),
+                              b = evaluate(select.getRhs(), depth);
+      if (!c || !a || !b || c->integer || !a->isConstant() || !b->isConstant())
+        return std::nullopt;
+      Abstract result = *c;
+      result.below = c->below != 0 ? a->below : b->below;
+      result.above = c->above != 0 ? a->below : b->below;
+      if (result.form.offset)
+        result.form.coefficients = aligned(result.form.coefficients, rank);
+      return result;
+    }
+    if (auto binary = dyn_cast<nn::BinaryOp>(op))
+      return throughBinary(binary, rank, depth);
+    return std::nullopt;
+  }
+
+  std::optional<Abstract> argument(BlockArgument value, int64_t rank) {
+    auto function = dyn_cast<func::FuncOp>(value.getOwner()->getParentOp());
+    if (!function)
+      return std::nullopt;
+    auto role = function.getArgAttrOfType<StringAttr>(value.getArgNumber(), "nn.role");
+    if (!role || role.getValue() != "mask")
+      return std::nullopt;
+    Type element = rankedType(value).getElementType();
+    if (isa<IntegerType>(element) && !element.isInteger(1))
+      return integerConstant(1, rank);
+    return constant(1);
+  }
+
+  std::optional<Abstract> throughReshape(nn::ReshapeOp op, unsigned depth) {
+    std::optional<Abstract> a = evaluate(op.getInput(), depth);
+    if (!a || !a->form.offset)
+      return a;
+    // Only unit dimensions may come or go.
+    SmallVector<AffineExpr> from = shapeOf(op.getInput()), to = shapeOf(op.getResult());
+    SmallVector<int64_t> coefficients(rankedType(op.getResult()).getRank(), 0);
+    size_t i = 0, o = 0;
+    while (i < from.size() || o < to.size()) {
+      if (i < from.size() && from[i] == number(1)) {
+        ++i;
+      } else if (o < to.size() && to[o] == number(1)) {
+        ++o;
+      } else if (i < from.size() && o < to.size() && from[i] == to[o]) {
+        coefficients[o++] = a->form.coefficients[i++];
+      } else {
+        return std::nullopt;
+      }
+    }
+    a->form.coefficients = coefficients;
+    return a;
+  }
+
+  std::optional<Abstract> throughBinary(nn::BinaryOp op, int64_t rank, unsigned depth) {
+    std::optional<Abstract> a = evaluate(op.getLhs(), depth), b = evaluate(op.getRhs(), depth);
+    if (!a || !b)
+      return std::nullopt;
+    StringRef kind = op.getKind();
+    if (a->integer && b->integer) {
+      Abstract result;
+      if (kind == "add" || kind == "sub") {
+        result.integer = true;
+        result.form = combine(a->form, 1, b->form, kind == "add" ? 1 : -1, 0, rank);
+        return result;
+      }
+      result.below = 1;
+      result.above = 0;
+      if (kind == "less_or_equal")
+        result.form = combine(a->form, 1, b->form, -1, 0, rank);
+      else if (kind == "less")
+        result.form = combine(a->form, 1, b->form, -1, 1, rank);
+      else if (kind == "greater_or_equal")
+        result.form = combine(b->form, 1, a->form, -1, 0, rank);
+      else if (kind == "greater")
+        result.form = combine(b->form, 1, a->form, -1, 1, rank);
+      else if (kind == "equal") {
+        // Decided only between constants (a padding mask compared with a number).
+        Linear difference = combine(a->form, 1, b->form, -1, 0, rank);
+        auto fixed = dyn_cast<AffineConstantExpr>(difference.offset);
+        if (!fixed || llvm::any_of(difference.coefficients, [](int64_t c) { return c != 0; }))
+          return std::nullopt;
+        return constant(fixed.getValue() == 0);
+      } else
+        return std::nullopt;
+      return result;
+    }
+    if (a->integer || b->integer)
+      return std::nullopt;
+    if (!a->isConstant() && !b->isConstant())
+      return std::nullopt;
+    auto apply = [&](double x, double y) -> std::optional<double> {
+      if (kind == "add")
+        return x + y;
+      if (kind == "sub")
+        return x - y;
+      if (kind == "mul")
+        return x * y;
+      if (kind == "and")
+        return x != 0 && y != 0;
+      if (kind == "or")
+        return x != 0 || y != 0;
+      if (kind == "greater")
+        return x > y;
+      if (kind == "less")
+        return x < y;
+      if (kind == "equal")
+        return x == y;
+      return std::nullopt;
+    };
+    std::optional<double> below = apply(a->below, b->below), above = apply(a->above, b->above);
+    if (!below || !above)
+      return std::nullopt;
+    Abstract result = a->isConstant() ? *b : *a;
+    result.below = *below;
+    result.above = *above;
+    if (result.form.offset)
+      result.form.coefficients = aligned(result.form.coefficients, rank);
+    return result;
+  }
+};
+
+} // namespace
+
+std::optional<MaskMeaning> meaningOfMask(Value mask, bool isCondition, unsigned symbols) {
+  MLIRContext *context = mask.getContext();
+  std::optional<Abstract> a = Evaluator(context, symbols).evaluate(mask);
+  if (!a || a->integer)
+    return std::nullopt;
+  auto visible = [&](double value) { return isCondition ? value != 0 : value == 0; };
+  auto hidden = [&](double value) { return isCondition ? value == 0 : value <= kHidden; };
+  MaskMeaning meaning;
+  meaning.position = getAffineConstantExpr(0, context);
+  if (a->isConstant())
+    return visible(a->below) ? std::optional(meaning) : std::nullopt;
+  if (visible(a->below) && visible(a->above))
+    return meaning;
+  Linear form = a->form;
+  if (hidden(a->below) && visible(a->above)) {
+    // visible where form >= 1, that is 1 - form <= 0
+    for (int64_t &coefficient : form.coefficients)
+      coefficient = -coefficient;
+    form.offset = simplifyAffineExpr(1 - form.offset, 0, symbols);
+  } else if (!(visible(a->below) && hidden(a->above))) {
+    return std::nullopt;
+  }
+  int64_t rank = form.coefficients.size();
+  if (rank < 2 || form.coefficients[rank - 1] != 1 || form.coefficients[rank - 2] != -1)
+    return std::nullopt;
+  for (int64_t i = 0; i + 2 < rank; ++i)
+    if (form.coefficients[i] != 0)
+      return std::nullopt;
+  meaning.causal = true;
+  meaning.position = simplifyAffineExpr(-form.offset, 0, symbols);
+  return meaning;
+}
+
+} // namespace ahm::recognize

@@ -1,0 +1,30 @@
+// The steps of recognition, internal to compiler/Recognize.
+#ifndef AHM_COMPILER_RECOGNIZE_PATTERNS_H
+#define AHM_COMPILER_RECOGNIZE_PATTERNS_H
+
+#include "compiler/Recognize/Recognize.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/PatternMatch.h"
+
+namespace ahm::recognize {
+
+/// Greedy patterns, one family each.
+void addNormPatterns(mlir::RewritePatternSet &patterns);
+void addActivationPatterns(mlir::RewritePatternSet &patterns);
+void addRotaryPatterns(mlir::RewritePatternSet &patterns);
+void addLinearPatterns(mlir::RewritePatternSet &patterns);
+void addConvPatterns(mlir::RewritePatternSet &patterns);
+
+/// Past/present pairs become nn.cache symbols and nn.cache_append.
+mlir::LogicalResult recogniseCaches(mlir::ModuleOp module, const RecognizeOptions &options);
+
+/// softmax(QK)V over cached keys and values becomes nn.attention.
+mlir::LogicalResult recogniseAttention(mlir::func::FuncOp function, const RecognizeOptions &options);
+
+/// The last row's logits, next_ids, dead code and unused arguments.
+mlir::LogicalResult finishOutputs(mlir::ModuleOp module, const RecognizeOptions &options);
+
+} // namespace ahm::recognize
+
+#endif

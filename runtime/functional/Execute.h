@@ -1,0 +1,38 @@
+// The functional reading: runs an entry's commands in their order on the card's bytes, to NUMERICS' bits.
+#pragma once
+
+#include "runtime/functional/Memory.h"
+#include "runtime/functional/Shadow.h"
+#include "runtime/program/Program.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace ahm::functional {
+
+/// Work done inside the kernels; added to by every run. tiers: index by program::Tier, bytes as stored.
+struct Counters {
+  uint64_t macs = 0; // of real elements, padding not counted
+  struct {
+    uint64_t read = 0, written = 0;
+  } tiers[4];
+};
+
+struct RunOptions {
+  bool checkMemory = false; // needs a Shadow
+  int threads = 1;          // for products; results do not depend on it
+};
+
+/// Gives the bytes of program.weights[weightIndex] as the weights file holds them; they stay valid until the next call.
+using BlobReader = std::function<bool(uint32_t weightIndex, const uint8_t *&data, uint64_t &bytes, std::string &error)>;
+
+/// Runs the entry; inputs stand in host memory before, outputs after. values: one a Program::values entry, within its
+/// range. The program has passed the verifier. shadow may be null unless options.checkMemory. False, with the command
+/// and its ONNX node in error, on a run error (an index out of range) or a memory-check violation.
+bool runEntry(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
+              CardMemory &memory, const BlobReader &blobs, const RunOptions &options, Shadow *shadow,
+              Counters &counters, std::string &error);
+
+} // namespace ahm::functional

@@ -1,0 +1,55 @@
+// The card's memories as byte arrays at the program's own addresses, committed by the operating system on first touch.
+#pragma once
+
+#include "runtime/program/Program.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace ahm::functional {
+
+struct MemoryConfig {
+  uint32_t cores = 0;
+  uint64_t sramBytesPerCore = 0;
+  uint32_t coresPerChiplet = 1;
+  uint32_t chiplets = 1;
+  uint64_t stashBytes = 0;
+};
+
+/// SRAM is [core][sramBytesPerCore]; stash flat; DRAM an array a chiplet, up to the highest byte that the program's
+/// regions use; host flat, likewise. Ranges of SRAM and stash that regions cover start as 0xFF (a NaN as float), so
+/// that a read before a write shows; DRAM and host start as zeros.
+class CardMemory {
+public:
+  CardMemory(const program::Program &program, const MemoryConfig &config);
+  ~CardMemory();
+  CardMemory(const CardMemory &) = delete;
+  CardMemory &operator=(const CardMemory &) = delete;
+
+  /// False when address space was refused or a region leaves its tier; nothing may be executed then.
+  bool ok() const { return valid; }
+  const MemoryConfig &config() const { return settings; }
+
+  // Unchecked; the caller knows that the bytes exist (the verifier has seen the program).
+  uint8_t *sram(uint32_t core, uint64_t offset) { return sramBase.data + core * settings.sramBytesPerCore + offset; }
+  uint8_t *stash(uint64_t offset) { return stashBase.data + offset; }
+  uint8_t *dram(uint32_t chiplet, uint64_t offset) { return dramBases[chiplet].data + offset; }
+  uint8_t *host(uint64_t offset) { return hostBase.data + offset; }
+
+  /// The bytes [offset, offset+bytes) of a unit; null when they are not all there.
+  uint8_t *at(program::Tier tier, uint32_t unit, uint64_t offset, uint64_t bytes);
+
+private:
+  struct Mapping {
+    uint8_t *data = nullptr;
+    uint64_t bytes = 0;
+  };
+  MemoryConfig settings;
+  Mapping sramBase, stashBase, hostBase;
+  std::vector<Mapping> dramBases;
+  bool valid = true;
+
+  void reserve(Mapping &mapping, uint64_t bytes);
+};
+
+} // namespace ahm::functional

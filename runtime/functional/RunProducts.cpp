@@ -1,0 +1,200 @@
+// The DIMC arrays' products and the conversions in front of them; the arithmetic is runtime/formats'.
+#include "runtime/formats/DynamicQuantize.h"
+#include "runtime/formats/Gemm.h"
+#include "runtime/functional/Kernels.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace ahm::functional {
+namespace {
+
+/// work(begin, end) over [0, n) on the run's threads. Too little work (in macs) stays on this one.
+template <typename Work> void parallel(const Context &c, int64_t n, uint64_t macs, Work work) {
+  int64_t threads = std::min<int64_t>(c.options.threads, n);
+  if (threads <= 1 || macs < (1u << 20)) {
+    work(int64_t(0), n);
+    return;
+  }
+  std::vector<std::thread> others;
+  for (int64_t i = 1; i < threads; ++i)
+    others.emplace_back([=] { work(n * i / threads, n * (i + 1) / threads); });
+  work(int64_t(0), n / threads);
+  for (std::thread &other : others)
+    other.join();
+}
+
+/// Pointers to the tiles of a stationary operand in SRAM, in tile order; counts them as read.
+bool gatherTiles(Context &c, const Operand &operand, int64_t k, int64_t columns, std::vector<const uint8_t *> &tiles) {
+  const Region &region = c.program.regions[operand.region];
+  auto count = static_cast<uint64_t>(tileCount(operand.dtype, k, columns));
+  auto size = static_cast<uint64_t>(tileBytes(operand.dtype));
+  if (region.tier != Tier::Sram)
+    return c.fail("stationary operand '" + region.name + "' is not in sram");
+  if (!c.touchSramTiles(operand, count, size, false))
+    return false;
+  uint64_t offset = c.offsetOf(operand);
+  tiles.resize(count);
+  for (uint64_t t = 0; t < count; ++t) {
+    TileAddress place = sramTileAddress(region, t, size);
+    tiles[t] = c.memory.sram(place.unit, place.offset + offset);
+  }
+  return true;
+}
+
+/// Columns [n0, n0+columns) of every row of y[rows, N].
+bool writeColumns(Context &c, const View &y, int64_t rows, int64_t n, int64_t n0, int64_t columns) {
+  if (columns == n)
+    return c.write(y);
+  for (int64_t m = 0; m < rows; ++m)
+    if (!c.write(y, static_cast<uint64_t>(m * n + n0) * 4, static_cast<uint64_t>(columns) * 4))
+      return false;
+  return true;
+}
+
+bool gemm(Context &c) {
+  std::vector<View> ins, outs;
+  if (!c.views(ins, outs))
+    return false;
+  bool plain = c.command->op == Opcode::GemmInt8;
+  size_t wIndex = plain ? 3 : 1;
+  const View &a = ins[0], &w = ins[wIndex], &y = outs[0];
+  int64_t m = a.rows(), k = w.dims[0], columns = w.dims[1], n0 = c.command->ints[0], n = c.command->ints[1];
+  if (a.last() != k || y.last() != n || y.rows() != m || n0 < 0 || columns > n - n0)
+    return c.fail("operand shapes do not fit");
+  std::vector<const uint8_t *> tiles;
+  for (size_t i = 0; i < wIndex; ++i)
+    if (!c.read(ins[i]))
+      return false;
+  if (!gatherTiles(c, c.command->ins[wIndex], k, columns, tiles) || !writeColumns(c, y, m, n, n0, columns))
+    return false;
+  uint64_t macs = static_cast<uint64_t>(m) * static_cast<uint64_t>(k) * static_cast<uint64_t>(columns);
+  c.counters.macs += macs;
+  formats::TileFormat format = tileFormat(w.dtype);
+  int64_t width = formats::tileColumns(format), groups = formats::columnTiles(columns, format);
+  float *target = y.as<float>() + n0;
+  float scale = plain ? *ins[1].as<float>() * c.command->floats[0] : 0;
+  parallel(c, groups, macs, [&, target, scale](int64_t begin, int64_t end) {
+    int64_t first = begin * width, count = std::min(columns, end * width) - first;
+    if (count <= 0 || m == 0)
+      return;
+    const uint8_t *const *part = tiles.data() + begin * formats::kTiles(k);
+    if (plain)
+      formats::gemmInt8(a.data, m, k, part, count, *ins[2].data, static_cast<int32_t>(c.command->ints[2]), scale,
+                        target + first, n);
+    else
+      formats::gemmMx(a.data, mxElement(a.dtype), m, k, format, part, count, target + first, n, c.command->ints[2]);
+  });
+  return true;
+}
+
+bool matMul(Context &c) {
+  std::vector<View> ins, outs;
+  if (!c.views(ins, outs) || !c.readAll(ins) || !c.write(outs[0]))
+    return false;
+  const View &a = ins[0], &b = ins[1], &y = outs[0];
+  int64_t k = a.last(), m = a.dims[a.dims.size() - 2], n = b.dims[b.dims.size() - 2];
+  int64_t batches = m ? a.rows() / m : 0, repeat = std::max<int64_t>(1, c.command->ints[0]);
+  if (b.last() != k || y.count() != batches * m * n || (n && batches > b.rows() / n * repeat))
+    return c.fail("operand shapes do not fit");
+  formats::Element ae = mxElement(a.dtype), be = mxElement(b.dtype);
+  int64_t aRow = formats::mxRowBytes(k, ae), bRow = formats::mxRowBytes(k, be);
+  uint64_t macs = static_cast<uint64_t>(batches * m) * static_cast<uint64_t>(k * n);
+  c.counters.macs += macs;
+  parallel(c, batches, macs, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      formats::matmulRowsMx(a.data + i * m * aRow, ae, m, b.data + i / repeat * n * bRow, be, n, k,
+                            y.as<float>() + i * m * n, n);
+  });
+  return true;
+}
+
+bool conv1d(Context &c) {
+  std::vector<View> ins, outs;
+  if (!c.views(ins, outs))
+    return false;
+  const View &x = ins[0], &w = ins[1], &y = outs[0];
+  const std::vector<int64_t> &ints = c.command->ints;
+  int64_t kernel = ints[0], stride = ints[1], dilation = ints[2], pad = ints[3];
+  if (x.dims.size() != 3 || y.dims.size() != 3)
+    return c.fail("x and y must be [1, channels, length]");
+  int64_t channels = x.dims[1], length = x.dims[2], co = y.dims[1], lo = y.dims[2], k = channels * kernel;
+  if (w.dims[0] != k || w.dims[1] != co)
+    return c.fail("operand shapes do not fit");
+  std::vector<const uint8_t *> tiles;
+  if (!c.read(x) || !gatherTiles(c, c.command->ins[1], k, co, tiles) || (ins.size() > 2 && !c.read(ins[2])) ||
+      !c.write(y))
+    return false;
+  uint64_t macs = static_cast<uint64_t>(lo * co) * static_cast<uint64_t>(k);
+  c.counters.macs += macs;
+  constexpr formats::Element kElement = formats::Element::Int16;
+  int64_t rowBytes = formats::mxRowBytes(k, kElement);
+  std::vector<uint8_t> rows(static_cast<size_t>(lo * rowBytes));
+  std::vector<float> product(static_cast<size_t>(lo * co));
+  parallel(c, lo, macs, [&](int64_t begin, int64_t end) {
+    std::vector<float> patch(static_cast<size_t>(k));
+    for (int64_t l = begin; l < end; ++l) {
+      for (int64_t ci = 0; ci < channels; ++ci)
+        for (int64_t j = 0; j < kernel; ++j) {
+          int64_t at = l * stride + j * dilation - pad;
+          patch[static_cast<size_t>(ci * kernel + j)] = at >= 0 && at < length ? x.as<float>()[ci * length + at] : 0.0f;
+        }
+      formats::quantizeRowMx(patch.data(), k, kElement, rows.data() + l * rowBytes);
+    }
+    if (end > begin)
+      formats::gemmMx(rows.data() + begin * rowBytes, kElement, end - begin, k, tileFormat(w.dtype), tiles.data(), co,
+                      product.data() + begin * co, co);
+  });
+  const float *bias = ins.size() > 2 ? ins[2].as<float>() : nullptr;
+  float *out = y.as<float>();
+  for (int64_t o = 0; o < co; ++o)
+    for (int64_t l = 0; l < lo; ++l) {
+      float value = product[static_cast<size_t>(l * co + o)];
+      out[o * lo + l] = bias ? value + bias[o] : value;
+    }
+  return true;
+}
+
+bool quantizeMx(Context &c) {
+  std::vector<View> ins, outs;
+  if (!c.views(ins, outs) || !c.readAll(ins) || !c.write(outs[0]))
+    return false;
+  int64_t k = ins[0].last(), m = ins[0].rows();
+  if (outs[0].last() != k || outs[0].rows() != m)
+    return c.fail("operand shapes do not fit");
+  formats::Element element = mxElement(outs[0].dtype);
+  int64_t rowBytes = formats::mxRowBytes(k, element);
+  for (int64_t i = 0; i < m; ++i)
+    formats::quantizeRowMx(ins[0].as<float>() + i * k, k, element, outs[0].data + i * rowBytes);
+  return true;
+}
+
+bool quantizeDynamic(Context &c) {
+  std::vector<View> ins, outs;
+  if (!c.views(ins, outs) || !c.readAll(ins) || !c.write(outs[0]) || !c.write(outs[1]) || !c.write(outs[2]))
+    return false;
+  if (ins[0].count() != outs[0].count())
+    return c.fail("operand shapes do not fit");
+  formats::dynamicQuantize(ins[0].as<float>(), ins[0].count(), outs[0].data, *outs[1].as<float>(), *outs[2].data);
+  return true;
+}
+
+} // namespace
+
+bool runProduct(Context &c) {
+  switch (c.command->op) {
+  case Opcode::GemmMx:
+  case Opcode::GemmInt8:
+    return gemm(c);
+  case Opcode::MatMulMx:
+    return matMul(c);
+  case Opcode::Conv1dMx:
+    return conv1d(c);
+  case Opcode::QuantizeMx:
+    return quantizeMx(c);
+  default:
+    return quantizeDynamic(c);
+  }
+}
+
+} // namespace ahm::functional

@@ -1,0 +1,91 @@
+// Transfers: bytes move between the tiers, values stay.
+#include "runtime/functional/Kernels.h"
+
+namespace ahm::functional {
+namespace {
+
+bool copyWhole(Context &c) {
+  std::vector<View> ins, outs;
+  if (!c.views(ins, outs))
+    return false;
+  if (ins[0].bytes != outs[0].bytes)
+    return c.fail("both sides must have the same size");
+  if (!c.read(ins[0]) || !c.write(outs[0]))
+    return false;
+  std::memmove(outs[0].data, ins[0].data, ins[0].bytes);
+  return true;
+}
+
+bool hostToDram(Context &c) {
+  View out;
+  if (!c.view(c.command->outs[0], out))
+    return false;
+  auto weight = static_cast<uint32_t>(c.command->ints[0]);
+  if (weight >= c.program.weights.size())
+    return c.fail("weight " + std::to_string(weight) + " does not exist");
+  const WeightBlob &blob = c.program.weights[weight];
+  const uint8_t *data = nullptr;
+  uint64_t bytes = 0;
+  std::string reason;
+  if (!c.blobs || !c.blobs(weight, data, bytes, reason))
+    return c.fail("weight '" + blob.name + "' cannot be read: " + (c.blobs ? reason : "no weights file is open"));
+  if (bytes != out.bytes)
+    return c.fail("weight '" + blob.name + "' has " + std::to_string(bytes) + " bytes, its home takes " +
+                  std::to_string(out.bytes));
+  c.counters.tiers[static_cast<size_t>(Tier::Host)].read += bytes;
+  const Operand &operand = c.command->outs[0];
+  const Region &region = c.program.regions[operand.region];
+  auto paired = c.pairedCores.find(operand.region);
+  if (!isTiles(operand.dtype) || paired == c.pairedCores.end()) {
+    // Dense data, and tiles that no command moves on: one behind the other.
+    uint8_t *target = c.memory.at(region.tier, region.firstUnit, out.address, bytes);
+    if (!target)
+      return c.fail("region '" + region.name + "' lies outside the card's dram");
+    if (!c.write(out))
+      return false;
+    std::memcpy(target, data, bytes);
+    return true;
+  }
+  auto size = static_cast<uint64_t>(tileBytes(operand.dtype));
+  uint64_t count = bytes / size, offset = c.offsetOf(operand);
+  Cores cores = paired->second;
+  if (!c.touchDramTiles(operand, cores, count, size, true))
+    return false;
+  for (uint64_t t = 0; t < count; ++t) {
+    TileAddress to = dramTileAddress(region, cores.first, cores.count, c.memory.config().coresPerChiplet, t, size);
+    std::memcpy(c.memory.dram(to.unit, to.offset + offset), data + t * size, size);
+  }
+  return true;
+}
+
+bool dmaTiles(Context &c) {
+  const Operand &from = c.command->ins[0], &to = c.command->outs[0];
+  const Region &dram = c.program.regions[from.region], &sram = c.program.regions[to.region];
+  auto size = static_cast<uint64_t>(c.command->ints[0]), count = static_cast<uint64_t>(c.command->ints[1]);
+  Cores cores{sram.firstUnit, sram.unitCount};
+  uint64_t fromOffset = c.offsetOf(from), toOffset = c.offsetOf(to);
+  if (!c.touchDramTiles(from, cores, count, size, false) || !c.touchSramTiles(to, count, size, true))
+    return false;
+  for (uint64_t t = 0; t < count; ++t) {
+    TileAddress home = dramTileAddress(dram, cores.first, cores.count, c.memory.config().coresPerChiplet, t, size);
+    TileAddress place = sramTileAddress(sram, t, size);
+    std::memcpy(c.memory.sram(place.unit, place.offset + toOffset), c.memory.dram(home.unit, home.offset + fromOffset),
+                size);
+  }
+  return true;
+}
+
+} // namespace
+
+bool runTransfer(Context &c) {
+  switch (c.command->op) {
+  case Opcode::HostToDram:
+    return hostToDram(c);
+  case Opcode::DmaTiles:
+    return dmaTiles(c);
+  default:
+    return copyWhole(c);
+  }
+}
+
+} // namespace ahm::functional

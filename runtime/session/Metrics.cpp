@@ -1,0 +1,83 @@
+// The session's numbers as JSON.
+#include "runtime/session/Session.h"
+
+#include <nlohmann/json.hpp>
+
+namespace ahm::session {
+
+using Json = nlohmann::ordered_json;
+
+std::vector<int64_t> Session::optionIds(const std::string &key) const {
+  std::vector<int64_t> ids;
+  Json root = Json::parse(prog.options, nullptr, false);
+  if (root.is_discarded() || !root.is_object() || !root.contains(key))
+    return ids;
+  const Json &value = root[key];
+  if (value.is_number_integer())
+    ids.push_back(value.get<int64_t>());
+  if (value.is_array())
+    for (const Json &id : value)
+      if (id.is_number_integer())
+        ids.push_back(id.get<int64_t>());
+  return ids;
+}
+
+std::string Session::metricsJson() const {
+  static const char *tierNames[4] = {"sram", "stash", "dram", "host"};
+  uint64_t weights = 0, sram = 0, dram = 0;
+  for (const program::WeightBlob &blob : prog.weights)
+    weights += blob.bytes;
+  for (const program::Region &region : prog.regions) {
+    if (!region.persistent)
+      continue;
+    if (region.tier == program::Tier::Sram)
+      sram += region.bytes * region.unitCount;
+    if (region.tier == program::Tier::Dram)
+      dram += region.bytes * region.unitCount;
+  }
+  // The placement is judged by what is called most: decode where there is one.
+  const program::Entry *judged = nullptr;
+  for (const char *name : {"decode", "decoder.decode", "main"})
+    if (!judged)
+      judged = prog.findEntry(name);
+  int64_t predicted = judged ? judged->predicted : 0, lower = judged ? judged->lowerBound : 0;
+  // Placement's own gap, where the compiler left one.
+  double gap = lower > 0 ? double(predicted) / double(lower) - 1 : 0;
+  Json given = Json::parse(prog.options, nullptr, false);
+  if (given.is_object() && given.contains("placement_gap") && given["placement_gap"].is_number())
+    gap = given["placement_gap"].get<double>();
+  Json root;
+  root["program"] = {{"weights_bytes", weights},
+                     {"sram_bytes", sram},
+                     {"dram_bytes", dram},
+                     {"placement",
+                      {{"policy", prog.placementPolicy},
+                       {"predicted_ps", predicted},
+                       {"lower_bound_ps", lower},
+                       {"gap", gap}}}};
+  root["calls"] = Json::array();
+  for (const CallMetrics &call : metrics) {
+    Json bytes, use = Json::object();
+    for (size_t tier = 0; tier < 4; ++tier)
+      bytes[tierNames[tier]] = {{"read", call.tiers[tier].read}, {"written", call.tiers[tier].written}};
+    for (const auto &[name, value] : call.utilization)
+      use[name] = value;
+    root["calls"].push_back({{"entry", call.entry},
+                             {"tokens", call.tokens},
+                             {"batch", call.batch},
+                             {"context", call.context},
+                             {"latency_ps", call.latency},
+                             {"predicted_ps", call.predicted},
+                             {"bound_ps", call.bound},
+                             {"lower_bound_ps", call.lowerBound},
+                             {"roofline_peak_ps", call.rooflinePeak},
+                             {"bytes", bytes},
+                             {"macs", call.macs},
+                             {"energy_pj", {{"low", call.energy.low}, {"nominal", call.energy.nominal}, {"high", call.energy.high}}},
+                             {"utilization", use},
+                             {"wall_seconds", call.wallSeconds}});
+  }
+  return root.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+} // namespace ahm::session

@@ -1,0 +1,31 @@
+// The functional reading behind the session: a card's memory, the weights file and the interpreter.
+#pragma once
+
+#include "runtime/program/Program.h"
+#include "runtime/session/Session.h"
+
+namespace ahm::session {
+
+/// What the functional reading counted in one call.
+struct FunctionalCounts {
+  uint64_t macs = 0;
+  timing::TierTable tiers;
+};
+
+class Reading {
+public:
+  /// Maps the weights file that belongs to `path`; fails on a program compiled with --timing-only.
+  static std::unique_ptr<Reading> open(const std::string &path, const program::Program &program,
+                                       const targets::Machine &machine, const SessionOptions &options, std::string &error);
+  ~Reading();
+  bool run(const program::Entry &entry, const std::vector<int64_t> &values, FunctionalCounts &counts, std::string &error);
+  /// `bytes` bytes of host memory from `offset`; the verifier has proved that regions lie inside.
+  uint8_t *host(uint64_t offset);
+
+private:
+  struct State;
+  Reading() = default;
+  std::unique_ptr<State> state;
+};
+
+} // namespace ahm::session

@@ -1,0 +1,363 @@
+// Requests of several calls: generation, transcription, perplexity. Only this file knows what bindings' roles mean.
+#include "runtime/session/Session.h"
+
+#include "runtime/session/Wav.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+namespace ahm::session {
+
+struct Session::Request {
+  int64_t past = 0;                      // tokens in the self cache
+  std::map<std::string, int64_t> values; // run-time values by name that stay the same over the request
+  Tensor encoder;                        // the encoder's output, for role "encoder_output"
+  Tensors carried;                       // past_key_values.* inputs of programs that keep no cache state
+  Tensor logits, nextIds;                // of the last call
+  std::vector<float> rows;               // all logits so far
+  int64_t vocabulary = 0;
+  bool keepRows = true;
+};
+
+static Tensor ones(const std::string &descr, std::vector<int64_t> dims) {
+  Tensor tensor{descr, std::move(dims), {}};
+  size_t size = elementBytes(descr), count = size_t(tensor.elements());
+  tensor.bytes.assign(count * size, 0);
+  for (size_t i = 0; i < count; ++i) {
+    float one = 1;
+    if (descr == "f4")
+      std::memcpy(&tensor.bytes[i * 4], &one, 4);
+    else
+      tensor.bytes[i * size] = 1;
+  }
+  return tensor;
+}
+
+static Tensor integers(std::vector<int64_t> dims, const std::vector<int64_t> &values) {
+  Tensor tensor{"i8", std::move(dims), {}};
+  size_t count = size_t(tensor.elements());
+  tensor.bytes.resize(count * 8);
+  for (size_t i = 0; i < count && !values.empty(); ++i)
+    std::memcpy(&tensor.bytes[i * 8], &values[i % values.size()], 8);
+  return tensor;
+}
+
+/// The binding's dimension `d` when it is fixed, else `fallback`.
+static int64_t fixedDim(const program::Program &prog, const program::Binding &binding, size_t d, int64_t fallback) {
+  const program::ExprNode &node = prog.exprs[binding.operand.dims[d]];
+  return node.op == program::ExprNode::Op::Const ? node.constant : fallback;
+}
+
+static const program::Binding *findRole(const std::vector<program::Binding> &bindings, const std::string &role) {
+  for (const program::Binding &binding : bindings)
+    if (binding.role == role)
+      return &binding;
+  return nullptr;
+}
+
+static std::string descrOf(const program::Binding &binding) {
+  if (binding.operand.dtype == program::DType::F32)
+    return "f4";
+  return binding.operand.dtype == program::DType::I32 ? "i8" : "b1";
+}
+
+bool Session::step(const std::string &entryName, const std::vector<int64_t> &ids, Request &request, std::string &error) {
+  const program::Entry *entry = prog.findEntry(entryName);
+  if (!entry) {
+    error = path + ": the program has no entry '" + entryName + "', so it cannot generate";
+    return false;
+  }
+  int64_t tokens = int64_t(ids.size());
+  CallContext context;
+  context.tokens = tokens;
+  context.past = request.past;
+  context.values = request.values;
+  context.fillPast = true;
+  Tensors inputs, outputs;
+  for (const program::Binding &binding : entry->inputs) {
+    size_t rank = binding.operand.dims.size();
+    auto shape = [&](int64_t last) {
+      std::vector<int64_t> dims(rank, 1);
+      for (size_t d = 0; d + 1 < rank; ++d)
+        dims[d] = fixedDim(prog, binding, d, 1);
+      if (rank)
+        dims[rank - 1] = last;
+      return dims;
+    };
+    if (binding.role == "ids") {
+      inputs[binding.name] = integers(shape(tokens), ids);
+    } else if (binding.role == "positions") {
+      std::vector<int64_t> positions;
+      for (int64_t i = 0; i < tokens; ++i)
+        positions.push_back(request.past + i);
+      inputs[binding.name] = integers(shape(tokens), positions);
+    } else if (binding.role == "encoder_output") {
+      inputs[binding.name] = request.encoder;
+    } else if (binding.role == "mask") {
+      bool encoder = binding.name.find("encoder") != std::string::npos && request.encoder.dims.size() == 3;
+      inputs[binding.name] = ones(descrOf(binding), shape(encoder ? request.encoder.dims[1] : request.past + tokens));
+    } else if (binding.name.find("past_key_values") != std::string::npos) {
+      auto carried = request.carried.find(binding.name);
+      if (carried != request.carried.end()) {
+        inputs[binding.name] = carried->second;
+      } else { // an empty cache: the one dimension that is not fixed is 0
+        std::vector<int64_t> dims;
+        for (size_t d = 0; d < rank; ++d)
+          dims.push_back(fixedDim(prog, binding, d, request.past));
+        inputs[binding.name] = Tensor{descrOf(binding), dims, {}};
+        inputs[binding.name].bytes.assign(size_t(inputs[binding.name].elements()) * elementBytes(descrOf(binding)), 0);
+      }
+    } else if (binding.name.find("use_cache") != std::string::npos) {
+      inputs[binding.name] = ones(descrOf(binding), shape(rank ? 1 : 0));
+    } else {
+      error = path + ": entry '" + entryName + "': the session does not know what to feed to input '" + binding.name +
+              "'; call the entry's inputs yourself";
+      return false;
+    }
+  }
+  if (!call(entryName, inputs, context, outputs, error))
+    return false;
+  request.past += tokens;
+  // Sizes of the cross cache stay for the request.
+  for (const auto &[name, value] : context.values)
+    if (name.find("encoder") != std::string::npos)
+      request.values[name] = value;
+  request.nextIds = request.logits = Tensor();
+  for (const program::Binding &binding : entry->outputs) {
+    Tensor &output = outputs[binding.name];
+    if (binding.role == "logits") {
+      request.logits = std::move(output);
+    } else if (binding.role == "next_ids") {
+      request.nextIds = std::move(output);
+    } else if (binding.name.rfind("present", 0) == 0 && output.elements() > 0) {
+      std::string suffix = binding.name.substr(binding.name.find('.') == std::string::npos ? 7 : binding.name.find('.'));
+      request.carried["past_key_values" + suffix] = std::move(output);
+    }
+  }
+  if (request.logits.dims.empty() && request.nextIds.dims.empty()) {
+    error = path + ": entry '" + entryName + "' has no output of role logits or next_ids";
+    return false;
+  }
+  if (!request.logits.dims.empty() && !request.logits.bytes.empty()) {
+    request.vocabulary = request.logits.dims.back();
+    int64_t rows = request.vocabulary > 0 ? request.logits.elements() / request.vocabulary : 0;
+    if (rows < 1) {
+      error = path + ": entry '" + entryName + "' returned no logits";
+      return false;
+    }
+    const float *data = reinterpret_cast<const float *>(request.logits.bytes.data());
+    // A prompt's rows only when there is one a token.
+    if (request.keepRows && (rows == tokens || entryName.find("prefill") == std::string::npos))
+      request.rows.insert(request.rows.end(), data, data + request.logits.elements());
+  }
+  return true;
+}
+
+/// The id that follows, from the last row.
+static int64_t choose(const Tensor &logits, double temperature, std::mt19937_64 &random) {
+  int64_t vocabulary = logits.dims.back();
+  const float *row = reinterpret_cast<const float *>(logits.bytes.data()) + (logits.elements() - vocabulary);
+  int64_t best = 0;
+  for (int64_t i = 1; i < vocabulary; ++i)
+    if (row[i] > row[best])
+      best = i;
+  if (temperature <= 0)
+    return best;
+  std::vector<double> sums(static_cast<size_t>(vocabulary));
+  double sum = 0;
+  for (int64_t i = 0; i < vocabulary; ++i)
+    sums[size_t(i)] = sum += std::exp((double(row[i]) - double(row[best])) / temperature);
+  double point = double(random() >> 11) * 0x1p-53 * sum; // the same on every standard library
+  return std::min<int64_t>(std::upper_bound(sums.begin(), sums.end(), point) - sums.begin(), vocabulary - 1);
+}
+
+bool Session::feedPrompt(const std::vector<int64_t> &prompt, const std::string &prefix, bool singly, Request &request,
+                         std::string &error) {
+  const program::Entry *prefill = prog.findEntry(prefix + "prefill"), *decode = prog.findEntry(prefix + "decode");
+  if (!prefill || !decode) {
+    error = path + ": generation needs the entries " + prefix + "prefill and " + prefix + "decode; the program has other ones";
+    return false;
+  }
+  const program::Binding *ids = findRole(prefill->inputs, "ids");
+  if (!ids || ids->operand.dims.empty()) {
+    error = path + ": entry '" + prefix + "prefill' has no input of role ids";
+    return false;
+  }
+  // The largest chunk: the ids' last dimension at the values' maxima.
+  std::vector<int64_t> maxima, minima;
+  for (const program::RuntimeValue &value : prog.values) {
+    maxima.push_back(value.max);
+    minima.push_back(value.min);
+  }
+  int64_t chunk = std::max<int64_t>(1, program::evaluate(prog, ids->operand.dims.back(), maxima));
+  int64_t least = program::evaluate(prog, ids->operand.dims.back(), minima);
+  // A prefill that starts from an empty cache by construction can only take the first chunk; decode takes the rest.
+  bool takesPast = false;
+  for (const program::Command &command : prefill->commands)
+    if (command.op == program::Opcode::CacheAppend && !command.exprs.empty())
+      takesPast |= prog.exprs[command.exprs[0]].op != program::ExprNode::Op::Const;
+  for (size_t at = 0; at < prompt.size();) {
+    int64_t left = int64_t(prompt.size() - at);
+    bool first = at == 0, byDecode = !first && (singly || !takesPast || left < least);
+    int64_t count = byDecode ? 1 : std::min(singly ? std::max<int64_t>(1, least) : chunk, left);
+    std::vector<int64_t> part(prompt.begin() + at, prompt.begin() + at + count);
+    if (!step(prefix + (byDecode ? "decode" : "prefill"), part, request, error))
+      return false;
+    at += size_t(count);
+  }
+  return true;
+}
+
+bool Session::decodeLoop(const GenerateOptions &options, const std::string &prefix, int64_t count, Request &request,
+                         Generation &result, std::string &error) {
+  std::vector<int64_t> endIds = options.endIds;
+  if (endIds.empty())
+    endIds = optionIds("end_ids");
+  if (endIds.empty() && !prefix.empty())
+    endIds = {2};
+  std::mt19937_64 random(options.seed);
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t next = 0;
+    if (!request.nextIds.bytes.empty() && (options.temperature <= 0 || request.logits.bytes.empty())) {
+      size_t width = elementBytes(request.nextIds.descr);
+      const uint8_t *last = request.nextIds.bytes.data() + request.nextIds.bytes.size() - width;
+      int32_t narrow;
+      std::memcpy(&narrow, last, 4);
+      next = narrow;
+      if (width == 8)
+        std::memcpy(&next, last, 8);
+    } else if (!request.logits.bytes.empty()) {
+      next = choose(request.logits, options.temperature, random);
+    }
+    if (reading) {
+      result.ids.push_back(next);
+      if (!options.ignoreEos && std::find(endIds.begin(), endIds.end(), next) != endIds.end())
+        break;
+    }
+    if (i + 1 < count && !step(prefix + "decode", {next}, request, error))
+      return false;
+  }
+  result.logits = std::move(request.rows);
+  result.vocabulary = request.vocabulary;
+  return true;
+}
+
+bool Session::generate(const std::vector<int64_t> &prompt, const GenerateOptions &options, Generation &result,
+                       std::string &error) {
+  Request request;
+  request.past = options.context;
+  if (prompt.empty()) {
+    if (reading) {
+      error = path + ": generation needs a prompt: --prompt-ids=1,2,3 or --prompt=TEXT";
+      return false;
+    }
+    for (int64_t i = 0; i < options.count; ++i)
+      if (!step("decode", {0}, request, error))
+        return false;
+    return true;
+  }
+  if (reading && options.context) {
+    error = path + ": --context needs --functional=off; with values the context is what the prompt put there";
+    return false;
+  }
+  return feedPrompt(prompt, "", false, request, error) && decodeLoop(options, "", options.count, request, result, error);
+}
+
+bool Session::transcribe(const std::vector<float> &audio, const GenerateOptions &options, Generation &result,
+                         std::string &error) {
+  const program::Entry *encoder = prog.findEntry("encoder.main");
+  if (!encoder) {
+    error = path + ": transcription needs the entry encoder.main; compile the encoder and the decoder into one program";
+    return false;
+  }
+  Tensors inputs, outputs;
+  for (const program::Binding &binding : encoder->inputs) {
+    size_t rank = binding.operand.dims.size();
+    std::vector<int64_t> dims(rank, 1);
+    if (rank)
+      dims[rank - 1] = int64_t(audio.size());
+    if (binding.role == "mask" || binding.operand.dtype != program::DType::F32) {
+      inputs[binding.name] = ones(descrOf(binding), dims);
+      continue;
+    }
+    Tensor tensor{"f4", dims, {}};
+    tensor.bytes.resize(audio.size() * 4);
+    if (!audio.empty())
+      std::memcpy(tensor.bytes.data(), audio.data(), tensor.bytes.size());
+    inputs[binding.name] = std::move(tensor);
+  }
+  CallContext context;
+  context.tokens = int64_t(audio.size());
+  if (!call("encoder.main", inputs, context, outputs, error))
+    return false;
+  Request request;
+  for (auto &[name, tensor] : outputs)
+    if (tensor.descr == "f4" && tensor.dims.size() == 3)
+      request.encoder = std::move(tensor);
+  if (request.encoder.dims.size() != 3) {
+    error = path + ": entry 'encoder.main' has no float output of three dimensions";
+    return false;
+  }
+  request.values["frames"] = request.encoder.dims[1];
+  std::vector<int64_t> start = options.startIds;
+  if (start.empty())
+    start = optionIds("start_ids");
+  if (start.empty())
+    start = {1};
+  int64_t count = options.count;
+  if (count <= 0)
+    count = int64_t(double(audio.size()) / kSampleRate * 6);
+  return feedPrompt(start, "decoder.", false, request, error) &&
+         decodeLoop(options, "decoder.", count, request, result, error);
+}
+
+bool Session::score(const std::vector<int64_t> &ids, double &perplexity, int64_t &predictions, std::string &error) {
+  constexpr size_t kWindow = 512;
+  if (!reading || ids.size() < 2) {
+    error = path + ": a score needs at least two ids and --functional=on";
+    return false;
+  }
+  const program::Entry *prefill = prog.findEntry("prefill");
+  const program::Binding *logits = prefill ? findRole(prefill->outputs, "logits") : nullptr;
+  if (!logits || logits->operand.dims.size() < 2) {
+    error = path + ": a score needs an entry prefill with an output of role logits";
+    return false;
+  }
+  // One row a token, or only the last: then ids are fed one by one.
+  size_t rowDim = logits->operand.dims.size() - 2;
+  bool all = fixedDim(prog, *logits, rowDim, -1) < 0;
+  double sum = 0;
+  predictions = 0;
+  size_t window = std::min(kWindow, ids.size());
+  for (size_t at = 0; at + window <= ids.size(); at += window) {
+    Request request;
+    std::vector<int64_t> part(ids.begin() + at, ids.begin() + at + window - 1); // the last id is only predicted
+    // Singly, prefill's one row is the first token's: keepRows counts it since rows == tokens.
+    if (!feedPrompt(part, "", !all, request, error))
+      return false;
+    int64_t vocabulary = request.vocabulary;
+    if (vocabulary <= 0 || request.rows.size() != part.size() * size_t(vocabulary)) {
+      error = path + ": the program does not return a row of logits for every id; recompile with --prefill-logits=all";
+      return false;
+    }
+    for (size_t i = 0; i < part.size(); ++i) {
+      const float *row = &request.rows[i * size_t(vocabulary)];
+      int64_t target = ids[at + i + 1];
+      if (target < 0 || target >= vocabulary) {
+        error = path + ": id " + std::to_string(target) + " is outside the vocabulary of " + std::to_string(vocabulary);
+        return false;
+      }
+      double top = *std::max_element(row, row + vocabulary), total = 0;
+      for (int64_t v = 0; v < vocabulary; ++v)
+        total += std::exp(double(row[v]) - top);
+      sum += top + std::log(total) - double(row[target]);
+      ++predictions;
+    }
+  }
+  perplexity = std::exp(sum / double(predictions));
+  return true;
+}
+
+} // namespace ahm::session

@@ -1,0 +1,311 @@
+// Opening a program, calling its entries, and the run-time values of a call.
+#include "runtime/session/Session.h"
+
+#include "runtime/program/Loader.h"
+#include "runtime/session/Reading.h"
+
+#include <chrono>
+#include <cstring>
+#include <limits>
+
+namespace ahm::session {
+
+using program::ExprNode;
+
+Session::~Session() = default;
+
+std::unique_ptr<Session> Session::open(const std::string &path, const SessionOptions &options, std::string &error) {
+  std::unique_ptr<Session> session(new Session());
+  session->path = path;
+  session->options = options;
+  program::Program &prog = session->prog;
+  // The machine stands inside the program: load once without limits, then verify against its capacities.
+  if (!program::loadProgram(path, prog, nullptr, error))
+    return nullptr;
+  if (!targets::readMachine(prog.machine, path + " (embedded machine)", session->card, error))
+    return nullptr;
+  const targets::Machine &card = session->card;
+  program::Capacities capacities;
+  capacities.sramBytesPerCore = uint64_t(card.sramPerCore);
+  capacities.cores = uint32_t(card.cores());
+  capacities.stashBytes = uint64_t(card.stashBytes());
+  capacities.dramBytesPerChiplet = uint64_t(card.dram.capacity);
+  capacities.chiplets = uint32_t(card.chiplets);
+  capacities.coresPerChiplet = uint32_t(card.coresPerChiplet());
+  if (!program::verify(prog, capacities, error)) {
+    error = path + ": " + error;
+    return nullptr;
+  }
+  if (options.functional && !(session->reading = Reading::open(path, prog, card, options, error)))
+    return nullptr;
+  return session;
+}
+
+bool Session::load(std::string &error) {
+  if (!prog.findEntry("load"))
+    return true;
+  CallContext context;
+  Tensors outputs;
+  return call("load", {}, context, outputs, error);
+}
+
+/// Marks the run-time values that an expression depends on.
+static void markValues(const program::Program &prog, int64_t expr, std::vector<bool> &seen, std::vector<bool> &used) {
+  std::vector<int64_t> work{expr};
+  while (!work.empty()) {
+    int64_t at = work.back();
+    work.pop_back();
+    if (at < 0 || at >= int64_t(prog.exprs.size()) || seen[at])
+      continue;
+    seen[at] = true;
+    const ExprNode &node = prog.exprs[at];
+    if (node.op == ExprNode::Op::Value) {
+      used[node.lhs] = true;
+    } else if (node.op != ExprNode::Op::Const) {
+      work.push_back(node.lhs);
+      work.push_back(node.rhs);
+    }
+  }
+}
+
+static std::vector<bool> usedValues(const program::Program &prog, const program::Entry &entry) {
+  std::vector<bool> used(prog.values.size()), seen(prog.exprs.size());
+  auto operand = [&](const program::Operand &o) {
+    markValues(prog, o.byteOffset, seen, used);
+    for (program::ExprId dim : o.dims)
+      markValues(prog, dim, seen, used);
+  };
+  for (const program::Command &command : entry.commands) {
+    for (const auto &o : command.ins)
+      operand(o);
+    for (const auto &o : command.outs)
+      operand(o);
+    for (uint32_t expr : command.exprs)
+      markValues(prog, expr, seen, used);
+  }
+  for (const auto &binding : entry.inputs)
+    operand(binding.operand);
+  for (const auto &binding : entry.outputs)
+    operand(binding.operand);
+  return used;
+}
+
+static std::string shapeText(const std::vector<int64_t> &dims) {
+  std::string text = "[";
+  for (size_t i = 0; i < dims.size(); ++i)
+    text += (i ? "," : "") + std::to_string(dims[i]);
+  return text + "]";
+}
+
+bool Session::solveValues(const program::Entry &entry, const Tensors &inputs, CallContext &context,
+                          std::vector<int64_t> &values, std::string &error) const {
+  constexpr int64_t unknown = std::numeric_limits<int64_t>::min();
+  values.assign(prog.values.size(), unknown);
+  for (const program::Binding &binding : entry.inputs) {
+    auto found = inputs.find(binding.name);
+    if (found == inputs.end()) {
+      error = "input '" + binding.name + "' of entry '" + entry.name + "' is missing; give it with --input " + binding.name + "=F.npy";
+      return false;
+    }
+    const Tensor &tensor = found->second;
+    if (tensor.dims.size() != binding.operand.dims.size()) {
+      error = "input '" + binding.name + "' has shape " + shapeText(tensor.dims) + "; the model takes " +
+              std::to_string(binding.operand.dims.size()) + " dimensions";
+      return false;
+    }
+    for (size_t d = 0; d < tensor.dims.size(); ++d) {
+      const ExprNode *node = &prog.exprs[binding.operand.dims[d]];
+      int64_t dim = tensor.dims[d];
+      if (node->op == ExprNode::Op::Add) { // value + constant
+        const ExprNode &l = prog.exprs[node->lhs], &r = prog.exprs[node->rhs];
+        if (l.op == ExprNode::Op::Value && r.op == ExprNode::Op::Const) {
+          dim -= r.constant;
+          node = &l;
+        } else if (r.op == ExprNode::Op::Value && l.op == ExprNode::Op::Const) {
+          dim -= l.constant;
+          node = &r;
+        }
+      }
+      if (node->op == ExprNode::Op::Value && values[node->lhs] == unknown)
+        values[node->lhs] = dim;
+    }
+  }
+  std::vector<bool> used = usedValues(prog, entry);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const program::RuntimeValue &value = prog.values[i];
+    if (values[i] == unknown) {
+      auto named = context.values.find(value.name);
+      bool total = value.name.find("total") != std::string::npos || value.name.find('+') != std::string::npos;
+      bool frames = value.name.find("encoder") != std::string::npos || value.name.find("frames") != std::string::npos;
+      if (!used[i]) {
+        values[i] = value.min;
+        continue;
+      }
+      if (frames && named == context.values.end())
+        named = context.values.find("frames");
+      if (named != context.values.end() && (frames || !context.fillPast)) {
+        values[i] = named->second;
+      } else if (context.fillPast && !frames) {
+        values[i] = total ? context.past + context.tokens : context.past;
+      } else {
+        error = "entry '" + entry.name + "' needs the run-time value '" + value.name + "', which no input's shape tells";
+        return false;
+      }
+    }
+    if (values[i] < value.min || values[i] > value.max) {
+      error = "'" + value.name + "' is " + std::to_string(values[i]) + " in entry '" + entry.name + "'; the program takes " +
+              std::to_string(value.min) + " to " + std::to_string(value.max);
+      if (values[i] > value.max)
+        error += "; recompile with --max-dim=" + value.name + "=" + std::to_string(values[i]) +
+                 (context.fillPast ? " or --max-context=" + std::to_string(std::max(values[i], context.past + context.tokens)) : "");
+      return false;
+    }
+    context.values[value.name] = values[i];
+  }
+  for (const program::Binding &binding : entry.inputs) {
+    const Tensor &tensor = inputs.find(binding.name)->second;
+    std::vector<int64_t> expected;
+    for (program::ExprId dim : binding.operand.dims)
+      expected.push_back(program::evaluate(prog, dim, values));
+    if (expected != tensor.dims) {
+      error = "input '" + binding.name + "' has shape " + shapeText(tensor.dims) + "; " + shapeText(expected) + " is expected";
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Copies an input into host memory in the operand's type.
+static bool store(const program::Binding &binding, const Tensor &tensor, uint8_t *host, std::string &error) {
+  const char *stored = binding.operand.dtype == program::DType::F32   ? "f4"
+                       : binding.operand.dtype == program::DType::I32 ? "i4"
+                       : binding.operand.dtype == program::DType::Bool ? "b1"
+                                                                       : "u1";
+  int64_t count = tensor.elements();
+  if (tensor.bytes.size() != size_t(count) * elementBytes(tensor.descr)) {
+    error = "input '" + binding.name + "' has no data";
+    return false;
+  }
+  if (tensor.descr == stored) {
+    std::memcpy(host, tensor.bytes.data(), tensor.bytes.size());
+    return true;
+  }
+  if (tensor.descr == "i8" && binding.operand.dtype == program::DType::I32) {
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t value;
+      std::memcpy(&value, &tensor.bytes[size_t(i) * 8], 8);
+      if (value < std::numeric_limits<int32_t>::min() || value > std::numeric_limits<int32_t>::max()) {
+        error = "input '" + binding.name + "', element " + std::to_string(i) + ": " + std::to_string(value) + " does not fit 32 bits";
+        return false;
+      }
+      int32_t narrow = int32_t(value);
+      std::memcpy(host + i * 4, &narrow, 4);
+    }
+    return true;
+  }
+  error = "input '" + binding.name + "' is of type " + tensor.descr + "; the model takes " + binding.dtype;
+  return false;
+}
+
+static Tensor fetch(const program::Binding &binding, std::vector<int64_t> dims, const uint8_t *host) {
+  Tensor tensor;
+  tensor.dims = std::move(dims);
+  size_t count = size_t(tensor.elements());
+  tensor.descr = binding.operand.dtype == program::DType::F32   ? "f4"
+                 : binding.operand.dtype == program::DType::I32 ? (binding.dtype == "int64" ? "i8" : "i4")
+                 : binding.operand.dtype == program::DType::Bool ? "b1"
+                                                                 : "u1";
+  if (!host)
+    return tensor;
+  tensor.bytes.resize(count * elementBytes(tensor.descr));
+  if (tensor.descr != "i8") {
+    if (count)
+      std::memcpy(tensor.bytes.data(), host, tensor.bytes.size());
+    return tensor;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    int32_t narrow;
+    std::memcpy(&narrow, host + i * 4, 4);
+    int64_t value = narrow;
+    std::memcpy(&tensor.bytes[i * 8], &value, 8);
+  }
+  return tensor;
+}
+
+bool Session::call(const std::string &entryName, const Tensors &inputs, CallContext &context, Tensors &outputs,
+                   std::string &error) {
+  auto begin = std::chrono::steady_clock::now();
+  auto fail = [&] {
+    error = path + ": " + error;
+    return false;
+  };
+  const program::Entry *entry = prog.findEntry(entryName);
+  if (!entry) {
+    error = "the program has no entry '" + entryName + "'; it has";
+    for (const program::Entry &other : prog.entries)
+      error += " " + other.name;
+    return fail();
+  }
+  for (const auto &[name, tensor] : inputs) {
+    bool known = false;
+    for (const program::Binding &binding : entry->inputs)
+      known |= binding.name == name;
+    if (!known) {
+      error = "entry '" + entryName + "' has no input '" + name + "'; it has";
+      for (const program::Binding &binding : entry->inputs)
+        error += " " + binding.name;
+      return fail();
+    }
+  }
+  std::vector<int64_t> values;
+  if (!solveValues(*entry, inputs, context, values, error) || !program::verifyCall(prog, *entry, values, error))
+    return fail();
+  auto hostOffset = [&](const program::Operand &operand) {
+    return prog.regions[operand.region].offset +
+           (operand.byteOffset < 0 ? 0 : uint64_t(program::evaluate(prog, operand.byteOffset, values)));
+  };
+  CallMetrics call;
+  call.entry = entryName;
+  call.tokens = context.tokens;
+  call.context = context.past;
+  call.predicted = entry->predicted;
+  if (reading) {
+    for (const program::Binding &binding : entry->inputs)
+      if (!store(binding, inputs.find(binding.name)->second, reading->host(hostOffset(binding.operand)), error))
+        return fail();
+    FunctionalCounts counts;
+    if (!reading->run(*entry, values, counts, error))
+      return fail();
+    call.macs = counts.macs;
+    call.tiers = counts.tiers;
+  }
+  for (const program::Binding &binding : entry->outputs) {
+    std::vector<int64_t> dims;
+    for (program::ExprId dim : binding.operand.dims)
+      dims.push_back(program::evaluate(prog, dim, values));
+    outputs[binding.name] = fetch(binding, dims, reading ? reading->host(hostOffset(binding.operand)) : nullptr);
+  }
+  if (options.timing) {
+    timing::Options simulation;
+    if (!timing::simulate(prog, *entry, values, card, simulation, traced, error) ||
+        !timing::lowerBound(prog, *entry, values, card, call.lowerBound, error) ||
+        !timing::upperBound(prog, *entry, values, card, simulation.startState, call.bound, error) ||
+        !timing::rooflinePeak(prog, *entry, values, card, call.rooflinePeak, error))
+      return fail();
+    tracedEntry = entry;
+    call.latency = traced.latency;
+    call.macs = traced.macs;
+    call.tiers = traced.tiers;
+    call.energy = traced.energy;
+    for (const timing::ResourceBusy &resource : traced.resources)
+      call.utilization.emplace_back(resource.name, traced.latency > 0 ? double(resource.busy) / double(traced.latency) : 0);
+  }
+  for (const program::Binding &binding : entry->inputs)
+    if (binding.role == "ids" && inputs.find(binding.name)->second.dims.size() > 1)
+      call.batch = inputs.find(binding.name)->second.dims[0];
+  call.wallSeconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  metrics.push_back(std::move(call));
+  return true;
+}
+
+} // namespace ahm::session

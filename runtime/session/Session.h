@@ -1,0 +1,115 @@
+// A loaded program and the requests made of it. One object serves both readings: the functional one computes values in a
+// simulated card's memory, the timing one says when each command runs. No exception leaves this library.
+#pragma once
+
+#include "runtime/program/Program.h"
+#include "runtime/session/Npy.h"
+#include "runtime/timing/Timing.h"
+#include "targets/Machine.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ahm::session {
+
+using Tensor = NpyArray; // bytes may be empty where only the shape matters (functional reading off)
+using Tensors = std::map<std::string, Tensor>;
+
+struct SessionOptions {
+  bool functional = true, timing = true;
+  bool checkMemory = false; // report reads of bytes that no command has written
+  int threads = 0;          // 0: one a hardware thread
+};
+
+/// What one call took. Times in picoseconds of the card; wallSeconds is this computer's.
+struct CallMetrics {
+  std::string entry;
+  int64_t tokens = 0, batch = 1, context = 0; // context: valid tokens before the call
+  int64_t latency = 0, predicted = 0, bound = 0, lowerBound = 0, rooflinePeak = 0; // predicted: by the compiler, at maxima
+  timing::TierTable tiers;                                                         // bytes, by program::Tier
+  uint64_t macs = 0;
+  targets::EnergyBand energy; // picojoules
+  std::vector<std::pair<std::string, double>> utilization;
+  double wallSeconds = 0;
+};
+
+/// What the session knows about a call beyond its inputs.
+struct CallContext {
+  int64_t tokens = 0, past = 0;
+  std::map<std::string, int64_t> values; // run-time values by name, for those that no input's shape tells
+  bool fillPast = false;                 // other unknown values are the context length (or context + tokens by name)
+};
+
+struct GenerateOptions {
+  int64_t count = 0;
+  bool ignoreEos = false;
+  std::vector<int64_t> endIds; // empty: the program's own
+  double temperature = 0;      // 0: greedy
+  uint64_t seed = 0;
+  int64_t context = 0; // valid tokens before the request (functional reading off)
+  std::vector<int64_t> startIds; // transcription; empty: the program's own, else 1
+};
+
+struct Generation {
+  std::vector<int64_t> ids;  // generated ones, an end id included
+  std::vector<float> logits; // rows x vocabulary
+  int64_t vocabulary = 0;
+};
+
+class Reading; // the functional reading's state
+
+class Session {
+public:
+  static std::unique_ptr<Session> open(const std::string &path, const SessionOptions &options, std::string &error);
+  ~Session();
+
+  /// Runs entry "load": weights to the card. Programs without one are ready at once.
+  bool load(std::string &error);
+
+  /// Calls an entry once. Inputs by the model's names and types; shapes decide the run-time values. Outputs in the
+  /// model's types; without the functional reading their bytes stay empty.
+  bool call(const std::string &entry, const Tensors &inputs, CallContext &context, Tensors &outputs, std::string &error);
+
+  /// Text generation with entries "prefill" and "decode", from an empty cache (or options.context).
+  bool generate(const std::vector<int64_t> &prompt, const GenerateOptions &options, Generation &result, std::string &error);
+  /// Speech: entries "encoder.main", "decoder.prefill", "decoder.decode". Without options.count, at most six ids a second.
+  bool transcribe(const std::vector<float> &audio, const GenerateOptions &options, Generation &result, std::string &error);
+  /// Perplexity over windows of 512 ids, each from an empty cache.
+  bool score(const std::vector<int64_t> &ids, double &perplexity, int64_t &predictions, std::string &error);
+
+  const program::Program &program() const { return prog; }
+  const targets::Machine &machine() const { return card; }
+  const std::vector<CallMetrics> &calls() const { return metrics; }
+  /// The last timed call, for a trace; null before any.
+  const program::Entry *lastEntry() const { return tracedEntry; }
+  const timing::Result &lastTiming() const { return traced; }
+  /// Metrics as --metrics writes them; DESIGN's command lines state the form.
+  std::string metricsJson() const;
+  /// Ids from the program's options ("start_ids", "end_ids"); empty when absent.
+  std::vector<int64_t> optionIds(const std::string &key) const;
+
+private:
+  struct Request; // caches and carried tensors of one request
+  Session() = default;
+  bool solveValues(const program::Entry &entry, const Tensors &inputs, CallContext &context, std::vector<int64_t> &values,
+                   std::string &error) const;
+  bool step(const std::string &entryName, const std::vector<int64_t> &ids, Request &request, std::string &error);
+  bool decodeLoop(const GenerateOptions &options, const std::string &prefix, int64_t count, Request &request,
+                  Generation &result, std::string &error);
+  bool feedPrompt(const std::vector<int64_t> &prompt, const std::string &prefix, bool singly, Request &request,
+                  std::string &error);
+
+  std::string path;
+  SessionOptions options;
+  program::Program prog;
+  targets::Machine card;
+  std::unique_ptr<Reading> reading;
+  std::vector<CallMetrics> metrics;
+  const program::Entry *tracedEntry = nullptr;
+  timing::Result traced;
+};
+
+} // namespace ahm::session

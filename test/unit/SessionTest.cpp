@@ -1,0 +1,155 @@
+// Files and tokenizers of the session: round trips and bad inputs.
+#include "runtime/session/Files.h"
+#include "runtime/session/Npy.h"
+#include "runtime/session/Session.h"
+#include "runtime/session/Tokenizer.h"
+#include "runtime/session/Wav.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <unistd.h>
+
+using namespace ahm::session;
+
+namespace {
+
+std::string temporary(const std::string &name) {
+  return testing::TempDir() + "/ahm-session-" + std::to_string(::getpid()) + "-" + name;
+}
+
+std::vector<uint8_t> wav(uint32_t rate, uint16_t channels, const std::vector<int16_t> &samples) {
+  std::vector<uint8_t> file;
+  auto put = [&](uint32_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i)
+      file.push_back(uint8_t(value >> 8 * i));
+  };
+  auto tag = [&](const char *text) { file.insert(file.end(), text, text + 4); };
+  tag("RIFF");
+  put(uint32_t(36 + samples.size() * 2), 4);
+  tag("WAVE");
+  tag("fmt ");
+  put(16, 4);
+  put(1, 2);
+  put(channels, 2);
+  put(rate, 4);
+  put(rate * channels * 2, 4);
+  put(channels * 2u, 2);
+  put(16, 2);
+  tag("data");
+  put(uint32_t(samples.size() * 2), 4);
+  for (int16_t sample : samples)
+    put(uint16_t(sample), 2);
+  return file;
+}
+
+TEST(Npy, RoundTrips) {
+  for (const char *descr : {"f4", "i8", "i4", "b1", "u1"})
+    for (const std::vector<int64_t> &dims : {std::vector<int64_t>{}, {3}, {2, 3}, {0, 4}, {1, 2, 3, 4}}) {
+      NpyArray array{descr, dims, {}}, back;
+      array.bytes.resize(size_t(array.elements()) * elementBytes(descr));
+      for (size_t i = 0; i < array.bytes.size(); ++i)
+        array.bytes[i] = uint8_t(i & 1);
+      std::string path = temporary("a.npy"), error;
+      ASSERT_TRUE(writeNpy(path, array, error)) << error;
+      ASSERT_TRUE(readNpy(path, back, error)) << error;
+      EXPECT_EQ(back.descr, descr);
+      EXPECT_EQ(back.dims, dims);
+      EXPECT_EQ(back.bytes, array.bytes);
+      ::unlink(path.c_str());
+    }
+}
+
+TEST(Npy, BadFilesAreErrors) {
+  NpyArray array{"f4", {2, 2}, std::vector<uint8_t>(16)}, back;
+  std::string path = temporary("b.npy"), error;
+  ASSERT_TRUE(writeNpy(path, array, error));
+  std::vector<uint8_t> file;
+  ASSERT_TRUE(readFile(path, file, error));
+  ::unlink(path.c_str());
+  for (size_t length = 0; length < file.size(); ++length) {
+    std::vector<uint8_t> cut(file.begin(), file.begin() + length);
+    error.clear();
+    EXPECT_FALSE(parseNpy(cut, "cut.npy", back, error));
+    EXPECT_EQ(error.rfind("cut.npy: ", 0), 0u) << error;
+  }
+  for (size_t at = 0; at < file.size(); ++at)
+    for (uint8_t value : {0, 39, 40, 41, 57, 255}) {
+      std::vector<uint8_t> damaged = file;
+      damaged[at] = value;
+      parseNpy(damaged, "damaged.npy", back, error); // must not crash
+    }
+  EXPECT_FALSE(readNpy("/nonexistent/x.npy", back, error));
+  EXPECT_NE(error.find("/nonexistent/x.npy"), std::string::npos);
+  EXPECT_FALSE(writeNpy("/nonexistent/x.npy", array, error));
+}
+
+TEST(Wav, ReadsMonoAndStereo) {
+  std::vector<float> samples;
+  std::string error;
+  ASSERT_TRUE(parseWav(wav(16000, 1, {0, 16384, -32768}), "m.wav", samples, error)) << error;
+  EXPECT_EQ(samples, (std::vector<float>{0, 0.5f, -1}));
+  ASSERT_TRUE(parseWav(wav(16000, 2, {16384, 0, -16384, -16384}), "s.wav", samples, error)) << error;
+  EXPECT_EQ(samples, (std::vector<float>{0.25f, -0.5f}));
+}
+
+TEST(Wav, BadFilesAreErrors) {
+  std::vector<float> samples;
+  std::string error;
+  EXPECT_FALSE(parseWav(wav(44100, 1, {0}), "r.wav", samples, error));
+  EXPECT_NE(error.find("sox in.wav -r 16000 -c 1 out.wav"), std::string::npos) << error;
+  EXPECT_FALSE(parseWav(wav(16000, 3, {0, 0, 0}), "c.wav", samples, error));
+  std::vector<uint8_t> file = wav(16000, 1, {1, 2, 3});
+  for (size_t length = 0; length < file.size(); ++length)
+    EXPECT_FALSE(parseWav(std::vector<uint8_t>(file.begin(), file.begin() + length), "cut.wav", samples, error));
+}
+
+const char *kLlama = R"({"added_tokens":[{"id":0,"content":"<unk>","special":true},{"id":1,"content":"<s>","special":true}],
+ "model":{"type":"BPE","unk_token":"<unk>","byte_fallback":true,"vocab":{"<unk>":0,"<s>":1,"<0xC3>":2,"<0xA9>":3,
+ "▁":4,"a":5,"b":6,"▁a":7,"ab":8,"▁ab":9},"merges":["▁ a",["a","b"],"▁a b"]}})";
+
+TEST(Tokenizer, SentencePieceForm) {
+  Tokenizer tokenizer;
+  std::string error;
+  ASSERT_TRUE(tokenizer.parse(kLlama, "t.json", error)) << error;
+  std::vector<int64_t> ids;
+  ASSERT_TRUE(tokenizer.encode("ab aé", ids, error)) << error;
+  EXPECT_EQ(ids, (std::vector<int64_t>{9, 7, 2, 3}));
+  EXPECT_EQ(tokenizer.decode({1, 9, 7, 2, 3}), "ab aé");
+  ASSERT_TRUE(tokenizer.encode("<s>a", ids, error));
+  EXPECT_EQ(ids, (std::vector<int64_t>{1, 7}));
+  EXPECT_EQ(tokenizer.decode({99, -1}), "");
+}
+
+TEST(Tokenizer, ByteLevel) {
+  const char *json = R"({"pre_tokenizer":{"type":"ByteLevel"},"added_tokens":[{"id":9,"content":"<end>","special":true}],
+    "model":{"type":"BPE","vocab":{"a":0,"b":1,"Ġ":2,"ab":3,"Ġa":4,"Ã":5,"©":6,"'s":7,"'":8,"s":10},
+    "merges":["a b","Ġ a","' s"]}})";
+  Tokenizer tokenizer;
+  std::string error;
+  ASSERT_TRUE(tokenizer.parse(json, "t.json", error)) << error;
+  std::vector<int64_t> ids;
+  ASSERT_TRUE(tokenizer.encode("ab's  aé<end>", ids, error)) << error;
+  EXPECT_EQ(ids, (std::vector<int64_t>{3, 7, 2, 4, 5, 6, 9}));
+  EXPECT_EQ(tokenizer.decode(ids), "ab's  aé");
+  EXPECT_FALSE(tokenizer.encode("z", ids, error));
+}
+
+TEST(Tokenizer, BadFilesAreErrors) {
+  Tokenizer tokenizer;
+  std::string error;
+  for (const char *json : {"", "[]", "{", "{}", R"({"model":{}})", R"({"model":{"vocab":{"a":"x"},"merges":[]}})",
+                           R"({"model":{"vocab":{},"merges":[1]}})", R"({"added_tokens":[{}],"model":{"vocab":{},"merges":[]}})"}) {
+    error.clear();
+    EXPECT_FALSE(tokenizer.parse(json, "bad.json", error)) << json;
+    EXPECT_EQ(error.rfind("bad.json: ", 0), 0u) << error;
+  }
+}
+
+TEST(Session, MissingProgramIsAnError) {
+  std::string error;
+  EXPECT_EQ(Session::open("/nonexistent/p.ahm", {}, error), nullptr);
+  EXPECT_NE(error.find("/nonexistent/p.ahm"), std::string::npos) << error;
+}
+
+} // namespace

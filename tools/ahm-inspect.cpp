@@ -1,0 +1,56 @@
+// ahm-inspect: what a compiled program holds, as text.
+#include "runtime/program/Loader.h"
+#include "runtime/program/Print.h"
+#include "targets/Machine.h"
+#include "tools/Arguments.h"
+
+#include <iostream>
+
+using namespace ahm;
+
+int main(int argc, char **argv) {
+  tools::Arguments arguments("ahm-inspect", "Prints what a compiled program holds.", "PROGRAM.ahm",
+                             {{"memory-map", "", "every region by tier and address"},
+                              {"commands", "", "every command of every entry"},
+                              {"verify", "", "verify against the machine inside the program, and the weights' checksums"}});
+  arguments.parse(argc, argv);
+  if (arguments.positionals().size() != 1)
+    arguments.usage("one PROGRAM.ahm is needed");
+  const std::string path = arguments.positionals()[0];
+  program::Program prog;
+  std::string error;
+  if (!program::loadProgram(path, prog, nullptr, error))
+    arguments.fail(error);
+  program::printSummary(prog, std::cout);
+  if (arguments.has("memory-map"))
+    program::printMemoryMap(prog, std::cout);
+  if (arguments.has("commands"))
+    program::printCommands(prog, std::cout);
+  if (arguments.has("verify")) {
+    targets::Machine card;
+    if (!targets::readMachine(prog.machine, path + " (embedded machine)", card, error))
+      arguments.fail(error);
+    program::Capacities capacities;
+    capacities.sramBytesPerCore = uint64_t(card.sramPerCore);
+    capacities.cores = uint32_t(card.cores());
+    capacities.stashBytes = uint64_t(card.stashBytes());
+    capacities.dramBytesPerChiplet = uint64_t(card.dram.capacity);
+    capacities.chiplets = uint32_t(card.chiplets);
+    capacities.coresPerChiplet = uint32_t(card.coresPerChiplet());
+    if (!program::verify(prog, capacities, error))
+      arguments.fail(path + ": " + error);
+    if (prog.weightsFileBytes > 0) {
+      program::WeightsFile weights;
+      if (!weights.open(program::weightsPath(path), prog, error))
+        arguments.fail(error);
+      for (const program::WeightBlob &blob : prog.weights)
+        if (!weights.check(blob, error))
+          arguments.fail(error);
+    }
+    std::cout << "verified: memory map, commands" << (prog.weightsFileBytes > 0 ? ", weights" : "") << "\n";
+  }
+  std::cout.flush();
+  if (!std::cout)
+    arguments.fail("cannot write to standard output");
+  return 0;
+}

@@ -1,0 +1,340 @@
+// ahm-run: runs a compiled program on the simulated card: plain calls, generation, transcription, perplexity, timing.
+#include "runtime/session/Files.h"
+#include "runtime/session/Npy.h"
+#include "runtime/session/Session.h"
+#include "runtime/session/Tokenizer.h"
+#include "runtime/session/Wav.h"
+#include "runtime/timing/Trace.h"
+#include "tools/Arguments.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <sys/stat.h>
+#include <unistd.h>
+
+using namespace ahm;
+using session::CallMetrics;
+
+static const char *tierNames[4] = {"sram", "stash", "dram", "host"};
+
+static std::string humanTime(double picoseconds) {
+  char text[64];
+  if (picoseconds >= 1e12)
+    std::snprintf(text, sizeof text, "%.3f s", picoseconds / 1e12);
+  else if (picoseconds >= 1e9)
+    std::snprintf(text, sizeof text, "%.3f ms", picoseconds / 1e9);
+  else
+    std::snprintf(text, sizeof text, "%.3f us", picoseconds / 1e6);
+  return text;
+}
+
+/// The calls grouped by entry, in order of first use.
+struct Group {
+  std::string entry;
+  int64_t calls = 0, latency = 0, bound = 0, lower = 0;
+  timing::TierTable tiers;
+  targets::EnergyBand energy;
+  uint64_t macs = 0;
+};
+
+static std::vector<Group> groupCalls(const std::vector<CallMetrics> &calls) {
+  std::vector<Group> groups;
+  for (const CallMetrics &call : calls) {
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group &g) { return g.entry == call.entry; });
+    if (group == groups.end()) {
+      groups.emplace_back();
+      group = groups.end() - 1;
+      group->entry = call.entry;
+    }
+    ++group->calls;
+    group->latency += call.latency;
+    group->bound += call.bound;
+    group->lower += call.lowerBound;
+    group->macs += call.macs;
+    group->energy.low += call.energy.low;
+    group->energy.nominal += call.energy.nominal;
+    group->energy.high += call.energy.high;
+    for (size_t tier = 0; tier < 4; ++tier) {
+      group->tiers[tier].read += call.tiers[tier].read;
+      group->tiers[tier].written += call.tiers[tier].written;
+    }
+  }
+  return groups;
+}
+
+static void printSummary(const session::Session &session, bool timed) {
+  std::vector<Group> groups = groupCalls(session.calls());
+  timing::TierTable tiers;
+  targets::EnergyBand energy;
+  int64_t load = 0, first = 0;
+  for (const CallMetrics &call : session.calls())
+    if (call.entry == "load")
+      load = call.latency;
+  bool open = true; // everything up to the first decode gives the first token
+  for (const CallMetrics &call : session.calls())
+    if (call.entry != "load") {
+      open &= call.entry.find("decode") == std::string::npos || call.entry.find("decoder.prefill") != std::string::npos;
+      if (open)
+        first += call.latency;
+    }
+  if (timed && first)
+    std::fprintf(stderr, "first result: %s warm, %s cold (with loading)\n", humanTime(double(first)).c_str(),
+                 humanTime(double(first + load)).c_str());
+  for (const Group &group : groups) {
+    if (timed)
+      std::fprintf(stderr, "%s: %lld calls, %s a call (lower bound %s, bound %s)\n", group.entry.c_str(), (long long)group.calls,
+                   humanTime(double(group.latency) / group.calls).c_str(), humanTime(double(group.lower) / group.calls).c_str(),
+                   humanTime(double(group.bound) / group.calls).c_str());
+    for (size_t tier = 0; tier < 4; ++tier) {
+      tiers[tier].read += group.tiers[tier].read;
+      tiers[tier].written += group.tiers[tier].written;
+    }
+    energy.low += group.energy.low;
+    energy.nominal += group.energy.nominal;
+    energy.high += group.energy.high;
+  }
+  std::fprintf(stderr, "bytes read/written:");
+  for (size_t tier = 0; tier < 4; ++tier)
+    std::fprintf(stderr, " %s %llu/%llu", tierNames[tier], (unsigned long long)tiers[tier].read,
+                 (unsigned long long)tiers[tier].written);
+  std::fprintf(stderr, "\n");
+  if (timed)
+    std::fprintf(stderr, "energy: %.6g J (%.6g to %.6g J)\n", energy.nominal / 1e12, energy.low / 1e12, energy.high / 1e12);
+}
+
+static std::string escapeHtml(const std::string &text) {
+  std::string result;
+  for (char c : text)
+    result += c == '<' ? "&lt;" : c == '&' ? "&amp;" : c == '>' ? "&gt;" : std::string(1, c);
+  return result;
+}
+
+static std::string reportHtml(const session::Session &session, const std::string &program) {
+  std::string html = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>" + escapeHtml(program) +
+                     "</title><style>body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}"
+                     "td,th{padding:.2em .7em;border-bottom:1px solid #ccc;text-align:right}td:first-child,th:first-child"
+                     "{text-align:left}</style><h1>" + escapeHtml(program) + "</h1><p>Simulated on " +
+                     escapeHtml(session.machine().name) + "; placement " + escapeHtml(session.program().placementPolicy) +
+                     ".</p><h2>Entries</h2><table><tr><th>entry<th>calls<th>latency a call<th>lower bound<th>bound<th>MACs"
+                     "<th>energy J (low, high)";
+  std::vector<Group> groups = groupCalls(session.calls());
+  char text[512];
+  for (const Group &g : groups) {
+    std::snprintf(text, sizeof text, "<td>%lld<td>%s<td>%s<td>%s<td>%llu<td>%.4g (%.4g, %.4g)", (long long)g.calls,
+                  humanTime(double(g.latency) / g.calls).c_str(), humanTime(double(g.lower) / g.calls).c_str(),
+                  humanTime(double(g.bound) / g.calls).c_str(), (unsigned long long)g.macs, g.energy.nominal / 1e12,
+                  g.energy.low / 1e12, g.energy.high / 1e12);
+    html += "<tr><td>" + escapeHtml(g.entry) + text;
+  }
+  html += "</table><h2>Bytes moved</h2><table><tr><th>entry";
+  for (const char *tier : tierNames)
+    html += std::string("<th>") + tier + " read<th>" + tier + " written";
+  for (const Group &g : groups) {
+    html += "<tr><td>" + escapeHtml(g.entry);
+    for (size_t tier = 0; tier < 4; ++tier)
+      html += "<td>" + std::to_string(g.tiers[tier].read) + "<td>" + std::to_string(g.tiers[tier].written);
+  }
+  html += "</table><h2>Calls</h2><table><tr><th>entry<th>tokens<th>context<th>latency<th>lower bound<th>bound<th>roofline"
+          "<th>busiest resource";
+  for (const CallMetrics &call : session.calls()) {
+    auto busiest = std::max_element(call.utilization.begin(), call.utilization.end(),
+                                    [](const auto &a, const auto &b) { return a.second < b.second; });
+    html += "<tr><td>" + escapeHtml(call.entry) + "<td>" + std::to_string(call.tokens) + "<td>" + std::to_string(call.context) +
+            "<td>" + humanTime(double(call.latency)) + "<td>" + humanTime(double(call.lowerBound)) + "<td>" +
+            humanTime(double(call.bound)) + "<td>" + humanTime(double(call.rooflinePeak)) + "<td>";
+    if (busiest != call.utilization.end()) {
+      std::snprintf(text, sizeof text, " %.0f %%", busiest->second * 100);
+      html += busiest->first + text;
+    }
+  }
+  return html + "</table></html>\n";
+}
+
+static std::string fileName(std::string name) {
+  for (char &c : name)
+    if (c == '/' || c == ':' || c == '\0')
+      c = '_';
+  return name + ".npy";
+}
+
+int main(int argc, char **argv) {
+  tools::Arguments arguments(
+      "ahm-run", "Runs a compiled program on the simulated card.", "PROGRAM.ahm",
+      {{"input", "NAME=F.npy", "an input of entry main; repeat for each"},
+       {"output-dir", "DIR", "write every output as NAME.npy"},
+       {"prompt-ids", "1,2,3", "the prompt as token ids"},
+       {"prompt", "TEXT", "the prompt as text; needs --tokenizer"},
+       {"generate", "N", "generate up to N ids"},
+       {"audio", "F.wav", "transcribe 16 kHz audio"},
+       {"score", "IDS.npy", "print the perplexity of ids"},
+       {"functional", "on|off", "compute values (on)"},
+       {"timing", "on|off", "compute times and energy (on)"},
+       {"context", "N", "valid tokens before the call, with --functional=off"},
+       {"ignore-eos", "", "go on after an end id"},
+       {"check-memory", "", "report reads of bytes that nothing wrote"},
+       {"threads", "N", "host threads for products; results do not depend on it"},
+       {"metrics", "F.json", "write the numbers of every call"},
+       {"trace", "F.json", "write the last call's schedule as a Chrome trace"},
+       {"report", "F.html", "write a page with the numbers"},
+       {"tokenizer", "tokenizer.json", "Hugging Face tokenizer for text in and out"},
+       {"print-ids", "", "print ids even with a tokenizer"},
+       {"logits", "F.npy", "write the logits, float32 [rows, vocabulary]"},
+       {"temperature", "T", "sample instead of taking the best id"},
+       {"seed", "N", "for sampling (0)"},
+       {"start-ids", "1", "decoder start ids for --audio"},
+       {"end-ids", "2,3", "ids that end generation"}});
+  arguments.parse(argc, argv);
+  if (arguments.positionals().size() != 1)
+    arguments.usage("one PROGRAM.ahm is needed");
+  const std::string path = arguments.positionals()[0];
+  std::string error;
+
+  session::SessionOptions options;
+  options.functional = arguments.onOff("functional", true);
+  options.timing = arguments.onOff("timing", true);
+  options.checkMemory = arguments.has("check-memory");
+  options.threads = int(arguments.number("threads", 0, 1, 1024));
+  session::GenerateOptions generate;
+  generate.count = arguments.number("generate", 0, 1, 1 << 24);
+  generate.ignoreEos = arguments.has("ignore-eos");
+  generate.temperature = arguments.real("temperature", 0);
+  generate.seed = uint64_t(arguments.number("seed", 0, 0, INT64_MAX));
+  generate.context = arguments.number("context", 0, 0, 1 << 28);
+  generate.startIds = arguments.numbers("start-ids");
+  generate.endIds = arguments.numbers("end-ids");
+  if (!(generate.temperature >= 0))
+    arguments.usage("--temperature takes a number of at least 0");
+  if (!options.functional && !options.timing)
+    arguments.usage("--functional=off and --timing=off leave nothing to do");
+  bool prompted = arguments.has("prompt") || arguments.has("prompt-ids");
+  if (arguments.has("prompt") && arguments.has("prompt-ids"))
+    arguments.usage("--prompt and --prompt-ids exclude each other");
+  if (int(arguments.has("audio")) + int(arguments.has("score")) + int(arguments.has("input")) + int(prompted) > 1)
+    arguments.usage("--input, a prompt, --audio and --score exclude each other");
+  if (arguments.has("prompt") && !arguments.has("tokenizer"))
+    arguments.usage("--prompt needs --tokenizer=tokenizer.json");
+  if (prompted && !arguments.has("generate"))
+    generate.count = 1;
+  if (options.functional && arguments.has("context"))
+    arguments.usage("--context needs --functional=off");
+  if (options.checkMemory && !options.functional)
+    arguments.usage("--check-memory needs --functional=on");
+  if ((arguments.has("trace") || arguments.has("report")) && !options.timing)
+    arguments.usage("--trace and --report need --timing=on");
+  bool generating = prompted || (arguments.has("generate") && !arguments.has("audio"));
+
+  // Read the small files first, so that a wrong one is found before minutes of work.
+  session::Tensors inputs;
+  for (const std::string &item : arguments.all("input")) {
+    size_t equals = item.find('=');
+    if (equals == std::string::npos || equals == 0)
+      arguments.usage("--input takes NAME=F.npy, not '" + item + "'");
+    if (!session::readNpy(item.substr(equals + 1), inputs[item.substr(0, equals)], error))
+      arguments.fail(error);
+  }
+  session::Tokenizer tokenizer;
+  bool text = arguments.has("tokenizer");
+  if (text && !tokenizer.load(arguments.text("tokenizer"), error))
+    arguments.fail(error);
+  std::vector<int64_t> prompt = arguments.numbers("prompt-ids");
+  if (arguments.has("prompt") && (!tokenizer.encode(arguments.text("prompt"), prompt, error) || prompt.empty()))
+    arguments.fail(error.empty() ? "--prompt is empty" : error);
+  std::vector<float> audio;
+  if (arguments.has("audio") && !session::readWav(arguments.text("audio"), audio, error))
+    arguments.fail(error);
+  std::vector<int64_t> scored;
+  if (arguments.has("score")) {
+    session::Tensor ids;
+    if (!session::readNpy(arguments.text("score"), ids, error))
+      arguments.fail(error);
+    if (ids.descr != "i8" && ids.descr != "i4")
+      arguments.fail(arguments.text("score") + ": ids of type int64 or int32 are needed, not " + ids.descr);
+    for (int64_t i = 0; i < ids.elements(); ++i) {
+      int64_t wide = 0;
+      int32_t narrow = 0;
+      std::memcpy(&narrow, &ids.bytes[size_t(i) * (ids.descr == "i4" ? 4 : 8)], 4);
+      if (ids.descr == "i8")
+        std::memcpy(&wide, &ids.bytes[size_t(i) * 8], 8);
+      scored.push_back(ids.descr == "i8" ? wide : narrow);
+    }
+  }
+
+  auto session = session::Session::open(path, options, error);
+  if (!session)
+    arguments.fail(error);
+  const program::Program &program = session->program();
+  bool plain = !generating && audio.empty() && !arguments.has("score");
+  if (plain && !program.findEntry("main"))
+    arguments.fail(path + ": the program has no entry main; give --prompt-ids and --generate, --audio or --score");
+  if (!session->load(error))
+    arguments.fail(error);
+
+  session::Generation generation;
+  session::Tensors outputs;
+  std::string line; // for stdout, when all else is done
+  if (plain) {
+    session::CallContext context;
+    if (!session->call("main", inputs, context, outputs, error))
+      arguments.fail(error);
+  } else if (arguments.has("score")) {
+    double perplexity = 0;
+    int64_t predictions = 0;
+    if (!session->score(scored, perplexity, predictions, error))
+      arguments.fail(error);
+    char number[64];
+    std::snprintf(number, sizeof number, "%.6f\n", perplexity);
+    line = number;
+    std::fprintf(stderr, "perplexity over %lld predictions\n", (long long)predictions);
+  } else {
+    if (!(audio.empty() ? session->generate(prompt, generate, generation, error)
+                        : session->transcribe(audio, generate, generation, error)))
+      arguments.fail(error);
+    if (options.functional) {
+      if (text && !arguments.has("print-ids")) {
+        line = tokenizer.decode(generation.ids);
+        std::replace(line.begin(), line.end(), '\n', ' '); // one line a sequence
+      } else {
+        for (size_t i = 0; i < generation.ids.size(); ++i)
+          line += (i ? "," : "") + std::to_string(generation.ids[i]);
+      }
+      line += "\n";
+    }
+    session::Tensor ids{"i8", {int64_t(generation.ids.size())}, {}};
+    ids.bytes.resize(generation.ids.size() * 8);
+    if (!generation.ids.empty())
+      std::memcpy(ids.bytes.data(), generation.ids.data(), ids.bytes.size());
+    outputs["ids"] = ids;
+  }
+  if (arguments.has("output-dir") && options.functional) {
+    std::string folder = arguments.text("output-dir");
+    ::mkdir(folder.c_str(), 0777); // a failure shows at the first file
+    for (const auto &[name, tensor] : outputs)
+      if (!session::writeNpy(folder + "/" + fileName(name), tensor, error))
+        arguments.fail(error);
+  }
+  if (arguments.has("logits")) {
+    session::Tensor logits{"f4", {0, generation.vocabulary}, {}};
+    if (generation.vocabulary > 0)
+      logits.dims[0] = int64_t(generation.logits.size()) / generation.vocabulary;
+    else
+      arguments.fail(arguments.text("logits") + ": there are no logits; they need a generation with --functional=on");
+    logits.bytes.resize(generation.logits.size() * 4);
+    if (!generation.logits.empty())
+      std::memcpy(logits.bytes.data(), generation.logits.data(), logits.bytes.size());
+    if (!session::writeNpy(arguments.text("logits"), logits, error))
+      arguments.fail(error);
+  }
+  if (arguments.has("metrics") && !session::writeFile(arguments.text("metrics"), session->metricsJson(), error))
+    arguments.fail(error);
+  if (arguments.has("trace") && session->lastEntry() &&
+      !timing::writeTrace(program, *session->lastEntry(), session->lastTiming(), arguments.text("trace"), error))
+    arguments.fail(error);
+  if (arguments.has("report") && !session::writeFile(arguments.text("report"), reportHtml(*session, path), error))
+    arguments.fail(error);
+  printSummary(*session, options.timing);
+  std::fputs(line.c_str(), stdout);
+  if (std::fflush(stdout) != 0)
+    arguments.fail("cannot write to standard output");
+  return 0;
+}

@@ -31,7 +31,7 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
     for (StringRef choice : choices)
       if (!choice.empty())
         list += (list.empty() ? "" : ", ") + choice.str();
-    return getOperation().emitError() << "--" << option << "=" << value << " is not supported; choose one of: " << list;
+    return getOperation().emitError() << option << "=" << value << " is not known; choose one of " << list;
   }
 
   /// The format of a weight that is read as it is: vectors and gather tables.
@@ -56,9 +56,9 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
     if (copy)
       return copy;
     ModuleOp module = getOperation();
-    std::string base = (weight.getSymName() + "." + format).str(), name = base;
+    std::string base = (weight.getSymName() + "_" + format).str(), name = base;
     for (int i = 1; module.lookupSymbol(name); ++i)
-      name = base + "." + std::to_string(i);
+      name = base + "_" + std::to_string(i);
     OpBuilder builder(weight);
     builder.setInsertionPointAfter(weight);
     copy = cast<nn::WeightOp>(builder.clone(*weight));
@@ -70,7 +70,7 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     // All three are checked, so that one run tells every mistake.
-    bool good = succeeded(check("weights", weights, {"auto", "mxint16", "mxint8", "mxint4"}));
+    bool good = succeeded(check("weights", weights, {"auto", "mxint16", "mxint8", "mxint4", "int8"}));
     good &= succeeded(check("activations", activations, {"", "mxint16", "mxint8"}));
     good &= succeeded(check("kv", kv, {"", "mxint16", "mxint8"}));
     if (!good)
@@ -78,7 +78,16 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
 
     bool int8Model = false;
     module.walk([&](nn::Int8LinearOp) { int8Model = true; });
-    StringRef linearFormat = weights == "auto" ? (int8Model ? "mxint16" : "mxint8") : StringRef(weights);
+    if (weights == "int8" && !int8Model) {
+      module.emitError("weights=int8 needs a model stored in int8 (DynamicQuantizeLinear); choose auto, mxint16, mxint8 or mxint4");
+      return signalPassFailure();
+    }
+    if (int8Model && (weights == "mxint8" || weights == "mxint4")) {
+      module.emitError() << "weights=" << StringRef(weights) << ": the weights of this model are stored in int8 and stay exact; choose auto, or "
+                         << "export the model in float";
+      return signalPassFailure();
+    }
+    StringRef linearFormat = int8Model ? "mxint16" : weights == "auto" ? "mxint8" : StringRef(weights);
     StringRef activationFormat = !activations.empty() ? StringRef(activations) : linearFormat == "mxint16" ? "mxint16" : "mxint8";
     StringRef cacheFormat = !kv.empty() ? StringRef(kv) : int8Model || linearFormat == "mxint16" ? "mxint16" : "mxint8";
 
@@ -95,6 +104,8 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
       }
       return inFormat(found->second, format.empty() ? plainFormat(found->second) : format).getSymName();
     };
+    // Plain reads first: they keep the symbol's own name.
+    module.walk([&](nn::GetWeightOp get) { get.setWeight(use(get, get.getWeight(), "")); });
     module.walk([&](Operation *op) {
       if (auto linear = dyn_cast<nn::LinearOp>(op)) {
         linear.setWeight(use(op, linear.getWeight(), linearFormat));
@@ -103,8 +114,6 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
         integer.setWeight(use(op, integer.getWeight(), "int8"));
       } else if (auto conv = dyn_cast<nn::Conv1dOp>(op)) {
         conv.setWeight(use(op, conv.getWeight(), "mxint16"));
-      } else if (auto get = dyn_cast<nn::GetWeightOp>(op)) {
-        get.setWeight(use(op, get.getWeight(), ""));
       } else if (auto cache = dyn_cast<nn::CacheOp>(op)) {
         cache.setFormat(cacheFormat);
       }
@@ -113,7 +122,7 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
       signalPassFailure();
   }
 
-  Option<std::string> weights{*this, "weights", llvm::cl::desc("auto, mxint16, mxint8 or mxint4"), llvm::cl::init("auto")};
+  Option<std::string> weights{*this, "weights", llvm::cl::desc("auto, mxint16, mxint8, mxint4 or int8"), llvm::cl::init("auto")};
   Option<std::string> activations{*this, "activations", llvm::cl::desc("mxint16 or mxint8; default by the weights"), llvm::cl::init("")};
   Option<std::string> kv{*this, "kv", llvm::cl::desc("mxint16 or mxint8; default by the weights"), llvm::cl::init("")};
   llvm::DenseMap<std::pair<StringAttr, StringAttr>, nn::WeightOp> copies;

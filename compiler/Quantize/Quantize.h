@@ -10,8 +10,8 @@
 namespace ahm {
 
 struct QuantizeOptions {
-  /// Weights of linear layers: auto, mxint16, mxint8 or mxint4. auto: mxint8, and mxint16 in a module with int8 layers
-  /// (NUMERICS.md: products that such models leave in float).
+  /// Weights of float linear layers: auto (mxint8), mxint16, mxint8 or mxint4. In a module with int8 layers those stay int8 and
+  /// what it leaves in float is mxint16 (NUMERICS.md): auto, int8 or mxint16 there, the others are errors.
   std::string weights = "auto";
   /// Activations of linear layers: mxint16 or mxint8; empty: mxint16 beside mxint16 weights, mxint8 otherwise.
   std::string activations;

@@ -16,12 +16,21 @@ public:
   AttentionFinder(func::FuncOp function) : function(function), symbols(symbolCount(function)) {}
 
   void run() {
-    SmallVector<nn::MatMulOp> products;
-    function.walk([&](nn::MatMulOp op) {
-      if (op.getLhs().getDefiningOp<nn::SoftmaxOp>())
-        products.push_back(op);
+    // With one key the product is also written element-wise.
+    SmallVector<Operation *> products;
+    function.walk([&](Operation *op) {
+      auto binary = dyn_cast<nn::BinaryOp>(op);
+      if (!isa<nn::MatMulOp>(op) && !(binary && binary.getKind() == "mul"))
+        return;
+      if (!op->getOperand(0).getDefiningOp<nn::SoftmaxOp>())
+        return;
+      SmallVector<AffineExpr> weights = shapeOf(op->getOperand(0)), values = shapeOf(op->getOperand(1));
+      AffineExpr one = getAffineConstantExpr(1, op->getContext());
+      if (binary && (weights.size() != 4 || values.size() != 4 || weights[3] != one || values[2] != one))
+        return;
+      products.push_back(op);
     });
-    for (nn::MatMulOp op : products)
+    for (Operation *op : products)
       rewrite(op);
   }
 
@@ -130,8 +139,8 @@ private:
     return type.getRank() == 4 && type.getDimSize(0) == 1 && !type.isDynamicDim(1) && !type.isDynamicDim(3) && shapeOf(value).size() == 4;
   }
 
-  void rewrite(nn::MatMulOp product) {
-    auto softmax = product.getLhs().getDefiningOp<nn::SoftmaxOp>();
+  void rewrite(Operation *product) {
+    auto softmax = product->getOperand(0).getDefiningOp<nn::SoftmaxOp>();
     MaskMeaning meaning;
     meaning.position = getAffineConstantExpr(0, function.getContext());
     Value scores = softmax.getInput();
@@ -165,13 +174,15 @@ private:
       if (found->causal)
         meaning = *found;
     }
-    if (!inner)
+    // A first query before its own position would see no key at all, which softmax and attention treat differently. (largestAt is
+    // at least 1: twice the negated position exceeds it only where the position is negative.)
+    if (!inner || (meaning.causal && largestAt(function, meaning.position * -2) > 1))
       return;
     Value keys = keysOf(inner.getRhs(), scale);
     Value query = stripScale(inner.getLhs(), scale);
-    Value values = stripRepeat(product.getRhs());
+    Value values = stripRepeat(product->getOperand(1));
     if (!keys || !isKeyShaped(keys) || !isKeyShaped(values) || !isKeyShaped(query) ||
-        rankedType(product.getResult()).getRank() != 4)
+        rankedType(product->getResult(0)).getRank() != 4)
       return;
     SmallVector<AffineExpr> k = shapeOf(keys), v = shapeOf(values), q = shapeOf(query);
     int64_t heads = rankedType(query).getDimSize(1), cached = rankedType(keys).getDimSize(1);
@@ -180,7 +191,7 @@ private:
     OpBuilder builder(product);
     CacheRef key = reference(keys, product), value = reference(values, product);
     AffineMap position = meaning.causal ? AffineMap::get(0, symbols, meaning.position) : key.position;
-    OperationState state(product.getLoc(), nn::AttentionOp::getOperationName());
+    OperationState state(product->getLoc(), nn::AttentionOp::getOperationName());
     state.addOperands(query);
     state.addAttribute("key_cache", key.cache);
     state.addAttribute("value_cache", value.cache);
@@ -188,10 +199,10 @@ private:
     state.addAttribute("position", AffineMapAttr::get(position));
     state.addAttribute("scale", builder.getF32FloatAttr(static_cast<float>(scale)));
     state.addAttribute("causal", builder.getBoolAttr(meaning.causal));
-    state.addTypes(product.getResult().getType());
+    state.addTypes(product->getResult(0).getType());
     Operation *attention = builder.create(state);
-    product.getResult().replaceAllUsesWith(attention->getResult(0));
-    product.erase();
+    product->getResult(0).replaceAllUsesWith(attention->getResult(0));
+    product->erase();
   }
 
   /// The product under scalar factors of `value`, which are then folded into `scale`; null when there is none.

@@ -43,12 +43,16 @@ struct LinearBias : OpRewritePattern<nn::BinaryOp> {
   }
 };
 
-/// A product over one term is element-wise, and exact so: [.., M, 1] x [.., 1, N].
+/// A product of a constant over one term is element-wise, and exact so: [.., M, 1] x [.., 1, N] (angles of rotary embedding).
+/// Between two run-time tensors it stays a product: attention over one token is one too.
 struct OuterProduct : OpRewritePattern<nn::MatMulOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(nn::MatMulOp op, PatternRewriter &rewriter) const override {
     RankedTensorType lhs = rankedType(op.getLhs()), rhs = rankedType(op.getRhs());
     if (lhs.getRank() < 2 || rhs.getRank() < 2 || lhs.getShape().back() != 1 || rhs.getDimSize(rhs.getRank() - 2) != 1)
+      return failure();
+    auto isConstant = [](Value value) { return stripReshape(value).getDefiningOp<nn::ConstantOp>() || stripReshape(value).getDefiningOp<nn::GetWeightOp>(); };
+    if (!isConstant(op.getLhs()) && !isConstant(op.getRhs()))
       return failure();
     rewriter.replaceOpWithNewOp<nn::BinaryOp>(op, op.getType(), rewriter.getStringAttr("mul"), op.getLhs(), op.getRhs());
     return success();

@@ -115,7 +115,7 @@ private:
     if (isa<nn::ConstantOp>(op)) {
       std::optional<float> scalar = scalarConstant(value);
       if (!scalar)
-        return std::nullopt;
+        return isInteger ? std::nullopt : table(cast<nn::ConstantOp>(op));
       return isInteger ? integerConstant(static_cast<int64_t>(*scalar), rank) : constant(*scalar);
     }
     if (auto iota = dyn_cast<nn::IotaOp>(op)) {
@@ -199,6 +199,47 @@ private:
     }
     if (auto binary = dyn_cast<nn::BinaryOp>(op))
       return throughBinary(binary, rank, depth);
+    return std::nullopt;
+  }
+
+  /// A constant of two values parted by the last index (a row of padding) or by its distance from the one before (a triangle).
+  std::optional<Abstract> table(nn::ConstantOp op) {
+    auto dense = dyn_cast<DenseElementsAttr>(op.getValue());
+    ArrayRef<int64_t> shape = rankedType(op.getResult()).getShape();
+    if (!dense || shape.empty() || dense.getNumElements() == 0)
+      return std::nullopt;
+    SmallVector<double> values;
+    if (isa<FloatType>(dense.getElementType()))
+      for (APFloat value : dense.getValues<APFloat>())
+        values.push_back(value.convertToDouble());
+    else
+      for (APInt value : dense.getValues<APInt>())
+        values.push_back(value.isZero() ? 0 : 1);
+    int64_t columns = shape.back(), rows = shape.size() > 1 ? shape[shape.size() - 2] : 1;
+    for (int64_t slope : {0, -1}) {
+      if (slope && shape.size() < 2)
+        break;
+      auto at = [&](size_t i) { return static_cast<int64_t>(i) % columns + slope * (static_cast<int64_t>(i) / columns % rows); };
+      int64_t bound = 0;
+      double above = values.front();
+      for (auto [i, value] : llvm::enumerate(values)) {
+        if (value == values.front())
+          bound = std::max(bound, at(i));
+        else
+          above = value;
+      }
+      if (!llvm::all_of(llvm::enumerate(values), [&](auto e) { return e.value() == (at(e.index()) <= bound ? values.front() : above); }))
+        continue;
+      Abstract a;
+      a.form.coefficients.assign(shape.size(), 0);
+      a.form.coefficients.back() = 1;
+      if (slope)
+        a.form.coefficients[shape.size() - 2] = slope;
+      a.form.offset = number(-bound);
+      a.below = values.front();
+      a.above = above;
+      return a;
+    }
     return std::nullopt;
   }
 

@@ -16,6 +16,9 @@ void addRotaryPatterns(mlir::RewritePatternSet &patterns);
 void addLinearPatterns(mlir::RewritePatternSet &patterns);
 void addConvPatterns(mlir::RewritePatternSet &patterns);
 
+/// Exact simplifications that bring structure to light.
+void addSimplifications(mlir::RewritePatternSet &patterns);
+
 /// Past/present pairs become nn.cache symbols and nn.cache_append.
 mlir::LogicalResult recogniseCaches(mlir::ModuleOp module, const RecognizeOptions &options);
 

@@ -66,6 +66,7 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
     mergeEqual(module);
     // Symbols are added beside the functions, so functions are rewritten one at a time, in order.
     RewritePatternSet set(&getContext());
+    recognize::addSimplifications(set);
     recognize::addNormPatterns(set);
     recognize::addActivationPatterns(set);
     recognize::addConvPatterns(set);

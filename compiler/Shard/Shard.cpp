@@ -19,8 +19,8 @@ struct ShardPass : PassWrapper<ShardPass, OperationPass<ModuleOp>> {
 
   void runOnOperation() override {
     if (cards != 1) {
-      getOperation().emitError() << "--cards=" << cards << " is not supported: a program runs on one card; use --cards=1, and where the "
-                                 << "model does not fit, a narrower weight format (--weights=mxint8 or mxint4)";
+      getOperation().emitError() << "models are not split over cards: " << static_cast<int64_t>(cards) << " cards asked for, 1 supported; use cards=1 and, where "
+                                 << "the model does not fit, a narrower weight format (weights=mxint8 or mxint4)";
       return signalPassFailure();
     }
     getOperation()->setAttr("nn.cards", Builder(&getContext()).getI64IntegerAttr(1));

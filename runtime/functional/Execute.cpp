@@ -139,6 +139,10 @@ bool runEntry(const Program &program, const Entry &entry, const std::vector<int6
             std::to_string(values.size());
     return false;
   }
+  if (options.checkMemory && !shadow) {
+    error = "checking memory needs a Shadow";
+    return false;
+  }
   if (!options.checkMemory)
     shadow = nullptr;
   if (shadow && !shadow->beginCall(entry, values, error))

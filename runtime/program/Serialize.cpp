@@ -195,7 +195,7 @@ private:
 
   /// flatbuffers' verifier aligns a vector's length but not its items, which are read in place.
   bool checkAlignment() {
-    auto aligned = [](const auto *vector) { return !vector || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0; };
+    auto aligned = [](const auto *vector) { return !vector || vector->size() == 0 || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0; };
     if (aligned(root.exprs()) && aligned(root.values()) && aligned(root.regions()) && aligned(root.weights()) &&
         aligned(root.caches()) && aligned(root.ints()))
       return true;

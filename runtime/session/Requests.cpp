@@ -124,6 +124,13 @@ bool Session::step(const std::string &entryName, const std::vector<int64_t> &ids
   for (const auto &[name, value] : context.values)
     if (name.find("encoder") != std::string::npos)
       request.values[name] = value;
+  for (const program::Binding &binding : entry->inputs)
+    if (binding.role == "encoder_output")
+      for (program::ExprId dim : binding.operand.dims)
+        if (prog.exprs[dim].op == program::ExprNode::Op::Value) {
+          const std::string &name = prog.values[prog.exprs[dim].lhs].name;
+          request.values[name] = context.values[name];
+        }
   request.nextIds = request.logits = Tensor();
   for (const program::Binding &binding : entry->outputs) {
     Tensor &output = outputs[binding.name];

@@ -143,7 +143,7 @@ bool Session::solveValues(const program::Entry &entry, const Tensors &inputs, Ca
       }
       if (frames && named == context.values.end())
         named = context.values.find("frames");
-      if (named != context.values.end() && (frames || !context.fillPast)) {
+      if (named != context.values.end()) {
         values[i] = named->second;
       } else if (context.fillPast && !frames) {
         values[i] = total ? context.past + context.tokens : context.past;

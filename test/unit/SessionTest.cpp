@@ -1,4 +1,6 @@
 // Files and tokenizers of the session: round trips and bad inputs.
+#include "runtime/program/Opcodes.h"
+#include "runtime/program/Serialize.h"
 #include "runtime/session/Files.h"
 #include "runtime/session/Npy.h"
 #include "runtime/session/Session.h"
@@ -150,6 +152,139 @@ TEST(Session, MissingProgramIsAnError) {
   std::string error;
   EXPECT_EQ(Session::open("/nonexistent/p.ahm", {}, error), nullptr);
   EXPECT_NE(error.find("/nonexistent/p.ahm"), std::string::npos) << error;
+}
+
+/// A language model without weights: the id that follows n is n + 1. Vocabulary 16; ids of up to 4 tokens, positions of
+/// up to 8 tokens, which stand for the context.
+ahm::program::Program countingModel() {
+  using namespace ahm::program;
+  Program p;
+  p.versionMajor = kVersionMajor;
+  p.versionMinor = kVersionMinor;
+  std::string error;
+  ahm::targets::Machine card;
+  EXPECT_TRUE(ahm::targets::findMachine("corsair", card, p.machine, error)) << error;
+  p.options = R"({"end_ids":[9]})";
+  p.values = {{"tokens", 1, 4}, {"total", 1, 8}};
+  auto expr = [&](ExprNode node) {
+    p.exprs.push_back(node);
+    return ExprId(p.exprs.size() - 1);
+  };
+  auto constant = [&](int64_t n) { return expr({ExprNode::Op::Const, 0, 0, n}); };
+  ExprId one = constant(1), vocabulary = constant(16), minusOne = constant(-1);
+  ExprId tokens = expr({ExprNode::Op::Value, 0, 0, 0}), total = expr({ExprNode::Op::Value, 1, 0, 0});
+  auto region = [&](const char *name, Tier tier, uint64_t offset, uint64_t bytes) {
+    Region r;
+    r.name = name;
+    r.tier = tier;
+    r.lifetime = tier == Tier::Host ? LifetimeClass::Io : LifetimeClass::Activation;
+    r.offset = offset;
+    r.bytes = bytes;
+    p.regions.push_back(r);
+    return uint32_t(p.regions.size() - 1);
+  };
+  uint32_t hostIds = region("ids", Tier::Host, 0, 64), hostMask = region("mask", Tier::Host, 64, 64),
+           hostLogits = region("logits", Tier::Host, 128, 256), ids = region("ids", Tier::Stash, 0, 64),
+           real = region("real", Tier::Stash, 64, 64), iota = region("iota", Tier::Stash, 128, 64),
+           range = region("range", Tier::Stash, 192, 64), a = region("a", Tier::Stash, 256, 256),
+           b = region("b", Tier::Stash, 512, 256), c = region("c", Tier::Stash, 768, 256);
+  p.sources.push_back({"node", "Op"});
+  for (bool decode : {false, true}) {
+    ExprId rows = decode ? one : tokens;
+    Entry entry;
+    entry.name = decode ? "decode" : "prefill";
+    auto add = [&](Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs, std::vector<int64_t> ints,
+                   std::vector<uint32_t> waits) {
+      Command command;
+      command.op = op;
+      command.queue = queue;
+      command.ins = std::move(ins);
+      command.outs = std::move(outs);
+      command.ints = std::move(ints);
+      command.waits = std::move(waits);
+      if (op == Opcode::Iota)
+        command.exprs = {uint32_t(minusOne)};
+      entry.commands.push_back(command);
+    };
+    auto view = [](uint32_t r, DType dtype, std::vector<ExprId> dims) { return Operand{r, dtype, -1, std::move(dims)}; };
+    add(Opcode::HostToStash, Queue::Host, {view(hostIds, DType::I32, {one, rows})}, {view(ids, DType::I32, {one, rows})}, {}, {});
+    add(Opcode::Cast, Queue::Vector, {view(ids, DType::I32, {one, rows})}, {view(real, DType::F32, {one, rows})}, {}, {0});
+    add(Opcode::Iota, Queue::Vector, {}, {view(iota, DType::I32, {vocabulary})}, {1}, {});
+    add(Opcode::Cast, Queue::Vector, {view(iota, DType::I32, {vocabulary})}, {view(range, DType::F32, {vocabulary})}, {}, {2});
+    add(Opcode::Binary, Queue::Vector, {view(real, DType::F32, {one, rows, one}), view(range, DType::F32, {vocabulary})},
+        {view(a, DType::F32, {one, rows, vocabulary})}, {int64_t(BinaryKind::Sub)}, {1, 3});
+    add(Opcode::Unary, Queue::Vector, {view(a, DType::F32, {one, rows, vocabulary})},
+        {view(b, DType::F32, {one, rows, vocabulary})}, {int64_t(UnaryKind::Abs)}, {4});
+    add(Opcode::Unary, Queue::Vector, {view(b, DType::F32, {one, rows, vocabulary})},
+        {view(c, DType::F32, {one, rows, vocabulary})}, {int64_t(UnaryKind::Neg)}, {5});
+    add(Opcode::StashToHost, Queue::Host, {view(c, DType::F32, {one, rows, vocabulary})},
+        {view(hostLogits, DType::F32, {one, rows, vocabulary})}, {}, {6});
+    entry.inputs.push_back({"input_ids", "int64", "ids", view(hostIds, DType::I32, {one, rows})});
+    entry.inputs.push_back({"attention_mask", "int64", "mask", view(hostMask, DType::I32, {one, total})});
+    entry.outputs.push_back({"logits", "float32", "logits", view(hostLogits, DType::F32, {one, rows, vocabulary})});
+    p.entries.push_back(entry);
+  }
+  return p;
+}
+
+TEST(Session, GeneratesUntilTheEndId) {
+  auto bytes = ahm::program::serialize(countingModel());
+  std::string path = temporary("count.ahm"), error;
+  ASSERT_TRUE(writeFile(path, bytes.data(), bytes.size(), error)) << error;
+  SessionOptions options;
+  options.checkMemory = true;
+  auto session = Session::open(path, options, error);
+  ASSERT_TRUE(session) << error;
+  ASSERT_TRUE(session->load(error)) << error;
+  GenerateOptions request;
+  request.count = 5;
+  Generation result;
+  ASSERT_TRUE(session->generate({3}, request, result, error)) << error;
+  EXPECT_EQ(result.ids, (std::vector<int64_t>{4, 5, 6, 7, 8}));
+  EXPECT_EQ(result.logits.size(), 5u * 16);
+  EXPECT_EQ(session->calls().size(), 5u);
+  for (const CallMetrics &call : session->calls()) {
+    EXPECT_GT(call.latency, 0);
+    EXPECT_LE(call.lowerBound, call.latency);
+    EXPECT_GE(call.bound, call.latency);
+  }
+  result = {};
+  ASSERT_TRUE(session->generate({6, 7}, request, result, error)) << error;
+  EXPECT_EQ(result.ids, (std::vector<int64_t>{8, 9}));
+  EXPECT_NE(session->metricsJson().find("\"roofline_peak_ps\""), std::string::npos);
+  double perplexity = 0;
+  int64_t predictions = 0;
+  ASSERT_TRUE(session->score({1, 2, 3, 4}, perplexity, predictions, error)) << error;
+  EXPECT_EQ(predictions, 3);
+  EXPECT_GT(perplexity, 1);
+  EXPECT_LT(perplexity, 3);
+  // Too long a context says what to do.
+  request.count = 20;
+  request.ignoreEos = true;
+  EXPECT_FALSE(session->generate({3}, request, result, error));
+  EXPECT_NE(error.find("--max-context=9"), std::string::npos) << error;
+  EXPECT_FALSE(session->generate({int64_t(1) << 40}, request, result, error));
+  EXPECT_FALSE(session->transcribe({0, 0}, request, result, error));
+  ::unlink(path.c_str());
+}
+
+TEST(Session, TimesCallsWithoutValues) {
+  auto bytes = ahm::program::serialize(countingModel());
+  std::string path = temporary("timed.ahm"), error;
+  ASSERT_TRUE(writeFile(path, bytes.data(), bytes.size(), error)) << error;
+  SessionOptions options;
+  options.functional = false;
+  auto session = Session::open(path, options, error);
+  ASSERT_TRUE(session) << error;
+  GenerateOptions request;
+  request.count = 3;
+  request.context = 5;
+  Generation result;
+  ASSERT_TRUE(session->generate({}, request, result, error)) << error;
+  ASSERT_EQ(session->calls().size(), 3u);
+  EXPECT_EQ(session->calls()[2].context, 7);
+  EXPECT_TRUE(result.ids.empty());
+  ::unlink(path.c_str());
 }
 
 } // namespace

@@ -1,0 +1,63 @@
+// Exact simplifications that exporters leave behind and that hide structure: a slice of a constant, a sum with zero.
+#include "compiler/Recognize/Match.h"
+#include "compiler/Recognize/Patterns.h"
+
+namespace ahm::recognize {
+using namespace mlir;
+namespace {
+
+/// A static slice of a small f32 constant is a constant (a causal mask cut to the tokens of a call).
+struct SliceOfConstant : OpRewritePattern<nn::SliceOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::SliceOp op, PatternRewriter &rewriter) const override {
+    auto constant = op.getInput().getDefiningOp<nn::ConstantOp>();
+    auto dense = constant ? dyn_cast<DenseElementsAttr>(constant.getValue()) : DenseElementsAttr();
+    RankedTensorType type = rankedType(op.getResult()), from = rankedType(op.getInput());
+    if (!dense || !type.hasStaticShape() || !from.hasStaticShape() || !from.getElementType().isF32() || type.getNumElements() == 0)
+      return failure();
+    unsigned rank = from.getRank();
+    SmallVector<int64_t> starts;
+    for (AffineExpr expression : op.getStarts().getResults()) {
+      auto start = dyn_cast<AffineConstantExpr>(expression);
+      if (!start)
+        return failure();
+      starts.push_back(start.getValue());
+    }
+    if (starts.size() != rank || op.getSteps().size() != rank)
+      return failure();
+    SmallVector<float> source(dense.getValues<float>()), values;
+    for (int64_t i = 0; i < type.getNumElements(); ++i) {
+      int64_t rest = i, index = 0, stride = 1;
+      for (unsigned axis = rank; axis-- > 0;) {
+        int64_t at = starts[axis] + (rest % type.getDimSize(axis)) * op.getSteps()[axis];
+        if (at < 0 || at >= from.getDimSize(axis))
+          return failure();
+        rest /= type.getDimSize(axis);
+        index += at * stride;
+        stride *= from.getDimSize(axis);
+      }
+      values.push_back(source[index]);
+    }
+    rewriter.replaceOpWithNewOp<nn::ConstantOp>(op, type, DenseElementsAttr::get(type, ArrayRef<float>(values)));
+    return success();
+  }
+};
+
+/// x + 0 is x.
+struct AddZero : OpRewritePattern<nn::BinaryOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::BinaryOp op, PatternRewriter &rewriter) const override {
+    Value other;
+    float scalar = 1;
+    if (!matchBinaryScalar(op.getResult(), "add", other, scalar) || scalar != 0.0f || other.getType() != op.getType())
+      return failure();
+    rewriter.replaceOp(op, other);
+    return success();
+  }
+};
+
+} // namespace
+
+void addSimplifications(RewritePatternSet &patterns) { patterns.add<SliceOfConstant, AddZero>(patterns.getContext()); }
+
+} // namespace ahm::recognize

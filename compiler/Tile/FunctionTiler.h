@@ -59,7 +59,7 @@ private:
     return {rows, dims.empty() ? number(1) : dims.back()};
   }
   mlir::Attribute view(Command &command, const Place &place, llvm::StringRef dtype,
-                       llvm::ArrayRef<mlir::AffineExpr> dims, int64_t offset = 0) {
+                       llvm::ArrayRef<mlir::AffineExpr> dims, mlir::AffineExpr offset = {}) {
     mlir::Attribute target = place.symbol;
     if (place.buffer) {
       auto found = llvm::find(command.buffers, place.buffer);
@@ -67,7 +67,7 @@ private:
       if (found == command.buffers.end())
         command.buffers.push_back(place.buffer);
     }
-    mlir::AffineMapAttr offsetMap = offset ? mlir::AffineMapAttr::get(mapOf(number(offset))) : mlir::AffineMapAttr();
+    mlir::AffineMapAttr offsetMap = offset && offset != number(0) ? mlir::AffineMapAttr::get(mapOf(offset)) : mlir::AffineMapAttr();
     return hmem::ViewAttr::get(context, builder.getStringAttr(dtype), target, mlir::AffineMapAttr::get(mapOf(dims)),
                                offsetMap);
   }

@@ -128,7 +128,7 @@ LogicalResult FunctionTiler::lower(Operation *op) {
         int64_t index = 0;
         for (Attribute expr : singleResults(o.getMap())) {
           Command command{"Iota", {}, {}, {}, {0}, {}, {expr}};
-          command.outs.push_back(view(command, y, "i32", {number(1)}, 4 * index++));
+          command.outs.push_back(view(command, y, "i32", {number(1)}, number(4 * index++)));
           emit(op->getLoc(), command);
         }
         return success();

@@ -87,31 +87,33 @@ LogicalResult FunctionTiler::conv(nn::Conv1dOp op) {
       {builder.getStringAttr("reshape"), builder.getI64IntegerAttr(Co), builder.getI64IntegerAttr(K)});
   Attribute transpose = builder.getArrayAttr(
       {builder.getStringAttr("transpose"), builder.getI64IntegerAttr(1), builder.getI64IntegerAttr(0)});
-  // A convolution's command names one operand, so its weight is never split; convolutions are small.
   SmallVector<hmem::WeightOp> chunks(weights.tiles(op, weight, RankedTensorType::get({K, Co}, type.getElementType()),
                                                    "mxint16", {reshape, transpose}));
   if (chunks.empty())
     return failure();
-  if (chunks.size() > 1)
-    return op.emitOpError() << "has a weight of " << chunks.size()
-                            << " chunks; a convolution's weight must fit one (a sixth of each core's SRAM)";
   auto value = [](uint64_t attribute) { return static_cast<int64_t>(attribute); };
-  Command command{"Conv1dMx",
-                  {},
-                  {},
-                  {},
-                  {value(op.getKernel()), value(op.getStride()), value(op.getDilation()), value(op.getPadBegin()),
-                   value(op.getPadEnd()), 1},
-                  {},
-                  {}};
-  in(command, op.getInput());
-  command.ins.push_back(
-      view(command, {{}, FlatSymbolRefAttr::get(chunks[0].getSymNameAttr())}, "tiles_mx16", {number(K), number(Co)}));
-  if (op.getBias())
-    in(command, op.getBias());
-  out(command, op.getResult(), result(op));
-  emit(op.getLoc(), command);
-  addMacs({dimsOf(op.getResult().getType()).back(), number(K), number(Co)});
+  AffineExpr length = dimsOf(op.getResult().getType()).back();
+  Place y = result(op);
+  // y is [1, Co, Lo]: a chunk of output channels writes one contiguous run of it.
+  for (hmem::WeightOp chunk : chunks) {
+    int64_t first = chunk.getFirstColumn(), channels = chunk.getColumns();
+    Command command{"Conv1dMx",
+                    {},
+                    {},
+                    {},
+                    {value(op.getKernel()), value(op.getStride()), value(op.getDilation()), value(op.getPadBegin()),
+                     value(op.getPadEnd()), 1},
+                    {},
+                    {}};
+    in(command, op.getInput());
+    command.ins.push_back(
+        view(command, {{}, FlatSymbolRefAttr::get(chunk.getSymNameAttr())}, "tiles_mx16", {number(K), number(channels)}));
+    if (op.getBias())
+      command.ins.push_back(view(command, placeOf(op.getBias()), "f32", {number(channels)}, number(first * 4)));
+    command.outs.push_back(view(command, y, "f32", {number(1), number(channels), length}, length * (first * 4)));
+    emit(op.getLoc(), command);
+  }
+  addMacs({length, number(K), number(Co)});
   return success();
 }
 

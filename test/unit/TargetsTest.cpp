@@ -71,8 +71,8 @@ TEST(Targets, EveryBuiltinCardReads) {
   for (const std::string &name : names)
     EXPECT_EQ(card(name).name, name);
   EXPECT_EQ(card("test-small").cores(), 128);
-  EXPECT_EQ(card("test-small").sramBytes(), Bytes(13) << 20);
-  EXPECT_EQ(card("test-tiny").sramBytes(), Bytes(6) << 20);
+  EXPECT_EQ(card("test-small").sramBytes(), (Bytes(164) << 10) * 128);
+  EXPECT_EQ(card("test-tiny").sramBytes(), (Bytes(82) << 10) * 128);
   EXPECT_EQ(card("kjv-half").sramBytes(), 128 * 36 * 1024);
   EXPECT_EQ(card("kjv-quarter").sramBytes(), 128 * 18 * 1024);
   EXPECT_EQ(card("kjv-quarter").stashBytes(), Bytes(48) << 20);

@@ -2,7 +2,10 @@
 #include "compiler/OnnxToNN/Converter.h"
 
 #include "mlir/IR/AffineMap.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 
@@ -14,6 +17,132 @@ AffineExpr Dimensions::named(StringRef name) {
   AffineExpr symbol = getAffineSymbolExpr(names.size(), context);
   names.push_back(name.str());
   return known[name.str()] = symbol;
+}
+
+namespace {
+
+/// Recursive descent over a dimension's text. A value is numerator / denominator, so that floor(n/64 - 1/3) stays exact:
+/// it becomes (3n - 64) floordiv 192.
+class DimensionParser {
+public:
+  struct Ratio {
+    AffineExpr numerator;
+    int64_t denominator;
+  };
+  DimensionParser(StringRef text, MLIRContext *context, llvm::function_ref<AffineExpr(StringRef)> named) : text(text), context(context), named(named) {}
+
+  std::optional<AffineExpr> parse() {
+    std::optional<Ratio> value = sum();
+    skip();
+    // A quotient outside floor() is no integer in general.
+    if (!value || value->denominator != 1 || !text.empty())
+      return std::nullopt;
+    return value->numerator;
+  }
+
+private:
+  static constexpr int64_t kLargest = int64_t(1) << 31; // keeps products of two numbers inside 64 bits
+  void skip() { text = text.ltrim(); }
+  bool take(StringRef token) {
+    skip();
+    return text.consume_front(token);
+  }
+
+  std::optional<Ratio> sum() {
+    std::optional<Ratio> left = product();
+    while (left) {
+      int64_t sign = take("+") ? 1 : take("-") ? -1 : 0;
+      if (!sign)
+        break;
+      std::optional<Ratio> right = product();
+      if (!right || left->denominator > kLargest / right->denominator)
+        return std::nullopt;
+      left = Ratio{left->numerator * right->denominator + right->numerator * (sign * left->denominator), left->denominator * right->denominator};
+    }
+    return left;
+  }
+
+  std::optional<Ratio> product() {
+    std::optional<Ratio> left = atom();
+    while (left) {
+      bool floored = take("//");
+      if (!floored && !take("*")) {
+        if (!take("/"))
+          break;
+        std::optional<Ratio> right = atom();
+        auto by = right ? dyn_cast<AffineConstantExpr>(right->numerator) : AffineConstantExpr();
+        if (!by || right->denominator != 1 || by.getValue() <= 0 || left->denominator > kLargest / by.getValue())
+          return std::nullopt;
+        left->denominator *= by.getValue();
+        continue;
+      }
+      std::optional<Ratio> right = atom();
+      if (!right)
+        return std::nullopt;
+      auto by = dyn_cast<AffineConstantExpr>(right->numerator);
+      if (floored) {
+        if (!by || right->denominator != 1 || by.getValue() <= 0 || left->denominator > kLargest / by.getValue())
+          return std::nullopt;
+        left = Ratio{left->numerator.floorDiv(left->denominator * by.getValue()), 1};
+        continue;
+      }
+      if ((!by && !isa<AffineConstantExpr>(left->numerator)) || left->denominator > kLargest / right->denominator)
+        return std::nullopt; // a product of two run-time values is not affine
+      left = Ratio{left->numerator * right->numerator, left->denominator * right->denominator};
+    }
+    return left;
+  }
+
+  std::optional<Ratio> atom() {
+    if (++depth > 64)
+      return std::nullopt;
+    auto inner = [&]() -> std::optional<Ratio> {
+      std::optional<Ratio> value = sum();
+      return value && take(")") ? value : std::nullopt;
+    };
+    skip();
+    if (take("("))
+      return inner();
+    if (text.starts_with("floor")) {
+      StringRef before = text;
+      text = text.drop_front(5);
+      if (take("(")) {
+        std::optional<Ratio> value = inner();
+        if (value)
+          value = Ratio{value->numerator.floorDiv(value->denominator), 1};
+        return value;
+      }
+      text = before;
+    }
+    StringRef digits = text.take_while([](char c) { return c >= '0' && c <= '9'; });
+    int64_t number = 0;
+    if (!digits.empty()) {
+      if (digits.getAsInteger(10, number) || number > kLargest)
+        return std::nullopt;
+      text = text.drop_front(digits.size());
+      return Ratio{getAffineConstantExpr(number, context), 1};
+    }
+    StringRef word = text.take_while([](char c) { return llvm::isAlnum(c) || c == '_' || c == '.' || c == ':'; });
+    if (word.empty())
+      return std::nullopt;
+    text = text.drop_front(word.size());
+    return Ratio{named(word), 1};
+  }
+
+  StringRef text;
+  MLIRContext *context;
+  llvm::function_ref<AffineExpr(StringRef)> named;
+  unsigned depth = 0;
+};
+
+} // namespace
+
+AffineExpr Dimensions::parsed(StringRef text) {
+  // Run-time values are made only when the whole text is an expression, so they are named in a second reading.
+  auto blank = [&](StringRef) { return getAffineSymbolExpr(0, context); };
+  if (known.count(text.str()) || !DimensionParser(text, context, blank).parse())
+    return named(text);
+  return *DimensionParser(text, context, [&](StringRef name) { return named(name); }).parse();
 }
 
 void Dimensions::bind(StringRef name, int64_t value) { known[name.str()] = getAffineConstantExpr(value, context); }
@@ -148,6 +277,50 @@ LogicalResult Converter::constants(Operation *op, unsigned input, SmallVector<in
                        " must be known at compile time; remedy: export the model with that input as a constant");
 }
 
+std::optional<int64_t> Converter::lowerBound(AffineExpr expr) const {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+    return constant.getValue();
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(expr))
+    return symbol.getPosition() < least.size() ? std::optional<int64_t>(least[symbol.getPosition()]) : std::nullopt;
+  auto pair = dyn_cast<AffineBinaryOpExpr>(expr);
+  if (!pair)
+    return std::nullopt;
+  std::optional<int64_t> left = lowerBound(pair.getLHS());
+  auto by = dyn_cast<AffineConstantExpr>(pair.getRHS());
+  switch (pair.getKind()) {
+  case AffineExprKind::Add: {
+    std::optional<int64_t> right = lowerBound(pair.getRHS());
+    return left && right ? std::optional<int64_t>(*left + *right) : std::nullopt;
+  }
+  case AffineExprKind::Mul:
+    return left && by && by.getValue() >= 0 ? std::optional<int64_t>(*left * by.getValue()) : std::nullopt;
+  case AffineExprKind::FloorDiv:
+    return left && by && by.getValue() > 0 ? std::optional<int64_t>(llvm::divideFloorSigned(*left, by.getValue())) : std::nullopt;
+  case AffineExprKind::CeilDiv:
+    return left && by && by.getValue() > 0 ? std::optional<int64_t>(llvm::divideCeilSigned(*left, by.getValue())) : std::nullopt;
+  case AffineExprKind::Mod:
+    return 0;
+  default:
+    return std::nullopt;
+  }
+}
+
+/// Inputs that the handlers take for granted are present, so that a malformed node is an error and not a crash.
+LogicalResult Converter::checkInputs(Operation *op) {
+  StringRef name = op->getName().stripDialect();
+  static const llvm::StringSet<> three = {"Where", "Range", "InstanceNormalization"};
+  static const llvm::StringSet<> two = {"Add", "Sub", "Mul", "Div", "Pow", "Mod", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And",
+                                        "Or", "Xor", "Reshape", "Expand", "Gather", "MatMul", "Gemm", "MatMulInteger", "DequantizeLinear", "Conv"};
+  // Min, Max and Concat use all of their inputs.
+  unsigned needed = three.contains(name) ? 3 : two.contains(name) ? 2 : 1;
+  if (name == "Min" || name == "Max" || name == "Concat")
+    needed = std::max(1u, op->getNumOperands());
+  for (unsigned i = 0; i < needed; ++i)
+    if (!has(op, i))
+      return op->emitError(name) << ": input " << i << " is missing; remedy: export the model again, the node is incomplete";
+  return success();
+}
+
 int64_t Converter::integer(Operation *op, StringRef name, int64_t fallback) const {
   auto attr = op->getAttrOfType<IntegerAttr>(name);
   return attr ? attr.getInt() : fallback;
@@ -223,6 +396,8 @@ LogicalResult Converter::convert(Operation *op) {
   if (handler == handlers.end())
     return op->emitError("operator ") << name << " (" << op->getName() << ") is read but not compiled; remedy: export it decomposed into the "
                                       << "operators of docs/operators.md";
+  if (failed(checkInputs(op)))
+    return failure();
   return handler->second(*this, op);
 }
 
@@ -231,7 +406,8 @@ LogicalResult Converter::convertBlock(Block &block, std::optional<bool> branch) 
     if (op.hasTrait<OpTrait::IsTerminator>())
       return success();
     if (op.getName().stripDialect() == "If") {
-      std::optional<bool> taken = branch;
+      // The graph input is a known number here, so an inner If on another condition never borrows the outer choice.
+      std::optional<bool> taken;
       Symbolic &condition = get(op.getOperand(0));
       if (condition.integers && condition.integers->size() == 1)
         if (auto constant = dyn_cast<AffineConstantExpr>(condition.integers->front()))

@@ -33,6 +33,9 @@ class Dimensions {
 public:
   explicit Dimensions(mlir::MLIRContext *context) : context(context) {}
   AffineExpr named(llvm::StringRef name);
+  /// A dimension as exporters write it: a name, or an expression of names and integers with + - * / and floor(), such as
+  /// "past_sequence_length + 1" and "floor(samples/64 - 1/3)". What is no such expression becomes a run-time value of its own.
+  AffineExpr parsed(llvm::StringRef text);
   void bind(llvm::StringRef name, int64_t value);
   /// Makes two dimensions equal when one of them is a lone run-time value; false otherwise. The caller starts over.
   bool unify(AffineExpr a, AffineExpr b);
@@ -49,7 +52,9 @@ private:
 class Converter {
 public:
   /// Converts the body of `graph` (through If branches that `branch` chooses) into `target`, an empty function.
-  Converter(Dimensions &dims, mlir::OpBuilder builder, unsigned symbols) : dims(dims), builder(builder), symbols(symbols) {}
+  /// `least` holds the smallest value of each run-time value.
+  Converter(Dimensions &dims, mlir::OpBuilder builder, unsigned symbols, llvm::ArrayRef<int64_t> least)
+      : dims(dims), builder(builder), symbols(symbols), least(least.begin(), least.end()) {}
 
   mlir::LogicalResult convertBlock(mlir::Block &block, std::optional<bool> branch);
   mlir::LogicalResult convert(mlir::Operation *op);
@@ -63,6 +68,9 @@ public:
   mlir::RankedTensorType typeOf(llvm::ArrayRef<AffineExpr> shape, mlir::Type element) const;
 
   bool restart = false; // two dimensions were found equal: convert again
+  /// What could not be decided yet: an error once the conversion ends without a restart, as a later operator may still say that
+  /// dimensions are equal.
+  std::vector<std::pair<mlir::Operation *, std::string>> doubts;
 
   Dimensions &dims;
   mlir::OpBuilder builder;
@@ -84,11 +92,15 @@ public:
   mlir::Value unary(mlir::Location loc, llvm::StringRef kind, mlir::Value input);
   mlir::LogicalResult finish(mlir::Operation *op, mlir::Value value, unsigned result = 0);
   mlir::LogicalResult known(mlir::Operation *op, Symbolic symbolic, unsigned result = 0);
+  /// A number that the expression is never below; nothing when it has none (a negated run-time value).
+  std::optional<int64_t> lowerBound(AffineExpr expr) const;
   AffineExpr simplify(AffineExpr expr) const { return mlir::simplifyAffineExpr(expr, 0, symbols); }
   mlir::Value reshape(mlir::Location loc, mlir::Value input, llvm::ArrayRef<AffineExpr> shape);
   mlir::Value binary(mlir::Location loc, llvm::StringRef kind, mlir::Value lhs, mlir::Value rhs, llvm::ArrayRef<AffineExpr> shape, mlir::Type element);
 
 private:
+  mlir::LogicalResult checkInputs(mlir::Operation *op);
+  SmallVector<int64_t> least;
   llvm::DenseMap<mlir::Value, Symbolic> environment;
 };
 

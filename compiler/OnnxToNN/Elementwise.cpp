@@ -52,6 +52,13 @@ static LogicalResult convertUnary(Converter &c, Operation *op) {
       return c.known(op, result);
     }
   }
+  if (input.integers && kind == "not" && llvm::all_of(*input.integers, [](AffineExpr expr) { return isa<AffineConstantExpr>(expr); })) {
+    Symbolic result = input;
+    result.value = {};
+    for (AffineExpr &expr : *result.integers)
+      expr = c.constant(cast<AffineConstantExpr>(expr).getValue() == 0);
+    return c.known(op, result);
+  }
   if (input.integers && kind == "neg") {
     Symbolic result = input;
     result.value = {};
@@ -312,8 +319,17 @@ static LogicalResult convertReduce(Converter &c, Operation *op) {
 static LogicalResult convertSoftmax(Converter &c, Operation *op) {
   Location loc = op->getLoc();
   Symbolic &input = c.get(op->getOperand(0));
-  int64_t rank = input.shape.size(), axis = c.integer(op, "axis", -1);
+  // Below opset 13 the axis defaults to 1 and everything from it on is normalised together.
+  auto graph = op->getParentOfType<func::FuncOp>();
+  auto opset = graph ? graph->getAttrOfType<IntegerAttr>("onnx.opset") : IntegerAttr();
+  bool joined = opset && opset.getInt() < 13;
+  int64_t rank = input.shape.size(), axis = c.integer(op, "axis", joined ? 1 : -1);
   axis += axis < 0 ? rank : 0;
+  if (axis < 0 || axis >= rank)
+    return op->emitError("Softmax: the axis is outside rank ") << rank;
+  if (joined && axis != rank - 1)
+    return op->emitError("Softmax: opset ") << opset.getInt() << " normalises all dimensions from axis " << axis << " together, which is not supported; "
+                                            << "remedy: name the last axis, or export with opset 13";
   Value value = c.materialise(input, loc);
   if (axis == rank - 1)
     return c.finish(op, nn::SoftmaxOp::create(c.builder, loc, value.getType(), value));

@@ -55,6 +55,20 @@ bool feedsCondition(Value value) {
   return false;
 }
 
+/// True when the value reaches a Conv's data input through nothing but changes of shape or type.
+bool feedsConvolution(Value value) {
+  for (OpOperand &use : value.getUses()) {
+    StringRef name = use.getOwner()->getName().stripDialect();
+    if (use.getOperandNumber() != 0)
+      continue;
+    if (name == "Conv")
+      return true;
+    if (llvm::is_contained({"Cast", "Identity", "Reshape", "Unsqueeze", "Pad"}, name) && feedsConvolution(use.getOwner()->getResult(0)))
+      return true;
+  }
+  return false;
+}
+
 GraphRoles findRoles(func::FuncOp graph) {
   GraphRoles roles;
   for (BlockArgument arg : graph.getArguments()) {
@@ -66,7 +80,7 @@ GraphRoles findRoles(func::FuncOp graph) {
       roles.condition = i;
     else if (isa<IntegerType>(type.getElementType()) && type.getRank() == 2 && roles.ids < 0 && picksRows(arg))
       roles.ids = i;
-    else if (isa<FloatType>(type.getElementType()) && type.getRank() == 2)
+    else if (isa<FloatType>(type.getElementType()) && type.getRank() == 2 && feedsConvolution(arg))
       roles.audio = i;
     else if (isa<FloatType>(type.getElementType()) && type.getRank() == 4 && type.isDynamicDim(2))
       roles.pasts.insert(i);
@@ -131,7 +145,10 @@ private:
         return failure();
       func::FuncOp function = func::FuncOp::create(graph.getLoc(), name, FunctionType::get(module.getContext(), {}, {}));
       function.addEntryBlock();
-      Converter converter(dims, OpBuilder::atBlockEnd(&function.getBody().front()), dims.size());
+      SmallVector<int64_t> least;
+      for (const std::string &value : dims.list())
+        least.push_back(leastOf(value));
+      Converter converter(dims, OpBuilder::atBlockEnd(&function.getBody().front()), dims.size(), least);
       for (auto [i, symbolic] : llvm::enumerate(arguments)) {
         if (!symbolic.integers)
           symbolic.value = function.getBody().front().addArgument(converter.typeOf(symbolic), graph.getLoc());
@@ -142,6 +159,8 @@ private:
         function.erase();
         continue;
       }
+      if (succeeded(converted) && !converter.doubts.empty())
+        converted = converter.doubts.front().first->emitError(converter.doubts.front().second);
       if (failed(converted)) {
         function.erase();
         return failure();
@@ -180,7 +199,7 @@ private:
         if (!type.isDynamicDim(axis))
           symbolic.shape.push_back(getAffineConstantExpr(type.getDimSize(axis), context));
         else if (auto text = list ? dyn_cast<StringAttr>(list[axis]) : StringAttr(); text && !text.getValue().empty())
-          symbolic.shape.push_back(dims.named(text.getValue()));
+          symbolic.shape.push_back(dims.parsed(text.getValue()));
         else
           symbolic.shape.push_back(dims.named(argName(graph, i) + "." + std::to_string(axis)));
       }
@@ -307,12 +326,20 @@ private:
     return {-1, -1};
   }
 
+  /// A past may be empty; audio is at least half a second at 16 kHz.
+  int64_t leastOf(StringRef name) {
+    auto [arg, axis] = placeOf(name);
+    if (arg >= 0 && axis == 2 && roles.pasts.count(static_cast<unsigned>(arg)))
+      return 0;
+    return arg >= 0 && arg == roles.audio ? 8000 : 1;
+  }
+
   LogicalResult bounds(const std::string &name, bool tokensOne, int64_t &low, int64_t &high) {
     auto [arg, axis] = placeOf(name);
     bool isTokens = arg >= 0 && arg == roles.ids && axis == 1;
     bool isPast = arg >= 0 && roles.pasts.count(static_cast<unsigned>(arg)) && axis == 2;
     bool isAudio = arg >= 0 && arg == roles.audio;
-    low = isPast ? 0 : isAudio ? 8000 : 1;
+    low = leastOf(name);
     if (auto found = options.maxDims.find(name); found != options.maxDims.end()) {
       high = found->second;
       if (high < low)
@@ -368,6 +395,17 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
     OnnxToNNOptions chosen = options;
     if (maxContextOption)
       chosen.maxContext = maxContextOption;
+    if (prefillChunkOption)
+      chosen.prefillChunk = prefillChunkOption;
+    for (StringRef given : maxDimOption) {
+      auto [name, number] = given.rsplit('=');
+      int64_t largest = 0;
+      if (name.empty() || number.getAsInteger(10, largest) || largest <= 0) {
+        module.emitError("max-dim: '") << given << "' is not NAME=N with a positive N";
+        return signalPassFailure();
+      }
+      chosen.maxDims[name.str()] = largest;
+    }
     SmallVector<func::FuncOp> graphs(module.getOps<func::FuncOp>());
     bool decoderSeen = false, encoderSeen = false;
     for (func::FuncOp graph : graphs) {
@@ -400,6 +438,8 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
   }
 
   Option<int64_t> maxContextOption{*this, "max-context", llvm::cl::desc("tokens a cache can hold"), llvm::cl::init(0)};
+  Option<int64_t> prefillChunkOption{*this, "prefill-chunk", llvm::cl::desc("most tokens of one prefill call"), llvm::cl::init(0)};
+  ListOption<std::string> maxDimOption{*this, "max-dim", llvm::cl::desc("largest value of a symbolic dimension, NAME=N")};
   OnnxToNNOptions options;
 };
 

@@ -163,6 +163,11 @@ static LogicalResult convertTranspose(Converter &c, Operation *op) {
     for (int64_t i = input.shape.size() - 1; i >= 0; --i)
       perm.push_back(i);
   SmallVector<AffineExpr> shape;
+  SmallVector<int64_t> sorted(perm);
+  llvm::sort(sorted);
+  for (auto [i, axis] : llvm::enumerate(sorted))
+    if (axis != static_cast<int64_t>(i) || sorted.size() != input.shape.size())
+      return op->emitError("Transpose: perm must name each of the ") << input.shape.size() << " dimensions once";
   for (int64_t axis : perm)
     shape.push_back(input.shape[axis]);
   return c.finish(op, nn::TransposeOp::create(c.builder, loc, c.typeOf(shape, input.element), c.materialise(input, loc),
@@ -234,15 +239,36 @@ static LogicalResult convertConcat(Converter &c, Operation *op) {
   return c.finish(op, nn::ConcatOp::create(c.builder, loc, c.typeOf(shape, first.element), c.builder.getI64IntegerAttr(axis), inputs));
 }
 
-static AffineExpr clampToSize(Converter &c, AffineExpr position, AffineExpr size) {
+static std::string text(AffineExpr expr) {
+  std::string result;
+  llvm::raw_string_ostream(result) << expr;
+  return result;
+}
+
+/// A start or end of a slice as a position in [0, size]. What only the run could tell is noted as a doubt.
+static AffineExpr clampToSize(Converter &c, Operation *op, AffineExpr position, AffineExpr size) {
   auto constant = dyn_cast<AffineConstantExpr>(position);
-  if (!constant)
-    return position;
-  if (constant.getValue() < 0)
-    return constant.getValue() < -(int64_t(1) << 40) ? c.constant(0) : c.simplify(size + constant.getValue());
-  if (auto limit = dyn_cast<AffineConstantExpr>(size))
-    return c.constant(std::min(constant.getValue(), limit.getValue()));
-  return constant.getValue() >= INT32_MAX ? size : position;
+  if (constant && constant.getValue() >= INT32_MAX)
+    return size;
+  if (constant && constant.getValue() <= INT32_MIN)
+    return c.constant(0);
+  std::optional<int64_t> least = c.lowerBound(position);
+  if (!least || *least < 0) {
+    std::optional<int64_t> negated = c.lowerBound(c.simplify(-position));
+    if (!negated || *negated < (constant ? 0 : 1)) {
+      c.doubts.emplace_back(op, "Slice: position " + text(position) + " may count from the beginning or from the end; remedy: a position of one sign");
+      return position;
+    }
+    position = c.simplify(size + position);
+  }
+  if (auto fixed = dyn_cast<AffineConstantExpr>(position))
+    if (auto limit = dyn_cast<AffineConstantExpr>(size))
+      return c.constant(std::clamp<int64_t>(fixed.getValue(), 0, limit.getValue()));
+  std::optional<int64_t> begin = c.lowerBound(position), room = c.lowerBound(c.simplify(size - position));
+  if (!begin || *begin < 0 || (isa<AffineConstantExpr>(position) && (!room || *room < 0)))
+    c.doubts.emplace_back(op, "Slice: position " + text(position) + " may lie outside a dimension of " + text(size) +
+                                  " elements; remedy: slice inside the smallest size");
+  return position;
 }
 
 /// One dimension of a slice: [start, end) by step over `size`.
@@ -292,7 +318,7 @@ static LogicalResult sliceRanges(Converter &c, Operation *op, SmallVector<SliceR
       return op->emitError("Slice: step ") << steps[i] << " is not supported; remedy: a positive step";
     SliceRange &range = ranges[axis < 0 ? axis + rank : axis];
     AffineExpr size = range.end;
-    range = {clampToSize(c, starts[i], size), clampToSize(c, ends[i], size), steps[i]};
+    range = {clampToSize(c, op, starts[i], size), clampToSize(c, op, ends[i], size), steps[i]};
   }
   return success();
 }
@@ -347,6 +373,8 @@ static LogicalResult convertSplit(Converter &c, Operation *op) {
   Symbolic input = c.get(op->getOperand(0));
   int64_t rank = input.shape.size(), axis = c.integer(op, "axis", 0);
   axis += axis < 0 ? rank : 0;
+  if (axis < 0 || axis >= rank)
+    return op->emitError("Split: the axis is outside rank ") << rank;
   SmallVector<int64_t> sizes;
   if (auto attr = c.integers(op, "split"))
     sizes = *attr;
@@ -361,6 +389,17 @@ static LogicalResult convertSplit(Converter &c, Operation *op) {
     for (int64_t i = 0; i < parts; ++i)
       sizes.push_back(std::min(each, whole.getValue() - i * each));
   }
+  if (sizes.size() != op->getNumResults())
+    return op->emitError("Split: ") << sizes.size() << " sizes for " << op->getNumResults() << " outputs";
+  auto whole = dyn_cast<AffineConstantExpr>(input.shape[axis]);
+  int64_t total = 0;
+  for (int64_t size : sizes) {
+    if (size < 0 || size > INT32_MAX)
+      return op->emitError("Split: size ") << size << " is not a number of elements";
+    total += size;
+  }
+  if (!whole || whole.getValue() != total)
+    return op->emitError("Split: the sizes add up to ") << total << ", which is not dimension " << axis << " of the input";
   Value value = c.materialise(input, loc);
   int64_t at = 0;
   for (auto [i, size] : llvm::enumerate(sizes)) {

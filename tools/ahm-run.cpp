@@ -173,6 +173,7 @@ int main(int argc, char **argv) {
        {"context", "N", "valid tokens before the call, with --functional=off"},
        {"ignore-eos", "", "go on after an end id"},
        {"check-memory", "", "report reads of bytes that nothing wrote"},
+       {"phases", "N", "time every call at N refresh phases as well; the metrics hold the fastest and the slowest"},
        {"threads", "N", "host threads for products; results do not depend on it"},
        {"metrics", "F.json", "write the numbers of every call"},
        {"trace", "F.json", "write the last call's schedule as a Chrome trace"},
@@ -195,6 +196,7 @@ int main(int argc, char **argv) {
   options.timing = arguments.onOff("timing", true);
   options.checkMemory = arguments.has("check-memory");
   options.threads = int(arguments.number("threads", 0, 1, 1024));
+  options.phases = int(arguments.number("phases", 0, 1, 100000));
   session::GenerateOptions generate;
   generate.count = arguments.number("generate", 0, 1, 1 << 24);
   generate.ignoreEos = arguments.has("ignore-eos");

@@ -73,6 +73,7 @@ std::string Session::metricsJson() const {
                              {"roofline_peak_ps", call.rooflinePeak},
                              {"bytes", bytes},
                              {"macs", call.macs},
+                             {"phases_ps", {{"fastest", call.fastestPhase}, {"slowest", call.slowestPhase}}},
                              {"energy_pj", {{"low", call.energy.low}, {"nominal", call.energy.nominal}, {"high", call.energy.high}}},
                              {"utilization", use},
                              {"wall_seconds", call.wallSeconds}});

@@ -292,6 +292,15 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
         !timing::upperBound(prog, *entry, values, card, simulation.startState, call.bound, error) ||
         !timing::rooflinePeak(prog, *entry, values, card, call.rooflinePeak, error))
       return fail();
+    for (int phase = 0; phase < options.phases; ++phase) {
+      timing::Options shifted;
+      shifted.refreshPhase = card.dram.refresh.period * phase / options.phases;
+      timing::Result result;
+      if (!timing::simulate(prog, *entry, values, card, shifted, result, error))
+        return fail();
+      call.fastestPhase = phase == 0 ? result.latency : std::min(call.fastestPhase, result.latency);
+      call.slowestPhase = std::max(call.slowestPhase, result.latency);
+    }
     tracedEntry = entry;
     call.latency = traced.latency;
     call.macs = traced.macs;

@@ -22,6 +22,7 @@ struct SessionOptions {
   bool functional = true, timing = true;
   bool checkMemory = false; // report reads of bytes that no command has written
   int threads = 0;          // 0: one a hardware thread
+  int phases = 0;           // refresh phases, spread over the period, at which each call is timed besides phase 0
 };
 
 /// What one call took. Times in picoseconds of the card; wallSeconds is this computer's.
@@ -29,6 +30,7 @@ struct CallMetrics {
   std::string entry;
   int64_t tokens = 0, batch = 1, context = 0; // context: valid tokens before the call
   int64_t latency = 0, predicted = 0, bound = 0, lowerBound = 0, rooflinePeak = 0; // predicted: by the compiler, at maxima
+  int64_t fastestPhase = 0, slowestPhase = 0; // over SessionOptions::phases; 0 when none were asked for
   timing::TierTable tiers;                                                         // bytes, by program::Tier
   uint64_t macs = 0;
   targets::EnergyBand energy; // picojoules

@@ -107,6 +107,29 @@ def _():
             assert call["lower_bound_ps"] <= call["latency_ps"] <= call["bound_ps"], call
 
 
+@test("moonshine.phases", MOONSHINE)
+def _():
+    clip, _ = next(clips())
+    for target in ("test-small", "test-tiny"):
+        metrics = WORK / "phases.json"
+        run("ahm-run", moonshine(target), f"--audio={clip}", "--print-ids", "--phases=1000", f"--metrics={metrics}")
+        for call in json.loads(metrics.read_text())["calls"]:
+            slowest = call["phases_ps"]["slowest"]
+            assert call["lower_bound_ps"] <= call["phases_ps"]["fastest"], call
+            assert slowest <= call["bound_ps"] <= 1.05 * slowest, call
+
+
+@test("moonshine.trace", MOONSHINE)
+def _():
+    clip, _ = next(clips())
+    traces = []
+    for threads in (1, 2, 1):
+        trace = WORK / "trace.json"
+        run("ahm-run", moonshine("test-tiny"), f"--audio={clip}", "--print-ids", f"--threads={threads}", f"--trace={trace}")
+        traces.append(trace.read_bytes())
+    assert traces[0] == traces[1] == traces[2], "the trace is not the same"
+
+
 # --- kjv-llama: a small Llama with a growing cache ---------------------------------------------------------------------
 
 def kjv(weights, target="corsair", *extra):
@@ -154,6 +177,56 @@ def _():
     assert worst <= 1e-3, f"worst row differs by {worst:.2e} of its largest logit"
     for chunk in (1, 7):
         assert rows[chunk].tobytes() == rows[64].tobytes(), f"prefill in chunks of {chunk} gives other bits"
+
+
+@test("kjv.quality.mxint8", KJV)
+def _():
+    # Teacher-forced over the first prompt and its continuation, against the logits of the float32 model.
+    reference = np.load(KJV / "prefill_logits.npy")[0].astype(np.float64)
+    ids = ",".join(map(str, prompts()[0]["ids"]))
+    out = WORK / "logits8.npy"
+    run("ahm-run", kjv("mxint8", "corsair", "--prefill-logits=all"), f"--prompt-ids={ids}", "--generate=1", "--ignore-eos", "--print-ids",
+        f"--logits={out}", "--timing=off")
+    got = np.load(out)[: len(reference)].astype(np.float64)
+
+    def log_softmax(x):
+        x = x - x.max(axis=1, keepdims=True)
+        return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+    p, q = log_softmax(reference), log_softmax(got)
+    divergence = (np.exp(p) * (p - q)).sum(axis=1).mean()
+    assert divergence <= 5e-3, f"mean KL {divergence:.2e}"
+
+
+@test("kjv.perplexity", KJV)
+def _():
+    expected = json.loads((KJV / "expected.json").read_text())["perplexity"]["optimum"]["perplexity"]
+    for weights, tolerance in (("mxint16", 1.001), ("mxint8", 1.01)):
+        done = run("ahm-run", kjv(weights), f"--score={KJV / 'val_ids.npy'}", "--timing=off")
+        value = float(done.stdout.strip().splitlines()[-1])
+        assert value <= expected * tolerance, f"{weights}: perplexity {value}, float32 has {expected}"
+
+
+@test("kjv.top1.mxint8", KJV)
+def _():
+    # Windows of real text, teacher-forced: the 8-bit model against the 16-bit one, whose logits are within 1e-3 of float32's.
+    ids = np.load(KJV / "val_ids.npy")[:512]
+    rows = {}
+    for weights in ("mxint16", "mxint8"):
+        out = WORK / f"window-{weights}.npy"
+        run("ahm-run", kjv(weights, "corsair", "--prefill-logits=all"), "--prompt-ids=" + ",".join(map(str, ids[:500])), "--generate=1", "--ignore-eos",
+            "--print-ids", f"--logits={out}", "--timing=off")
+        rows[weights] = np.load(out)[:500]
+    agreement = (rows["mxint16"].argmax(axis=1) == rows["mxint8"].argmax(axis=1)).mean()
+    assert agreement >= 0.97, f"top-1 agreement {agreement:.3f}"
+
+
+@test("kjv.check-memory", KJV)
+def _():
+    case = prompts()[0]
+    for target in ("corsair", "kjv-quarter"):
+        got = last_ids(run("ahm-run", kjv("mxint16", target), "--prompt-ids=" + ",".join(map(str, case["ids"])), "--generate=8", "--ignore-eos",
+                           "--print-ids", "--check-memory", "--timing=off"))
+        assert got == case["greedy_ids"][:8]
 
 
 # --- what is wrong is said --------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 // ahm-compile: ONNX models to a program for a card.
+#include "compiler/OnnxToNN/OnnxToNN.h"
 #include "compiler/Pipeline/Pipeline.h"
 #include "compiler/Pipeline/Register.h"
+#include "dialects/Onnx/OperatorTable.h"
 
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Diagnostics.h"
@@ -35,6 +37,7 @@ static cl::opt<std::string> placement("placement", cl::init("hybrid"), cl::desc(
 static cl::opt<bool> timingOnly("timing-only", cl::desc("Write no weights: the program can be timed, not executed"), cl::cat(category));
 static cl::opt<std::string> compileTo("compile-to", cl::value_desc("PHASE"), cl::desc("Stop after a phase and write its IR: onnx nn recognized quantized hmem placed dimc"), cl::cat(category));
 static cl::opt<std::string> dumpPhasesTo("dump-phases-to", cl::value_desc("DIR"), cl::desc("Write the IR after every phase into DIR"), cl::cat(category));
+static cl::opt<bool> listOperators("list-operators", cl::desc("Print the table of operators that are read, as docs/operators.md has it (alone on the command line)"), cl::cat(category));
 static cl::list<int64_t> startIds("start-ids", cl::CommaSeparated, cl::desc("Ids that begin a sequence"), cl::cat(category));
 static cl::list<int64_t> endIds("end-ids", cl::CommaSeparated, cl::desc("Ids that end one"), cl::cat(category));
 
@@ -48,6 +51,15 @@ static int usage(const std::string &message) {
 }
 
 int main(int argc, char **argv) {
+  // Needs no model, so it is looked for before the command line is required to be whole.
+  if (argc == 2 && llvm::StringRef(argv[1]) == "--list-operators") {
+    llvm::outs() << "# Operators\n\nWhat the importer reads, and which of it is compiled further. A model with another operator is refused with an error that\n"
+                    "names the node. Written by `ahm-compile --list-operators`.\n\n| operator | domain | opsets | compiled | meaning |\n|---|---|---|---|---|\n";
+    for (const ahm::onnx::OperatorInfo &info : ahm::onnx::getOperatorTable())
+      llvm::outs() << "| " << info.name << " | " << (info.domain.empty() ? "ai.onnx" : info.domain) << " | " << info.sinceOpset << " to " << info.lastOpset
+                   << " | " << (ahm::convertsOperator(info.operation) ? "yes" : "") << " | " << info.summary << " |\n";
+    return 0;
+  }
   cl::HideUnrelatedOptions(category);
   std::string errors;
   llvm::raw_string_ostream errorStream(errors);

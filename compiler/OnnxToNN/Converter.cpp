@@ -1,5 +1,6 @@
 // The environment of a conversion: symbolic values, broadcasting, and values made on demand.
 #include "compiler/OnnxToNN/Converter.h"
+#include "compiler/OnnxToNN/OnnxToNN.h"
 
 #include "mlir/IR/AffineMap.h"
 #include "llvm/ADT/StringExtras.h"
@@ -371,7 +372,7 @@ static LogicalResult convertConstant(Converter &c, Operation *op) {
   return c.known(op, std::move(symbolic));
 }
 
-LogicalResult Converter::convert(Operation *op) {
+static const llvm::StringMap<Handler> &allHandlers() {
   static const llvm::StringMap<Handler> handlers = [] {
     llvm::StringMap<Handler> map;
     addElementwise(map);
@@ -379,6 +380,11 @@ LogicalResult Converter::convert(Operation *op) {
     addProducts(map);
     return map;
   }();
+  return handlers;
+}
+
+LogicalResult Converter::convert(Operation *op) {
+  const llvm::StringMap<Handler> &handlers = allHandlers();
   StringRef name = op->getName().stripDialect();
   if (name == "Constant")
     return convertConstant(*this, op);
@@ -429,3 +435,12 @@ LogicalResult Converter::convertBlock(Block &block, std::optional<bool> branch) 
 }
 
 } // namespace ahm::onnxtonn
+
+namespace ahm {
+
+bool convertsOperator(llvm::StringRef operation) {
+  StringRef name = operation.substr(operation.find('.') + 1);
+  return name == "Constant" || name == "If" || onnxtonn::allHandlers().contains(name);
+}
+
+} // namespace ahm

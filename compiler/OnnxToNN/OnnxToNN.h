@@ -18,6 +18,9 @@ struct OnnxToNNOptions {
   double audioSeconds = 20;  // bound of raw audio at 16 kHz
 };
 
+/// True when the operation ("onnx.MatMul") is compiled, not only read.
+bool convertsOperator(llvm::StringRef operation);
+
 std::unique_ptr<mlir::Pass> createOnnxToNNPass(const OnnxToNNOptions &options);
 std::unique_ptr<mlir::Pass> createOnnxToNNPass();
 void registerOnnxToNNPasses();

@@ -9,4 +9,4 @@ config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.ahm_build_dir, "test", "lit")
 config.environment["PATH"] = os.pathsep.join(
     [os.path.join(config.ahm_build_dir, "bin"), config.llvm_bin_dir, config.environment.get("PATH", os.environ["PATH"])])
-config.substitutions.append(("%models", os.path.join(config.ahm_source_dir, "test", "models")))
+config.substitutions.append(("%root", config.ahm_source_dir))

@@ -116,6 +116,7 @@ int main(int argc, char **argv) {
   ahm::registerDialects(registry);
   mlir::MLIRContext context(registry, mlir::MLIRContext::Threading::DISABLED);
   context.loadAllAvailableDialects();
+  context.printOpOnDiagnostic(false);
   // Errors name the ONNX node (the location's name) rather than an IR position.
   bool reported = false;
   context.getDiagEngine().registerHandler([&](mlir::Diagnostic &diagnostic) {

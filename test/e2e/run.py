@@ -253,5 +253,62 @@ def _():
     run("ahm-run", status=2)
 
 
+@test("errors.program", MOONSHINE)
+def _():
+    import random
+    clip, _ = next(clips())
+    program = moonshine("corsair")
+    whole = program.read_bytes()
+    rng = random.Random(5)
+    copy = WORK / "damaged.ahm"
+    weights = pathlib.Path(str(copy) + "w")
+    weights.write_bytes(pathlib.Path(str(program) + "w").read_bytes())
+    for kind in range(24):
+        damaged = bytearray(whole)
+        if kind % 3 == 0:
+            damaged = damaged[: rng.randrange(len(whole))]
+        else:
+            for _ in range(kind):
+                damaged[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        copy.write_bytes(damaged)
+        # Bits of names and options change nothing that matters; everything else is an error, never a crash.
+        done = subprocess.run([BIN / "ahm-inspect", copy, "--verify"], capture_output=True, text=True)
+        assert done.returncode in (0, 1), f"damage {kind}: exit {done.returncode}"
+        assert done.returncode == 0 or "damaged.ahm" in done.stderr, done.stderr
+    copy.write_bytes(whole)
+    weights.write_bytes(weights.read_bytes()[:-5000])
+    run("ahm-run", copy, f"--audio={clip}", status=1)
+    weights.unlink()
+    done = run("ahm-run", copy, f"--audio={clip}", status=1)
+    assert "damaged.ahmw" in done.stderr, done.stderr
+
+
+@test("errors.inputs", MOONSHINE)
+def _():
+    rate = WORK / "rate.wav"
+    import wave
+    with wave.open(str(rate), "wb") as out:
+        out.setnchannels(1); out.setsampwidth(2); out.setframerate(44100); out.writeframes(b"\0\0" * 44100)
+    done = run("ahm-run", moonshine("corsair"), f"--audio={rate}", status=1)
+    assert "rate.wav" in done.stderr and "16000" in done.stderr, done.stderr
+    long = WORK / "long.wav"
+    with wave.open(str(long), "wb") as out:
+        out.setnchannels(1); out.setsampwidth(2); out.setframerate(16000); out.writeframes(b"\0\0" * 16000 * 25)
+    done = run("ahm-run", moonshine("corsair"), f"--audio={long}", status=1)
+    assert "num_samples" in done.stderr, done.stderr
+    card = WORK / "card.yaml"
+    card.write_text((ROOT / "targets/cards/corsair.yaml").read_text().replace("sram_per_core: 1 MiB", "sram_per_core: 1 parsec"))
+    done = run("ahm-compile", MOONSHINE / "encoder_model.onnx", "-o", WORK / "y.ahm", f"--target={card}", status=1)
+    assert "card.yaml:" in done.stderr and "sram_per_core" in done.stderr, done.stderr
+    assert not list(WORK.glob("y.ahm*"))
+
+
+@test("errors.placement", MOONSHINE)
+def _():
+    done = run("ahm-compile", MOONSHINE / "encoder_model.onnx", MOONSHINE / "decoder_model_merged.onnx", "-o", WORK / "z.ahm", "--target=test-tiny",
+               "--placement=sram-only", status=1)
+    assert "does not fit" in done.stderr and "node '" in done.stderr and "remedy" in done.stderr, done.stderr
+
+
 print(f"{len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")
 sys.exit(1 if failed else 77 if not passed else 0)

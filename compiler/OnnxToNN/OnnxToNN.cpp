@@ -407,6 +407,24 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
       chosen.maxDims[name.str()] = largest;
     }
     SmallVector<func::FuncOp> graphs(module.getOps<func::FuncOp>());
+    std::set<std::string> known;
+    for (func::FuncOp graph : graphs)
+      for (unsigned i = 0; i < graph.getNumArguments(); ++i)
+        if (ArrayAttr list = argDims(graph, i))
+          for (Attribute attr : list)
+            if (auto text = dyn_cast<StringAttr>(attr))
+              known.insert(text.getValue().str());
+    for (const auto &[name, value] : chosen.maxDims)
+      if (!known.count(name)) {
+        std::string names;
+        for (const std::string &dim : known)
+          names += " '" + dim + "'";
+        module.emitError("--max-dim: the model has no dimension '") << name << "'; its dimensions are" << names;
+        return signalPassFailure();
+      }
+    int64_t own = contextFromConfig(module);
+    if (own && chosen.maxContext > own)
+      module.emitWarning("--max-context=") << chosen.maxContext << " is more than the " << own << " positions that the model was made for";
     bool decoderSeen = false, encoderSeen = false;
     for (func::FuncOp graph : graphs) {
       GraphConverter converter(module, graph, chosen);

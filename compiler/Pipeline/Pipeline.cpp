@@ -138,7 +138,7 @@ private:
         predictions[function.getSymName().str()] = {number("hmem.predicted_ps"), number("hmem.lower_bound_ps")};
       }
       if (auto placement = (*module)->getAttrOfType<DictionaryAttr>("hmem.placement"))
-        if (auto gap = dyn_cast_or_null<FloatAttr>(placement.get("gap")))
+        if (auto gap = dyn_cast_or_null<FloatAttr>(placement.get("gap"))) // weighted over the entries
           placementGap = gap.getValueAsDouble();
     }
     return ended(name);
@@ -171,6 +171,12 @@ private:
     llvm::json::Object object{{"weights", options.weights},       {"activations", options.activations}, {"kv", options.kv},
                               {"batch", options.batch},           {"max_context", options.maxContext},  {"prefill_chunk", options.prefillChunk},
                               {"prefill_logits", options.prefillLogitsAll ? "all" : "last"}, {"placement_gap", placementGap}};
+    // The entry that a request spends its time in: decode, else the last one.
+    for (const auto &[name, times] : predictions)
+      if (!object.get("placement_lower_bound_ps") || llvm::StringRef(name).ends_with("decode")) {
+        object["placement_predicted_ps"] = times.first;
+        object["placement_lower_bound_ps"] = times.second;
+      }
     if (!options.startIds.empty())
       object["start_ids"] = list(options.startIds);
     if (!options.endIds.empty())
@@ -243,7 +249,8 @@ private:
           !timing::upperBound(result, entry, maxima, options.machine, {}, entry.bound, error))
         return false;
       auto found = predictions.find(entry.name);
-      entry.predicted = found == predictions.end() ? entry.lowerBound : found->second.first;
+      // Placement predicts entries with products; loading has none, and its schedule's bound is its prediction.
+      entry.predicted = found == predictions.end() ? entry.bound : found->second.first;
     }
     return true;
   }

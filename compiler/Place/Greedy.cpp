@@ -73,8 +73,8 @@ std::vector<size_t> programOrder(const Problem &problem) {
 }
 
 /// Packs the weights that `streamed` leaves resident below `limit`; those that find no room are streamed too when
-/// `spill` says so. Returns false (and the object in `failure`) otherwise.
-bool packResidents(const Problem &problem, std::vector<bool> &streamed, Bytes limit, bool spill, Solution &solution,
+/// `spill` says so; with `promote`, those that were to stream move in where room is left. Returns false (and the object in `failure`) otherwise.
+bool packResidents(const Problem &problem, std::vector<bool> &streamed, Bytes limit, bool spill, bool promote, Solution &solution,
                    DoesNotFit &failure) {
   Towers towers(problem.sram, limit);
   std::vector<size_t> order(problem.weights.size());
@@ -109,6 +109,15 @@ bool packResidents(const Problem &problem, std::vector<bool> &streamed, Bytes li
     }
     streamed[i] = true;
     place.residency = Residency::Streamed;
+  }
+  // Room that is left over is never better empty.
+  for (size_t i : order) {
+    WeightPlace &place = solution.weights[i];
+    Bytes hole = 0;
+    if (promote && streamed[i] && towers.place(problem.weights[i], problem.alignment, place.firstCore, place.sramOffset, hole)) {
+      streamed[i] = false;
+      place.residency = Residency::Resident;
+    }
   }
   return true;
 }
@@ -227,7 +236,7 @@ bool finish(const Problem &problem, const std::string &policy, Solution &solutio
   double predicted = 0, bound = 0;
   for (size_t entry = 0; entry < problem.entries.size(); ++entry) {
     predicted += problem.entries[entry].weight * static_cast<double>(solution.predicted[entry]);
-    bound += problem.entries[entry].weight * static_cast<double>(solution.lowerBound[entry] + problem.entries[entry].other);
+    bound += problem.entries[entry].weight * static_cast<double>(solution.lowerBound[entry]);
   }
   solution.gap = bound > 0 ? predicted / bound - 1 : 0;
   return true;
@@ -266,15 +275,15 @@ Bytes largestLocal(const Problem &problem) {
   return largest;
 }
 
-/// One plan with the given ring and share of streamed bytes. False when the ring itself has no room.
+/// One plan with the given ring and share of streamed bytes (`promote`: fewer where room is left). False when the ring itself has no room.
 bool tryRing(const Problem &problem, const std::vector<size_t> &order, uint32_t slots, std::vector<bool> streamed,
-             Solution &solution) {
+             bool promote, Solution &solution) {
   Bytes slotBytes = largestLocal(problem);
   if (slots * slotBytes > problem.sram.bytesPerCore)
     return false;
   DoesNotFit ignored;
   solution.weights.assign(problem.weights.size(), {});
-  packResidents(problem, streamed, problem.sram.bytesPerCore - slots * slotBytes, /*spill=*/true, solution, ignored);
+  packResidents(problem, streamed, problem.sram.bytesPerCore - slots * slotBytes, /*spill=*/true, promote, solution, ignored);
   assignRing(problem, order, slots, slotBytes, solution);
   return true;
 }
@@ -287,7 +296,7 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
   solution.weights.assign(problem.weights.size(), {});
 
   std::vector<bool> none(problem.weights.size(), false);
-  if (policy != "dram-only" && packResidents(problem, none, problem.sram.bytesPerCore, /*spill=*/false, solution, failure))
+  if (policy != "dram-only" && packResidents(problem, none, problem.sram.bytesPerCore, /*spill=*/false, /*promote=*/false, solution, failure))
     return finish(problem, policy, solution, failure);
   if (policy == "sram-only")
     return false;
@@ -297,7 +306,7 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
   double bestTime = 0;
   auto consider = [&](uint32_t slots, const std::vector<bool> &streamed) {
     Solution candidate;
-    if (!tryRing(problem, order, slots, streamed, candidate))
+    if (!tryRing(problem, order, slots, streamed, policy == "hybrid", candidate))
       return;
     double time = objective(problem, candidate);
     if (!found || time < bestTime) {

@@ -118,7 +118,10 @@ struct ProblemBuilder {
           problem.buffers[it->second].upper = position;
         }
       addUse(exec, function, entry, position);
-      problem.entries[entry].other += machine.launch.command;
+      // Products issue on their own queue, beside the vector queue, whose commands start a launch apart.
+      const hmem::CommandShape *shape = hmem::findCommandShape(exec.getOpcode());
+      if (shape && StringRef(shape->queue) == "vector")
+        problem.entries[entry].other += machine.launch.command;
       ++position;
     });
     // What the session feeds or reads stays for the whole call.

@@ -62,7 +62,7 @@ struct Persistent { // caches and small weights that stay in the stash between c
 struct EntryPoint {
   std::string name;
   double weight = 1;        // share of calls in the workload
-  Picoseconds other = 0;    // vector work and launches that no placement changes
+  Picoseconds other = 0;    // launches that no placement changes: the host's, and one a command of the vector queue
 };
 
 struct Problem {
@@ -99,7 +99,7 @@ struct Solution {
   Bytes ringSlotBytes = 0, ringOffset = 0; // on every core
   Bytes stashUsed = 0, hostUsed = 0;
   std::vector<Picoseconds> predicted, lowerBound; // one for each entry
-  double gap = 0; // weighted: predicted / lower bound - 1
+  double gap = 0; // weighted: predicted / lower bound - 1, both weighted over the entries
 };
 
 /// What a request that cannot be met tells its user.
@@ -121,7 +121,8 @@ std::string verify(const Problem &problem, const Solution &solution);
 
 /// Time of each entry for a given placement, in closed form (no event engine).
 std::vector<Picoseconds> predict(const Problem &problem, const Solution &solution);
-/// No placement of this problem can make an entry faster: the larger of all arithmetic and the bytes that cannot be resident.
+/// No placement of this problem can make an entry faster: the largest of all arithmetic, the bytes that cannot be resident, and
+/// the launches.
 std::vector<Picoseconds> lowerBound(const Problem &problem);
 
 /// Static allocation of [lower, upper] x bytes rectangles into one address range, first fit in order of decreasing size.

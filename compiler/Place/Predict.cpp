@@ -11,7 +11,9 @@ namespace {
 /// One transfer of a streamed weight: its chiplets work in parallel, each on its share of the tiles.
 Picoseconds streamTime(const Problem &problem, const Weight &weight) {
   uint32_t perChiplet = std::min(weight.coreCount, problem.sram.coresPerChiplet);
-  Bytes share = weight.localBytes() * perChiplet;
+  // Tiles are dealt round robin, so the first chiplet of the set has the most.
+  uint64_t tiles = weight.tiles / weight.coreCount * perChiplet + std::min<uint64_t>(weight.tiles % weight.coreCount, perChiplet);
+  Bytes share = tiles * weight.tileBytes;
   return problem.dram.latency + static_cast<Picoseconds>(std::ceil(share * problem.dram.picosecondsPerByte));
 }
 
@@ -73,7 +75,7 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
     // Every chiplet streams at its best rate and SRAM is full of this entry's weights.
     double excess = std::max(0.0, bytes[entry] - capacity);
     double stream = excess * problem.dram.picosecondsPerByte / std::max<uint32_t>(problem.dram.chiplets, 1);
-    result.push_back(std::max(arithmetic[entry], static_cast<Picoseconds>(stream)));
+    result.push_back(std::max({arithmetic[entry], static_cast<Picoseconds>(stream), problem.entries[entry].other}));
   }
   return result;
 }

@@ -46,6 +46,12 @@ std::string Session::metricsJson() const {
   Json given = Json::parse(prog.options, nullptr, false);
   if (given.is_object() && given.contains("placement_gap") && given["placement_gap"].is_number())
     gap = given["placement_gap"].get<double>();
+  // The bound over all placements of the same products, which no entry of this program could know.
+  if (given.is_object() && given.contains("placement_lower_bound_ps") && given["placement_lower_bound_ps"].is_number_integer()) {
+    lower = given["placement_lower_bound_ps"].get<int64_t>();
+    if (given.contains("placement_predicted_ps") && given["placement_predicted_ps"].is_number_integer())
+      predicted = given["placement_predicted_ps"].get<int64_t>();
+  }
   Json root;
   root["program"] = {{"weights_bytes", weights},
                      {"sram_bytes", sram},
@@ -73,10 +79,11 @@ std::string Session::metricsJson() const {
                              {"roofline_peak_ps", call.rooflinePeak},
                              {"bytes", bytes},
                              {"macs", call.macs},
-                             {"phases_ps", {{"fastest", call.fastestPhase}, {"slowest", call.slowestPhase}}},
                              {"energy_pj", {{"low", call.energy.low}, {"nominal", call.energy.nominal}, {"high", call.energy.high}}},
                              {"utilization", use},
                              {"wall_seconds", call.wallSeconds}});
+    if (call.slowestPhase)
+      root["calls"].back()["phases_ps"] = {{"fastest", call.fastestPhase}, {"slowest", call.slowestPhase}};
   }
   return root.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

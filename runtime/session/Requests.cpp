@@ -253,6 +253,11 @@ bool Session::decodeLoop(const GenerateOptions &options, const std::string &pref
 
 bool Session::generate(const std::vector<int64_t> &prompt, const GenerateOptions &options, Generation &result,
                        std::string &error) {
+  for (int64_t id : prompt)
+    if (id < 0) {
+      error = path + ": token id " + std::to_string(id) + " of the prompt is negative; ids count from 0";
+      return false;
+    }
   Request request;
   request.past = options.context;
   if (prompt.empty()) {

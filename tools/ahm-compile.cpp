@@ -19,7 +19,7 @@ namespace cl = llvm::cl;
 static cl::OptionCategory category("ahm-compile options");
 static cl::list<std::string> models(cl::Positional, cl::OneOrMore, cl::desc("MODEL.onnx..."), cl::cat(category));
 static cl::opt<std::string> output("o", cl::desc("The program to write; its weights go to a file of the same name with a 'w' added"),
-                                   cl::value_desc("PROGRAM.ahm"), cl::Required, cl::cat(category));
+                                   cl::value_desc("PROGRAM.ahm"), cl::cat(category));
 static cl::opt<std::string> target("target", cl::init("corsair"), cl::value_desc("NAME|FILE.yaml"),
                                    cl::desc("The card: a built-in name or a target file (default corsair)"), cl::cat(category));
 static cl::opt<int64_t> cards("cards", cl::init(1), cl::desc("Cards the program runs on (default 1)"), cl::cat(category));
@@ -65,9 +65,15 @@ int main(int argc, char **argv) {
   llvm::raw_string_ostream errorStream(errors);
   if (!cl::ParseCommandLineOptions(argc, argv, "Compiles ONNX transformer models to a program for a hybrid-memory card.\n"
                                    "A model of several graphs (encoder and decoder) is one program: name all its files.\n", &errorStream)) {
-    llvm::errs() << errors;
+    // One line: the first complaint, with LLVM's guess at what was meant.
+    std::string line = llvm::StringRef(errors).trim().str();
+    for (size_t end = line.find('\n'); end != std::string::npos; end = line.find('\n'))
+      line.replace(end, line.compare(end + 1, 12, "ahm-compile:") == 0 ? 13 : 1, "");
+    llvm::errs() << line << "\n";
     return 2;
   }
+  if (output.empty())
+    return usage("-o is needed: the program to write, as in -o model.ahm");
   ahm::CompileOptions options;
   options.models.assign(models.begin(), models.end());
   options.output = output;

@@ -414,7 +414,8 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
           for (Attribute attr : list)
             if (auto text = dyn_cast<StringAttr>(attr))
               known.insert(text.getValue().str());
-    for (const auto &[name, value] : chosen.maxDims)
+    // A pass option holds for every module of a file; what a user names must be there.
+    for (const auto &[name, value] : options.maxDims)
       if (!known.count(name)) {
         std::string names;
         for (const std::string &dim : known)

@@ -82,6 +82,12 @@ std::string Session::metricsJson() const {
                              {"energy_pj", {{"low", call.energy.low}, {"nominal", call.energy.nominal}, {"high", call.energy.high}}},
                              {"utilization", use},
                              {"wall_seconds", call.wallSeconds}});
+    if (call.executed) {
+      Json executed;
+      for (size_t tier = 0; tier < 4; ++tier)
+        executed[tierNames[tier]] = {{"read", call.executedTiers[tier].read}, {"written", call.executedTiers[tier].written}};
+      root["calls"].back()["executed"] = {{"macs", call.executedMacs}, {"bytes", executed}};
+    }
     if (call.slowestPhase)
       root["calls"].back()["phases_ps"] = {{"fastest", call.fastestPhase}, {"slowest", call.slowestPhase}};
   }

@@ -276,8 +276,9 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
     FunctionalCounts counts;
     if (!reading->run(*entry, values, counts, error))
       return fail();
-    call.macs = counts.macs;
-    call.tiers = counts.tiers;
+    call.executed = true;
+    call.executedMacs = call.macs = counts.macs;
+    call.executedTiers = call.tiers = counts.tiers;
   }
   for (const program::Binding &binding : entry->outputs) {
     std::vector<int64_t> dims;

@@ -33,6 +33,9 @@ struct CallMetrics {
   int64_t fastestPhase = 0, slowestPhase = 0; // over SessionOptions::phases; 0 when none were asked for
   timing::TierTable tiers;                                                         // bytes, by program::Tier
   uint64_t macs = 0;
+  bool executed = false;               // the two below were counted in the kernels and copies
+  timing::TierTable executedTiers;
+  uint64_t executedMacs = 0;
   targets::EnergyBand energy; // picojoules
   std::vector<std::pair<std::string, double>> utilization;
   double wallSeconds = 0;

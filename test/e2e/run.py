@@ -220,6 +220,38 @@ def _():
     assert agreement >= 0.97, f"top-1 agreement {agreement:.3f}"
 
 
+@test("kjv.counts", KJV)
+def _():
+    # Three counts of one call: in the kernels, from the commands, and from the model's shape.
+    config = json.loads((KJV / "config.json").read_text())
+    hidden, ffn, layers = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
+    heads, groups, size = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
+    layer = hidden * size * (2 * heads + 2 * groups) + 3 * hidden * ffn
+    for target in ("corsair", "kjv-quarter"):
+        metrics = WORK / "counts.json"
+        run("ahm-run", kjv("mxint16", target), "--prompt-ids=" + ",".join(map(str, prompts()[0]["ids"])), "--generate=4", "--ignore-eos", "--print-ids",
+            f"--metrics={metrics}")
+        for call in json.loads(metrics.read_text())["calls"]:
+            assert call["executed"]["macs"] == call["macs"], f"{target} {call['entry']}: {call['executed']['macs']} MACs executed, {call['macs']} counted"
+            assert call["executed"]["bytes"] == call["bytes"], f"{target} {call['entry']}: executed {call['executed']['bytes']}, counted {call['bytes']}"
+            if call["entry"] in ("prefill", "decode"):
+                tokens, valid = call["tokens"], call["context"] + call["tokens"]
+                # The head computes one row; attention runs over the valid context.
+                want = layers * (tokens * layer + 2 * heads * tokens * valid * size) + hidden * config["vocab_size"]
+                assert call["macs"] == want, f"{target} {call['entry']}: {call['macs']} MACs, the shape has {want}"
+
+
+@test("moonshine.counts", MOONSHINE)
+def _():
+    clip, _ = next(clips())
+    for target in ("corsair", "test-tiny"):
+        metrics = WORK / "counts.json"
+        run("ahm-run", moonshine(target), f"--audio={clip}", "--print-ids", f"--metrics={metrics}")
+        for call in json.loads(metrics.read_text())["calls"]:
+            assert call["executed"]["macs"] == call["macs"], f"{target} {call['entry']}: {call['executed']['macs']} MACs executed, {call['macs']} counted"
+            assert call["executed"]["bytes"] == call["bytes"], f"{target} {call['entry']}: executed {call['executed']['bytes']}, counted {call['bytes']}"
+
+
 @test("kjv.check-memory", KJV)
 def _():
     case = prompts()[0]

@@ -105,6 +105,8 @@ private:
 };
 
 using Handler = mlir::LogicalResult (*)(Converter &, mlir::Operation *);
+/// The axes of an operator, from its attribute or (newer opsets) its second input: non-negative and ascending.
+mlir::LogicalResult axesOf(Converter &c, mlir::Operation *op, int64_t rank, SmallVector<int64_t> &axes);
 /// Operator name without the dialect prefix → handler.
 void addElementwise(llvm::StringMap<Handler> &handlers);
 void addShape(llvm::StringMap<Handler> &handlers);

@@ -276,23 +276,27 @@ static LogicalResult convertCast(Converter &c, Operation *op) {
   return c.finish(op, nn::CastOp::create(c.builder, loc, c.typeOf(input.shape, to), value));
 }
 
-/// Axes of a reduction: attribute, or input of newer opsets; non-negative and ascending.
-static LogicalResult reduceAxes(Converter &c, Operation *op, int64_t rank, SmallVector<int64_t> &axes) {
+LogicalResult axesOf(Converter &c, Operation *op, int64_t rank, SmallVector<int64_t> &axes) {
   if (auto attr = c.integers(op, "axes"))
     axes = *attr;
-  else if (c.has(op, 1)) {
-    if (failed(c.constants(op, 1, axes)))
-      return failure();
-  }
-  if (axes.empty() && !c.integer(op, "noop_with_empty_axes", 0))
-    for (int64_t i = 0; i < rank; ++i)
-      axes.push_back(i);
+  else if (c.has(op, 1) && failed(c.constants(op, 1, axes)))
+    return failure();
   for (int64_t &axis : axes) {
     if (axis < -rank || axis >= rank)
       return op->emitError(op->getName().stripDialect() + ": axis " + std::to_string(axis) + " is outside rank " + std::to_string(rank));
     axis += axis < 0 ? rank : 0;
   }
   llvm::sort(axes);
+  return success();
+}
+
+/// The same for a reduction, which without axes reduces all of them.
+static LogicalResult reduceAxes(Converter &c, Operation *op, int64_t rank, SmallVector<int64_t> &axes) {
+  if (failed(axesOf(c, op, rank, axes)))
+    return failure();
+  if (axes.empty() && !c.integer(op, "noop_with_empty_axes", 0))
+    for (int64_t i = 0; i < rank; ++i)
+      axes.push_back(i);
   return success();
 }
 

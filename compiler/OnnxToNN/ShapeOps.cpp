@@ -38,20 +38,6 @@ static LogicalResult reshaped(Converter &c, Operation *op, ArrayRef<AffineExpr> 
   return c.known(op, result);
 }
 
-static LogicalResult axesOf(Converter &c, Operation *op, int64_t rank, SmallVector<int64_t> &axes) {
-  if (auto attr = c.integers(op, "axes"))
-    axes = *attr;
-  else if (c.has(op, 1) && failed(c.constants(op, 1, axes)))
-    return failure();
-  for (int64_t &axis : axes) {
-    if (axis < -rank || axis >= rank)
-      return op->emitError(op->getName().stripDialect() + ": axis " + std::to_string(axis) + " is outside rank " + std::to_string(rank));
-    axis += axis < 0 ? rank : 0;
-  }
-  llvm::sort(axes);
-  return success();
-}
-
 static LogicalResult convertUnsqueeze(Converter &c, Operation *op) {
   SmallVector<AffineExpr> shape = c.get(op->getOperand(0)).shape;
   SmallVector<int64_t> axes;

@@ -1,5 +1,6 @@
 // Command-line parsing for the run-time tools.
 #include "tools/Arguments.h"
+#include "tools/Progress.h"
 
 #include <charconv>
 #include <cstdio>
@@ -11,11 +12,13 @@ Arguments::Arguments(std::string tool, std::string overview, std::string positio
     : tool(std::move(tool)), overview(std::move(overview)), positionalName(std::move(positional)), options(std::move(options)) {}
 
 void Arguments::usage(const std::string &message) const {
+  Progress::end();
   std::fprintf(stderr, "%s: %s (see %s --help)\n", tool.c_str(), message.c_str(), tool.c_str());
   std::exit(2);
 }
 
 void Arguments::fail(const std::string &message) const {
+  Progress::end();
   std::fprintf(stderr, "%s: error: %s\n", tool.c_str(), message.c_str());
   std::exit(1);
 }

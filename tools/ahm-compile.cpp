@@ -3,6 +3,7 @@
 #include "compiler/Pipeline/Pipeline.h"
 #include "compiler/Pipeline/Register.h"
 #include "dialects/Onnx/OperatorTable.h"
+#include "tools/Progress.h"
 
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Diagnostics.h"
@@ -128,6 +129,7 @@ int main(int argc, char **argv) {
   context.getDiagEngine().registerHandler([&](mlir::Diagnostic &diagnostic) {
     auto kind = diagnostic.getSeverity();
     const char *label = kind == mlir::DiagnosticSeverity::Error ? "error" : kind == mlir::DiagnosticSeverity::Warning ? "warning" : "note";
+    ahm::tools::Progress::end();
     llvm::errs() << "ahm-compile: " << label << ": ";
     if (auto name = llvm::dyn_cast<mlir::NameLoc>(diagnostic.getLocation()))
       llvm::errs() << "node '" << name.getName().getValue() << "': ";
@@ -139,7 +141,11 @@ int main(int argc, char **argv) {
   });
   auto begin = std::chrono::steady_clock::now();
   ahm::CompileSummary summary;
-  if (mlir::failed(ahm::compile(context, options, summary))) {
+  ahm::tools::Progress progress("ahm-compile");
+  options.progress = [&](const std::string &what, int64_t done, int64_t total) { progress.show(what, done, total); };
+  bool compiled = mlir::succeeded(ahm::compile(context, options, summary));
+  ahm::tools::Progress::end();
+  if (!compiled) {
     if (!reported)
       return fail("the compilation failed");
     return 1;

@@ -6,6 +6,7 @@
 #include "runtime/session/Wav.h"
 #include "runtime/timing/Trace.h"
 #include "tools/Arguments.h"
+#include "tools/Progress.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -262,6 +263,9 @@ int main(int argc, char **argv) {
     }
   }
 
+  tools::Progress progress("ahm-run");
+  progress.show("opening " + path);
+  options.progress = [&](const std::string &what, int64_t done, int64_t total) { progress.show(what, done, total); };
   auto session = session::Session::open(path, options, error);
   if (!session)
     arguments.fail(error);
@@ -287,6 +291,7 @@ int main(int argc, char **argv) {
     char number[64];
     std::snprintf(number, sizeof number, "%.6f\n", perplexity);
     line = number;
+    tools::Progress::end();
     std::fprintf(stderr, "perplexity over %lld predictions\n", (long long)predictions);
   } else {
     if (!(audio.empty() ? session->generate(prompt, generate, generation, error)
@@ -334,6 +339,7 @@ int main(int argc, char **argv) {
     arguments.fail(error);
   if (arguments.has("report") && !session::writeFile(arguments.text("report"), reportHtml(*session, path), error))
     arguments.fail(error);
+  tools::Progress::end();
   printSummary(*session, options.timing);
   std::fputs(line.c_str(), stdout);
   if (std::fflush(stdout) != 0)

@@ -282,6 +282,8 @@ private:
     if (!writer.open(options.weightsPath, error))
       return module.emitError() << error;
     for (auto [index, weight] : llvm::enumerate(module.getOps<hmem::WeightOp>())) {
+      if (options.progress)
+        options.progress(index, program.weights.size());
       if (!writer.beginBlob(error))
         return module.emitError() << error;
       uint64_t written = 0;

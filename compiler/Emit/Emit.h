@@ -22,6 +22,7 @@ struct EmitOptions {
   std::string options;         // JSON, see Program::options
   bool timingOnly = false;     // no weights file: weightsPath is not used
   std::string weightsPath;     // PROGRAM.ahmw
+  std::function<void(size_t done, size_t total)> progress; // when set: called before each weight is packed
   std::string sourceDirectory; // where relative `file`s of weights are looked up; empty: the working directory
 };
 

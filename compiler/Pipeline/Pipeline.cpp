@@ -61,6 +61,7 @@ public:
   LogicalResult run(CompileSummary &summary) {
     ImportOptions importOptions;
     importOptions.timingOnly = options.timingOnly;
+    say("reading the model");
     module = importOnnx(context, options.models, importOptions);
     if (!module || failed(ended("onnx")))
       return failure();
@@ -119,11 +120,17 @@ public:
   }
 
 private:
+  void say(const std::string &what, int64_t done = 0, int64_t total = 0) const {
+    if (options.progress)
+      options.progress(what, done, total);
+  }
+
   LogicalResult phase(const std::string &name, llvm::function_ref<void(PassManager &)> add) {
     if (stopped)
       return success();
     if (name == "placed")
       rememberPrediction = true;
+    say("phase " + name);
     PassManager pm(&context);
     add(pm);
     if (failed(pm.run(*module)))
@@ -218,6 +225,7 @@ private:
     emitOptions.options = programOptions();
     emitOptions.timingOnly = options.timingOnly;
     emitOptions.weightsPath = program::weightsPath(options.output);
+    emitOptions.progress = [&](size_t done, size_t total) { say("packing weights", int64_t(done), int64_t(total)); };
     program::Program result;
     if (failed(emitProgram(*module, emitOptions, result)))
       return failure();

@@ -6,6 +6,7 @@
 #include "mlir/Support/LLVM.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ struct CompileOptions {
   std::string compileTo;    // a phase name; empty: all the way
   std::string dumpPhasesTo; // a folder
   std::vector<int64_t> startIds, endIds;
+  /// When set: called as the compilation goes on, with what is done now and, where total is not 0, how much of it.
+  std::function<void(const std::string &what, int64_t done, int64_t total)> progress;
 };
 
 /// The phases in order, as --compile-to and --dump-phases-to name them.

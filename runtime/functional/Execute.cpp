@@ -161,6 +161,8 @@ bool runEntry(const Program &program, const Entry &entry, const std::vector<int6
   for (size_t i = 0; i < entry.commands.size(); ++i) {
     context.command = &entry.commands[i];
     context.index = static_cast<uint32_t>(i);
+    if (options.progress)
+      options.progress(i, entry.commands.size());
     if (!runCommand(context))
       return false;
   }

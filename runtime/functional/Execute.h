@@ -23,6 +23,7 @@ struct Counters {
 struct RunOptions {
   bool checkMemory = false; // needs a Shadow
   int threads = 1;          // for products; results do not depend on it
+  std::function<void(size_t done, size_t total)> progress; // called before each command when set
 };
 
 /// Gives the bytes of program.weights[weightIndex] as the weights file holds them; they stay valid until the next call.

@@ -45,8 +45,9 @@ std::unique_ptr<Reading> Reading::open(const std::string &path, const program::P
   return reading;
 }
 
-bool Reading::run(const program::Entry &entry, const std::vector<int64_t> &values, FunctionalCounts &counts,
-                  std::string &error) {
+bool Reading::run(const program::Entry &entry, const std::vector<int64_t> &values, const std::function<void(size_t, size_t)> &progress,
+                  FunctionalCounts &counts, std::string &error) {
+  state->options.progress = progress;
   functional::BlobReader read = [&](uint32_t index, const uint8_t *&data, uint64_t &bytes, std::string &why) {
     if (index >= state->program.weights.size()) {
       why = "weight " + std::to_string(index) + " does not exist";

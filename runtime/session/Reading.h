@@ -18,7 +18,9 @@ public:
   static std::unique_ptr<Reading> open(const std::string &path, const program::Program &program,
                                        const targets::Machine &machine, const SessionOptions &options, std::string &error);
   ~Reading();
-  bool run(const program::Entry &entry, const std::vector<int64_t> &values, FunctionalCounts &counts, std::string &error);
+  /// `progress` may be empty; otherwise it is called before each command.
+  bool run(const program::Entry &entry, const std::vector<int64_t> &values, const std::function<void(size_t done, size_t total)> &progress,
+           FunctionalCounts &counts, std::string &error);
   /// `bytes` bytes of host memory from `offset`; the verifier has proved that regions lie inside.
   uint8_t *host(uint64_t offset);
 

@@ -264,6 +264,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
     return prog.regions[operand.region].offset +
            (operand.byteOffset < 0 ? 0 : uint64_t(program::evaluate(prog, operand.byteOffset, values)));
   };
+  std::string progressText = entryName + ", call " + std::to_string(metrics.size() + 1) + ", ";
   CallMetrics call;
   call.entry = entryName;
   call.tokens = context.tokens;
@@ -274,7 +275,10 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
       if (!store(binding, inputs.find(binding.name)->second, reading->host(hostOffset(binding.operand)), error))
         return fail();
     FunctionalCounts counts;
-    if (!reading->run(*entry, values, counts, error))
+    std::function<void(size_t, size_t)> progress;
+    if (options.progress)
+      progress = [&](size_t done, size_t total) { options.progress(progressText + "command", int64_t(done), int64_t(total)); };
+    if (!reading->run(*entry, values, progress, counts, error))
       return fail();
     call.executed = true;
     call.executedMacs = call.macs = counts.macs;
@@ -294,6 +298,8 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
         !timing::rooflinePeak(prog, *entry, values, card, call.rooflinePeak, error))
       return fail();
     for (int phase = 0; phase < options.phases; ++phase) {
+      if (options.progress)
+        options.progress(progressText + "refresh phase", phase, options.phases);
       timing::Options shifted;
       shifted.refreshPhase = card.dram.refresh.period * phase / options.phases;
       timing::Result result;

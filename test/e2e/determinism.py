@@ -26,16 +26,21 @@ KJV = ROOT.parent / "shared/assets/kjv-llama"
 TARGET = "test-tiny"
 
 
-def small_model(path, seed):
-    """x + W2 relu(W1 norm(x)), then a head with softmax, on [1, tokens, 96]."""
+def small_model(path, seed, blocks=1):
+    """x + W2 relu(W1 norm(x)) some times, then a head with softmax, on [1, tokens, 96]."""
     rng = np.random.RandomState(seed)
     weights = {"w1": (96, 384), "b1": (384,), "w2": (384, 96), "head": (96, 200), "gamma": (96,), "beta": (96,)}
     initializers = [numpy_helper.from_array((rng.standard_normal(shape) * 0.1).astype(np.float32), name) for name, shape in weights.items()]
-    nodes = [helper.make_node(op, inputs.split(), [output], name=f"/block/{output}", **attributes) for op, inputs, output, attributes in (
-        ("LayerNormalization", "x gamma beta", "norm", {"axis": -1, "epsilon": 1e-5}),
-        ("MatMul", "norm w1", "up", {}), ("Add", "up b1", "biased", {}), ("Relu", "biased", "active", {}),
-        ("MatMul", "active w2", "down", {}), ("Add", "x down", "sum", {}), ("MatMul", "sum head", "scores", {}),
-        ("Softmax", "scores", "y", {"axis": -1}))]
+    nodes, last = [], "x"
+
+    def node(op, *inputs, **attributes):
+        nodes.append(helper.make_node(op, inputs, [f"v{len(nodes)}"], name=f"/block/{len(nodes)}/{op}", **attributes))
+        return f"v{len(nodes) - 1}"
+    for _ in range(blocks):
+        active = node("Relu", node("Add", node("MatMul", node("LayerNormalization", last, "gamma", "beta", axis=-1, epsilon=1e-5), "w1"), "b1"))
+        last = node("Add", last, node("MatMul", active, "w2"))
+    node("Softmax", node("MatMul", last, "head"), axis=-1)
+    nodes[-1].output[0] = "y"
     value = lambda name, width: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, "tokens", width])
     graph = helper.make_graph(nodes, "block", [value("x", 96)], [value("y", 200)], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

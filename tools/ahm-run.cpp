@@ -1,6 +1,7 @@
 // ahm-run: runs a compiled program on the simulated card: plain calls, generation, transcription, perplexity, timing.
 #include "runtime/session/Files.h"
 #include "runtime/session/Npy.h"
+#include "runtime/session/Report.h"
 #include "runtime/session/Session.h"
 #include "runtime/session/Tokenizer.h"
 #include "runtime/session/Wav.h"
@@ -17,55 +18,10 @@
 using namespace ahm;
 using session::CallMetrics;
 
-static const char *tierNames[4] = {"sram", "stash", "dram", "host"};
-
-static std::string humanTime(double picoseconds) {
-  char text[64];
-  if (picoseconds >= 1e12)
-    std::snprintf(text, sizeof text, "%.3f s", picoseconds / 1e12);
-  else if (picoseconds >= 1e9)
-    std::snprintf(text, sizeof text, "%.3f ms", picoseconds / 1e9);
-  else
-    std::snprintf(text, sizeof text, "%.3f us", picoseconds / 1e6);
-  return text;
-}
-
-/// The calls grouped by entry, in order of first use.
-struct Group {
-  std::string entry;
-  int64_t calls = 0, latency = 0, bound = 0, lower = 0;
-  timing::TierTable tiers;
-  targets::EnergyBand energy;
-  uint64_t macs = 0;
-};
-
-static std::vector<Group> groupCalls(const std::vector<CallMetrics> &calls) {
-  std::vector<Group> groups;
-  for (const CallMetrics &call : calls) {
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group &g) { return g.entry == call.entry; });
-    if (group == groups.end()) {
-      groups.emplace_back();
-      group = groups.end() - 1;
-      group->entry = call.entry;
-    }
-    ++group->calls;
-    group->latency += call.latency;
-    group->bound += call.bound;
-    group->lower += call.lowerBound;
-    group->macs += call.macs;
-    group->energy.low += call.energy.low;
-    group->energy.nominal += call.energy.nominal;
-    group->energy.high += call.energy.high;
-    for (size_t tier = 0; tier < 4; ++tier) {
-      group->tiers[tier].read += call.tiers[tier].read;
-      group->tiers[tier].written += call.tiers[tier].written;
-    }
-  }
-  return groups;
-}
+static const char *const tierNames[4] = {"sram", "stash", "dram", "host"};
 
 static void printSummary(const session::Session &session, bool timed) {
-  std::vector<Group> groups = groupCalls(session.calls());
+  std::vector<session::EntrySummary> groups = session::summarizeCalls(session.calls());
   timing::TierTable tiers;
   targets::EnergyBand energy;
   int64_t load = 0, first = 0;
@@ -80,13 +36,13 @@ static void printSummary(const session::Session &session, bool timed) {
         first += call.latency;
     }
   if (timed && first)
-    std::fprintf(stderr, "first result: %s warm, %s cold (with loading)\n", humanTime(double(first)).c_str(),
-                 humanTime(double(first + load)).c_str());
-  for (const Group &group : groups) {
+    std::fprintf(stderr, "first result: %s warm, %s cold (with loading)\n", session::timeText(double(first)).c_str(),
+                 session::timeText(double(first + load)).c_str());
+  for (const session::EntrySummary &group : groups) {
     if (timed)
       std::fprintf(stderr, "%s: %lld calls, %s a call (lower bound %s, bound %s)\n", group.entry.c_str(), (long long)group.calls,
-                   humanTime(double(group.latency) / group.calls).c_str(), humanTime(double(group.lower) / group.calls).c_str(),
-                   humanTime(double(group.bound) / group.calls).c_str());
+                   session::timeText(double(group.latency) / group.calls).c_str(), session::timeText(double(group.lowerBound) / group.calls).c_str(),
+                   session::timeText(double(group.bound) / group.calls).c_str());
     for (size_t tier = 0; tier < 4; ++tier) {
       tiers[tier].read += group.tiers[tier].read;
       tiers[tier].written += group.tiers[tier].written;
@@ -102,54 +58,6 @@ static void printSummary(const session::Session &session, bool timed) {
   std::fprintf(stderr, "\n");
   if (timed)
     std::fprintf(stderr, "energy: %.6g J (%.6g to %.6g J)\n", energy.nominal / 1e12, energy.low / 1e12, energy.high / 1e12);
-}
-
-static std::string escapeHtml(const std::string &text) {
-  std::string result;
-  for (char c : text)
-    result += c == '<' ? "&lt;" : c == '&' ? "&amp;" : c == '>' ? "&gt;" : std::string(1, c);
-  return result;
-}
-
-static std::string reportHtml(const session::Session &session, const std::string &program) {
-  std::string html = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>" + escapeHtml(program) +
-                     "</title><style>body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}"
-                     "td,th{padding:.2em .7em;border-bottom:1px solid #ccc;text-align:right}td:first-child,th:first-child"
-                     "{text-align:left}</style><h1>" + escapeHtml(program) + "</h1><p>Simulated on " +
-                     escapeHtml(session.machine().name) + "; placement " + escapeHtml(session.program().placementPolicy) +
-                     ".</p><h2>Entries</h2><table><tr><th>entry<th>calls<th>latency a call<th>lower bound<th>bound<th>MACs"
-                     "<th>energy J (low, high)";
-  std::vector<Group> groups = groupCalls(session.calls());
-  char text[512];
-  for (const Group &g : groups) {
-    std::snprintf(text, sizeof text, "<td>%lld<td>%s<td>%s<td>%s<td>%llu<td>%.4g (%.4g, %.4g)", (long long)g.calls,
-                  humanTime(double(g.latency) / g.calls).c_str(), humanTime(double(g.lower) / g.calls).c_str(),
-                  humanTime(double(g.bound) / g.calls).c_str(), (unsigned long long)g.macs, g.energy.nominal / 1e12,
-                  g.energy.low / 1e12, g.energy.high / 1e12);
-    html += "<tr><td>" + escapeHtml(g.entry) + text;
-  }
-  html += "</table><h2>Bytes moved</h2><table><tr><th>entry";
-  for (const char *tier : tierNames)
-    html += std::string("<th>") + tier + " read<th>" + tier + " written";
-  for (const Group &g : groups) {
-    html += "<tr><td>" + escapeHtml(g.entry);
-    for (size_t tier = 0; tier < 4; ++tier)
-      html += "<td>" + std::to_string(g.tiers[tier].read) + "<td>" + std::to_string(g.tiers[tier].written);
-  }
-  html += "</table><h2>Calls</h2><table><tr><th>entry<th>tokens<th>context<th>latency<th>lower bound<th>bound<th>roofline"
-          "<th>busiest resource";
-  for (const CallMetrics &call : session.calls()) {
-    auto busiest = std::max_element(call.utilization.begin(), call.utilization.end(),
-                                    [](const auto &a, const auto &b) { return a.second < b.second; });
-    html += "<tr><td>" + escapeHtml(call.entry) + "<td>" + std::to_string(call.tokens) + "<td>" + std::to_string(call.context) +
-            "<td>" + humanTime(double(call.latency)) + "<td>" + humanTime(double(call.lowerBound)) + "<td>" +
-            humanTime(double(call.bound)) + "<td>" + humanTime(double(call.rooflinePeak)) + "<td>";
-    if (busiest != call.utilization.end()) {
-      std::snprintf(text, sizeof text, " %.0f %%", busiest->second * 100);
-      html += busiest->first + text;
-    }
-  }
-  return html + "</table></html>\n";
 }
 
 static std::string fileName(std::string name) {
@@ -335,9 +243,9 @@ int main(int argc, char **argv) {
   if (arguments.has("metrics") && !session::writeFile(arguments.text("metrics"), session->metricsJson(), error))
     arguments.fail(error);
   if (arguments.has("trace") && session->lastEntry() &&
-      !timing::writeTrace(program, *session->lastEntry(), session->lastTiming(), arguments.text("trace"), error))
+      !timing::writeTrace(program, *session->lastEntry(), session->lastTimings().at(session->lastEntry()->name), arguments.text("trace"), error))
     arguments.fail(error);
-  if (arguments.has("report") && !session::writeFile(arguments.text("report"), reportHtml(*session, path), error))
+  if (arguments.has("report") && !session::writeFile(arguments.text("report"), session::reportHtml(*session, path), error))
     arguments.fail(error);
   tools::Progress::end();
   printSummary(*session, options.timing);

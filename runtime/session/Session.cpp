@@ -292,6 +292,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
   }
   if (options.timing) {
     timing::Options simulation;
+    timing::Result &traced = timings[entryName];
     if (!timing::simulate(prog, *entry, values, card, simulation, traced, error) ||
         !timing::lowerBound(prog, *entry, values, card, call.lowerBound, error) ||
         !timing::upperBound(prog, *entry, values, card, simulation.startState, call.bound, error) ||
@@ -313,6 +314,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
     call.macs = traced.macs;
     call.tiers = traced.tiers;
     call.energy = traced.energy;
+    call.energyParts = traced.energyParts;
     for (const timing::ResourceBusy &resource : traced.resources)
       call.utilization.emplace_back(resource.name, traced.latency > 0 ? double(resource.busy) / double(traced.latency) : 0);
   }

@@ -39,6 +39,7 @@ struct CallMetrics {
   timing::TierTable executedTiers;
   uint64_t executedMacs = 0;
   targets::EnergyBand energy; // picojoules
+  std::vector<timing::EnergyPart> energyParts; // what it is the sum of
   std::vector<std::pair<std::string, double>> utilization;
   double wallSeconds = 0;
 };
@@ -92,7 +93,8 @@ public:
   const std::vector<CallMetrics> &calls() const { return metrics; }
   /// The last timed call, for a trace; null before any.
   const program::Entry *lastEntry() const { return tracedEntry; }
-  const timing::Result &lastTiming() const { return traced; }
+  /// The schedule of the last timed call of each entry, by its name.
+  const std::map<std::string, timing::Result> &lastTimings() const { return timings; }
   /// Metrics as --metrics writes them; DESIGN's command lines state the form.
   std::string metricsJson() const;
   /// Ids from the program's options ("start_ids", "end_ids"); empty when absent.
@@ -116,7 +118,7 @@ private:
   std::unique_ptr<Reading> reading;
   std::vector<CallMetrics> metrics;
   const program::Entry *tracedEntry = nullptr;
-  timing::Result traced;
+  std::map<std::string, timing::Result> timings;
 };
 
 } // namespace ahm::session

@@ -179,19 +179,25 @@ void addCounts(const Work &work, const targets::Machine &machine, Result &result
     const TierBytes &bytes = result.tiers[static_cast<size_t>(tier)];
     return 8.0 * (static_cast<double>(bytes.read) + static_cast<double>(bytes.written));
   };
-  targets::EnergyBand total;
-  addEnergy(total, energy.macInt4, macs4 * 1e-3); // femtojoules
-  addEnergy(total, energy.macInt8, macs8 * 1e-3);
-  addEnergy(total, energy.macInt16, macs16 * 1e-3);
-  addEnergy(total, energy.sramFill, bits(Tier::Sram));
-  addEnergy(total, energy.stash, bits(Tier::Stash));
-  addEnergy(total, energy.dram, bits(Tier::Dram));
-  addEnergy(total, energy.pcie, bits(Tier::Host));
-  addEnergy(total, energy.network, 8.0 * static_cast<double>(result.networkBytes));
-  addEnergy(total, energy.vectorLane, static_cast<double>(result.laneCycles));
+  result.energyParts.clear();
+  auto add = [&](const char *part, const targets::EnergyBand &coefficient, double count) {
+    result.energyParts.push_back({part, {}});
+    addEnergy(result.energyParts.back().energy, coefficient, count);
+  };
+  add("products, 4 bits", energy.macInt4, macs4 * 1e-3); // femtojoules
+  add("products, 8 bits", energy.macInt8, macs8 * 1e-3);
+  add("products, 16 bits", energy.macInt16, macs16 * 1e-3);
+  add("SRAM", energy.sramFill, bits(Tier::Sram));
+  add("stash", energy.stash, bits(Tier::Stash));
+  add("DRAM", energy.dram, bits(Tier::Dram));
+  add("PCIe", energy.pcie, bits(Tier::Host));
+  add("network", energy.network, 8.0 * static_cast<double>(result.networkBytes));
+  add("vector units", energy.vectorLane, static_cast<double>(result.laneCycles));
   // A watt is a picojoule a picosecond.
-  double idle = machine.staticPower * static_cast<double>(result.latency);
-  result.energy = {total.low + idle, total.nominal + idle, total.high + idle};
+  add("static", {1, 1, 1}, machine.staticPower * static_cast<double>(result.latency));
+  result.energy = {};
+  for (const EnergyPart &part : result.energyParts)
+    addEnergy(result.energy, part.energy, 1);
 }
 
 Picoseconds clampTime(Wide time) { return time > kLatest ? kLatest : static_cast<Picoseconds>(time); }

@@ -50,12 +50,18 @@ struct ResourceBusy {
   Picoseconds busy = 0; // refresh counts as busy
 };
 
+struct EnergyPart { // picojoules
+  std::string name;
+  targets::EnergyBand energy;
+};
+
 struct Result {
   Picoseconds latency = 0; // from the host's launch to the last completion
   std::vector<ResourceBusy> resources;
   TierTable tiers; // by program::Tier
   uint64_t networkBytes = 0, macs = 0, laneCycles = 0;
   targets::EnergyBand energy; // picojoules: counts times coefficients, and static power over the latency
+  std::vector<EnergyPart> energyParts; // what `energy` is the sum of, always the same parts in the same order
   std::vector<CommandTiming> commands;
   std::vector<Interval> intervals; // in program order
   State endState;                  // relative to the end of this call

@@ -3,6 +3,7 @@
 #include "runtime/program/Serialize.h"
 #include "runtime/session/Files.h"
 #include "runtime/session/Npy.h"
+#include "runtime/session/Report.h"
 #include "runtime/session/Session.h"
 #include "runtime/session/Tokenizer.h"
 #include "runtime/session/Wav.h"
@@ -266,6 +267,43 @@ TEST(Session, GeneratesUntilTheEndId) {
   EXPECT_FALSE(session->generate({int64_t(1) << 40}, request, result, error));
   EXPECT_FALSE(session->transcribe({0, 0}, request, result, error));
   ::unlink(path.c_str());
+}
+
+size_t count(const std::string &text, const std::string &part) {
+  size_t found = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size()))
+    ++found;
+  return found;
+}
+
+TEST(Session, ReportShowsEveryEntryAndStandsAlone) {
+  ahm::program::Program program = countingModel();
+  program.sources = {{"/model/layers.3/attn/<Mul>", "Mul"}};
+  auto bytes = ahm::program::serialize(program);
+  std::string path = temporary("report.ahm"), error;
+  ASSERT_TRUE(writeFile(path, bytes.data(), bytes.size(), error)) << error;
+  auto session = Session::open(path, {}, error);
+  ::unlink(path.c_str());
+  ASSERT_TRUE(session) << error;
+  std::string empty = reportHtml(*session, "none");
+  EXPECT_NE(empty.find("</html>"), std::string::npos);
+  GenerateOptions request;
+  request.count = 4;
+  Generation result;
+  ASSERT_TRUE(session->generate({3}, request, result, error)) << error;
+  std::string page = reportHtml(*session, "a<b>&\"c\".ahm");
+  for (const char *wanted : {"a&lt;b&gt;&amp;&quot;c&quot;.ahm", "<h2>prefill</h2>", "<h2>decode</h2>", "<td>/model/layers.3<", "/model/layers.3/attn/&lt;Mul&gt;", "Bytes moved",
+                             "static", "Placement", "corsair", "prefers-color-scheme"})
+    EXPECT_NE(page.find(wanted), std::string::npos) << wanted;
+  for (const char *unwanted : {"<script", "http", "src=", "url(", "<Mul>", "nan", "inf"})
+    EXPECT_EQ(page.find(unwanted), std::string::npos) << unwanted;
+  for (const char *tag : {"table", "div", "details", "style", "main"})
+    EXPECT_EQ(count(page, std::string("<") + tag), count(page, std::string("</") + tag + ">")) << tag;
+  std::vector<EntrySummary> groups = summarizeCalls(session->calls());
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[0].entry, "prefill");
+  EXPECT_EQ(groups[1].calls, 3);
+  EXPECT_EQ(timeText(1.5e9), "1.500 ms");
 }
 
 TEST(Session, TimesCallsWithoutValues) {

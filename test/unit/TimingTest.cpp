@@ -1,5 +1,6 @@
 // The timing reading on small programs: counts of each opcode, refresh windows, bounds over random phases, determinism.
 #include "runtime/program/Opcodes.h"
+#include "runtime/timing/Breakdown.h"
 #include "runtime/timing/Trace.h"
 
 #include <gtest/gtest.h>
@@ -392,6 +393,64 @@ TEST(Timing, TraceIsDeterministicAndNamesTracks) {
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), text);
   std::remove(path.c_str());
   EXPECT_FALSE(writeTrace(b.program, b.entry, first, "/nowhere/trace.json", error));
+}
+
+TEST(Breakdown, ExposedTimesSumToTheLatency) {
+  std::mt19937_64 random(5);
+  targets::Machine m = card("test-small");
+  for (int p = 0; p < 50; ++p) {
+    Builder b = randomProgram(random, m);
+    b.program.sources.push_back({"second", "Op"});
+    for (Command &command : b.entry.commands)
+      command.source = random() % 2;
+    Result r = run(b, m);
+    std::vector<SourceTime> times = timeBySource(b.entry, r, m.launch.host);
+    Picoseconds exposed = m.launch.host, busy = 0, lasted = 0;
+    uint32_t commands = 0;
+    for (const SourceTime &time : times) {
+      exposed += time.exposed;
+      commands += time.commands;
+      for (Picoseconds queue : time.busy)
+        busy += queue;
+    }
+    for (const CommandTiming &timing : r.commands)
+      lasted += timing.end - timing.start;
+    EXPECT_EQ(exposed, r.latency);
+    EXPECT_EQ(busy, lasted);
+    EXPECT_EQ(commands, b.entry.commands.size());
+  }
+}
+
+TEST(Breakdown, HiddenWorkIsNotExposed) {
+  targets::Machine m = card("test-small");
+  Builder b;
+  b.program.sources.push_back({"hidden", "Op"});
+  b.dma(10000, 128, 1);
+  b.unary(10, UnaryKind::Neg);
+  b.entry.commands.back().source = 1;
+  std::vector<SourceTime> times = timeBySource(b.entry, run(b, m), m.launch.host);
+  ASSERT_EQ(times.size(), 2u);
+  EXPECT_EQ(times[1].source, 1u);
+  EXPECT_EQ(times[1].exposed, 0);
+  EXPECT_GT(times[1].busy[static_cast<size_t>(Queue::Vector)], 0);
+}
+
+TEST(Timing, EnergyIsTheSumOfItsParts) {
+  targets::Machine m = card("test-small");
+  Builder b;
+  b.gemm(4, 64, 64, 128, {b.dma(1000, 128, 1)});
+  Result r = run(b, m);
+  targets::EnergyBand sum;
+  for (const EnergyPart &part : r.energyParts) {
+    sum.low += part.energy.low;
+    sum.nominal += part.energy.nominal;
+    sum.high += part.energy.high;
+    EXPECT_LE(part.energy.low, part.energy.nominal) << part.name;
+    EXPECT_LE(part.energy.nominal, part.energy.high) << part.name;
+  }
+  EXPECT_EQ(sum.low, r.energy.low);
+  EXPECT_EQ(sum.nominal, r.energy.nominal);
+  EXPECT_EQ(sum.high, r.energy.high);
 }
 
 TEST(Timing, BadProgramsAreErrors) {

@@ -124,6 +124,31 @@ Picoseconds dmaTilesTime(const Machine &machine, int64_t tiles, Bytes bytesOfTil
   return std::max(dramSustainedTime(machine, ofChiplet), cyclesToPicoseconds(machine, onChip));
 }
 
+CollectiveCost allReduceCost(const Machine &machine, Bytes bytes) {
+  CollectiveCost cost;
+  if (bytes <= 0)
+    return cost;
+  Wide share = bytes; // of one card at this level
+  int64_t below = 1;  // cards that act as one
+  auto level = [&](int64_t limit, const LinkModel &link, BytesPerSecond bandwidth, Bytes &sent) {
+    int64_t together = std::min(machine.cards, limit);
+    int64_t members = narrow(ceilDiv(together, below));
+    if (members <= 1)
+      return;
+    // Each member passes (members-1)/members of its share inward and as much outward.
+    Wide passed = ceilDiv(share * (members - 1), members);
+    cost.time = narrow(Wide(cost.time) + 2 * (Wide(machine.launch.collective) + link.latency + transferTime(narrow(passed), bandwidth)));
+    sent = narrow(2 * passed * machine.cards);
+    share = ceilDiv(share, members);
+    below = together;
+  };
+  level(kCardsPerBridge, machine.bridge, machine.bridge.bandwidth, cost.bridge);
+  // The machine's pcie is that of all cards.
+  level(kCardsPerServer, machine.pcie, std::max<BytesPerSecond>(machine.pcie.bandwidth / machine.cards, 1), cost.pcie);
+  level(std::max(machine.cards, kCardsPerServer), machine.nic, std::max<BytesPerSecond>(machine.nic.bandwidth / kCardsPerNic, 1), cost.nic);
+  return cost;
+}
+
 Picoseconds pcieTime(const Machine &machine, Bytes bytes) { return transferTime(bytes, machine.pcie.bandwidth); }
 
 Picoseconds launchTime(const Machine &machine, int64_t queueEntries) {

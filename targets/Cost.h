@@ -58,6 +58,18 @@ Picoseconds dramSustainedTime(const Machine &machine, Bytes bytesOfChiplet);
 /// network and the cores' SRAM ports.
 Picoseconds dmaTilesTime(const Machine &machine, int64_t tiles, Bytes bytesOfTile, int64_t unitCount);
 
+/// How cards are joined: pairs by the bridge, up to eight in a server by PCIe, servers by the network with a NIC for every
+/// four cards (CARD.md's table).
+inline constexpr int64_t kCardsPerBridge = 2, kCardsPerServer = 8, kCardsPerNic = 4;
+
+/// An all-reduce of `bytes` over the machine's cards: reduce-scatter inward and all-gather outward through bridge, server and
+/// network, each level with two phases on what the levels below have left to it. Zero on one card.
+struct CollectiveCost {
+  Picoseconds time = 0;
+  Bytes bridge = 0, pcie = 0, nic = 0; // bytes sent on the links of each kind by all cards together
+};
+CollectiveCost allReduceCost(const Machine &machine, Bytes bytes);
+
 /// Bytes over PCIe at the effective rate; without the link's latency.
 Picoseconds pcieTime(const Machine &machine, Bytes bytes);
 

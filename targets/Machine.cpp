@@ -79,6 +79,7 @@ struct Field {
   double min, max; // in the stored unit
   int64_t *integer = nullptr;
   double *real = nullptr;
+  bool optional = false; // absent: the value that Machine starts with
 };
 
 /// Every field of a card: the only list of them. Maxima keep all later integer arithmetic within 64 bits.
@@ -96,6 +97,8 @@ std::vector<Field> fieldsOf(Machine &m) {
     addReal(path + ".high", unit, band.high, 1e9);
   };
   const double ms = 1e9, exa = 1e15;
+  add("cards", Unit::Count, m.cards, 1, 1024);
+  fields.back().optional = true;
   add("chiplets", Unit::Count, m.chiplets, 1, 1024);
   add("quads_per_chiplet", Unit::Count, m.quadsPerChiplet, 1, 256);
   add("slices_per_quad", Unit::Count, m.slicesPerQuad, 1, 256);
@@ -183,10 +186,17 @@ public:
     if (machine.name.empty())
       return fail(lineOf("name"), "name", "is empty, expected the card's name; write e.g. 'name: corsair'");
     for (Field &field : fields)
-      if (!readField(field))
+      if (scalars.count(field.path) && !readField(field))
         return false;
     if (!checkRelations(machine))
       return false;
+    if (machine.chiplets * machine.cards > 65536)
+      return fail(lineOf("cards"), "cards", "makes more than 65536 chiplets, expected fewer; lower it");
+    machine.chiplets *= machine.cards;
+    machine.pcie.bandwidth *= machine.cards;
+    machine.pcieRaw *= machine.cards;
+    machine.staticPower *= static_cast<double>(machine.cards);
+    machine.powerCap *= static_cast<double>(machine.cards);
     result = machine;
     return true;
   }
@@ -261,7 +271,7 @@ private:
     if (!scalars.count("name"))
       return fail(1, "name", "is missing, expected the card's name; add e.g. 'name: corsair'");
     for (const Field &field : fields)
-      if (!scalars.count(field.path)) {
+      if (!scalars.count(field.path) && !field.optional) {
         size_t dot = field.path.rfind('.');
         auto section = dot == std::string::npos ? sections.end() : sections.find(field.path.substr(0, dot));
         const UnitKind &kind = unitKind(field.unit);
@@ -427,6 +437,24 @@ bool findMachine(const std::string &nameOrPath, Machine &machine, std::string &y
   }
   yamlText = text.str();
   return readMachine(yamlText, nameOrPath, machine, error);
+}
+
+bool withCards(int64_t cards, std::string &yamlText, const std::string &fileNameForErrors, Machine &machine, std::string &error) {
+  if (machine.cards == cards)
+    return true;
+  if (machine.cards != 1) {
+    error = fileNameForErrors + ": cards: is " + std::to_string(machine.cards) + ", but " + std::to_string(cards) +
+            " cards are asked for; say it in one place";
+    return false;
+  }
+  std::string text = yamlText;
+  if (!text.empty() && text.back() != '\n')
+    text += '\n';
+  text += "cards: " + std::to_string(cards) + "\n";
+  if (!readMachine(text, fileNameForErrors, machine, error))
+    return false;
+  yamlText = text;
+  return true;
 }
 
 std::vector<std::string> builtinMachines() {

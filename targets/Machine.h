@@ -79,6 +79,9 @@ struct EnergyModel {
 
 struct Machine {
   std::string name;
+  /// Cards that work as one larger memory with that many times the bandwidth and arithmetic, until programs are truly split
+  /// over them (`cards` in the file, 1 when absent). chiplets, pcie and power are those of all cards together.
+  int64_t cards = 1;
   int64_t chiplets = 0, quadsPerChiplet = 0, slicesPerQuad = 0, coresPerSlice = 0;
   Hertz clock = 0;
   Bytes sramPerCore = 0;
@@ -93,7 +96,7 @@ struct Machine {
   BytesPerSecond pcieRaw = 0;
   LaunchModel launch;
   EnergyModel energy;
-  Watts staticPower = 0, powerCap = 0; // a card
+  Watts staticPower = 0, powerCap = 0; // of all cards
 
   int64_t quads() const { return chiplets * quadsPerChiplet; }
   int64_t slices() const { return quads() * slicesPerQuad; }
@@ -113,6 +116,10 @@ bool readMachine(const std::string &text, const std::string &fileNameForErrors, 
 /// `nameOrPath` is a built-in card ("corsair") or a path that ends in .yaml or .yml. `yamlText` receives the
 /// text that was read: a program carries it.
 bool findMachine(const std::string &nameOrPath, Machine &machine, std::string &yamlText, std::string &error);
+
+/// The machine of `cards` such cards: reads `yamlText` again with its `cards` field set, and leaves the new text in it. A text
+/// that names another number itself is an error.
+bool withCards(int64_t cards, std::string &yamlText, const std::string &fileNameForErrors, Machine &machine, std::string &error);
 
 /// The names of the built-in cards, sorted.
 std::vector<std::string> builtinMachines();

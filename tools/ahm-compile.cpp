@@ -23,7 +23,7 @@ static cl::opt<std::string> output("o", cl::desc("The program to write; its weig
                                    cl::value_desc("PROGRAM.ahm"), cl::cat(category));
 static cl::opt<std::string> target("target", cl::init("corsair"), cl::value_desc("NAME|FILE.yaml"),
                                    cl::desc("The card: a built-in name or a target file (default corsair)"), cl::cat(category));
-static cl::opt<int64_t> cards("cards", cl::init(1), cl::desc("Cards the program runs on (default 1)"), cl::cat(category));
+static cl::opt<int64_t> cards("cards", cl::init(1), cl::desc("Cards the program runs on, as one larger memory with all-reduces between them (default 1)"), cl::cat(category));
 static cl::opt<std::string> weights("weights", cl::init("auto"), cl::desc("Format of weights: auto mxint16 mxint8 mxint4 int8 (default auto: "
                                     "what the model stores where the card takes it, mxint8 otherwise)"), cl::cat(category));
 static cl::opt<std::string> activations("activations", cl::desc("Format of the moving operand: mxint16 mxint8"), cl::cat(category));
@@ -103,8 +103,8 @@ int main(int argc, char **argv) {
       return usage("--max-dim takes NAME=N with N > 0, not '" + text + "'");
     options.maxDims[text.substr(0, equals)] = value;
   }
-  if (cards != 1)
-    return fail("--cards=" + std::to_string(cards) + ": programs are compiled for one card; remedy: --cards=1 and a smaller format or context");
+  if (cards < 1 || cards > 1024)
+    return usage("--cards takes 1 to 1024, not " + std::to_string(cards));
   if (batch != 1)
     return fail("--batch=" + std::to_string(batch) + ": programs take one sequence a call; remedy: --batch=1");
   if (prefillChunk < 1 || maxContext < 0)
@@ -117,6 +117,8 @@ int main(int argc, char **argv) {
   }
   std::string error;
   if (!ahm::targets::findMachine(target, options.machine, options.targetText, error))
+    return fail(error);
+  if (cards.getNumOccurrences() && !ahm::targets::withCards(cards, options.targetText, target, options.machine, error))
     return fail(error);
 
   mlir::DialectRegistry registry;
@@ -162,5 +164,8 @@ int main(int argc, char **argv) {
                << llvm::format("%.2f", summary.sramBytes / 1e6) << " MB, streamed from DRAM " << llvm::format("%.2f", summary.streamedBytes / 1e6)
                << " MB (placement " << summary.policy << ")\n  compiled in " << llvm::format("%.2f", seconds) << " s, peak memory "
                << resources.ru_maxrss / 1024 << " MiB\n";
+  if (options.machine.cards > 1)
+    llvm::outs() << "  " << options.machine.cards << " cards are taken as one larger memory with " << options.machine.cards
+                 << " times the bandwidth and arithmetic, and an all-reduce for each residual addition\n";
   return 0;
 }

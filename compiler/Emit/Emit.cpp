@@ -31,7 +31,7 @@ public:
         placement && program.placementPolicy.empty())
       if (auto policy = placement.getAs<StringAttr>("policy"))
         program.placementPolicy = policy.getValue().str();
-    for (uint16_t op = 0; op <= static_cast<uint16_t>(Opcode::ArgMax); ++op)
+    for (uint16_t op = 0; op <= static_cast<uint16_t>(kLastOpcode); ++op)
       opcodes[opcodeName(op)] = static_cast<Opcode>(op);
     for (auto region : module.getOps<dimc::RegionOp>())
       addRegion(region);

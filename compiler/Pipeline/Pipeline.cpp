@@ -102,7 +102,7 @@ public:
         failed(phase("quantized",
                      [&](PassManager &pm) {
                        pm.addPass(createQuantizePass(quantize));
-                       pm.addPass(createShardPass());
+                       pm.addPass(createShardPass({options.machine.cards}));
                      })) ||
         // The last split: what Place sees afterwards is what runs.
         failed(phase("hmem", [&](PassManager &pm) { pm.addPass(createTilePass(tile)); })) ||

@@ -184,6 +184,7 @@ LogicalResult FunctionTiler::lower(Operation *op) {
           return o.emitOpError() << "turns a number of elements that is not static";
         return simple(op, "Rotary", {o.getInterleaved() ? 1 : 0, 2 * columns.getValue()});
       })
+      .Case<nn::AllReduceOp>([&](auto) { return simple(op, "AllReduce"); })
       .Case<nn::LinearOp>([&](nn::LinearOp o) { return linear(o); })
       .Case<nn::Int8LinearOp>([&](nn::Int8LinearOp o) { return int8Linear(o); })
       .Case<nn::Conv1dOp>([&](nn::Conv1dOp o) { return conv(o); })

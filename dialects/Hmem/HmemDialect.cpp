@@ -64,6 +64,7 @@ static const CommandShape kCommands[] = {
     {"GroupNorm", "vector", 1, 1, 1, 1},
     {"Rotary", "vector", 3, 3, 1, 1},
     {"ArgMax", "vector", 1, 1, 1, 1},
+    {"AllReduce", "vector", 1, 1, 1, 1},
 };
 
 const CommandShape *ahm::hmem::findCommandShape(StringRef opcode) {

@@ -279,4 +279,14 @@ def NN_AttentionOp : NN_Op<"attention"> {
   let hasVerifier = 1;
 }
 
+//===-- Between cards -----------------------------------------------------------------------------------------------===//
+
+def NN_AllReduceOp : NN_PureOp<"all_reduce"> {
+  let summary = "The sum over cards of a product whose contraction they share; put in by nn-shard";
+  let arguments = (ins AnyRankedTensor:$input);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 #endif

@@ -240,6 +240,11 @@ LogicalResult RotaryOp::verify() {
     return emitOpError("takes rank 4: [1, heads, tokens, head_dim]");
   return sameShape(*this, getInput(), getResult());
 }
+LogicalResult AllReduceOp::verify() {
+  if (!tensorOf(getInput()).getElementType().isF32())
+    return emitOpError("adds f32");
+  return sameShape(*this, getInput(), getResult());
+}
 LogicalResult CacheAppendOp::verify() {
   if (getPosition().getNumResults() != 1)
     return emitOpError("position has one result");

@@ -110,6 +110,7 @@ static bool runCommand(Context &context) {
     return runElementwise(context);
   case Opcode::Transpose:
   case Opcode::Copy:
+  case Opcode::AllReduce:
   case Opcode::Broadcast:
   case Opcode::Slice:
   case Opcode::Concat:

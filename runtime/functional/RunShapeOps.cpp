@@ -130,6 +130,7 @@ bool runShape(Context &c) {
   case Opcode::Transpose:
     return transpose(c, ins[0], y);
   case Opcode::Copy:
+  case Opcode::AllReduce:
     if (ins[0].bytes != y.bytes)
       return c.fail("element counts differ");
     if (!c.read(ins[0]) || !c.write(y))

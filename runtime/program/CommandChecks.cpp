@@ -149,7 +149,7 @@ public:
   bool check() {
     if (badWait)
       return fail("waits for command " + std::to_string(*badWait) + ", which is not before it");
-    if (c.op > Opcode::ArgMax || c.queue > Queue::Vector)
+    if (c.op > kLastOpcode || c.queue > Queue::Vector)
       return fail("unknown command or queue");
     if (!program.sources.empty() && c.source >= program.sources.size())
       return fail("its source index " + std::to_string(c.source) + " is out of range");
@@ -416,6 +416,8 @@ private:
       }
       return true;
     }
+    case Opcode::AllReduce:
+      return counts(1, 1) && numbers(0, 0, 0) && allF32();
     case Opcode::Copy:
     case Opcode::Broadcast:
       return counts(1, 1) && numbers(0, 0, 0) && sameType(c.ins[0], c.outs[0]);
@@ -584,6 +586,7 @@ private:
     case Opcode::Softmax:
     case Opcode::Cast:
     case Opcode::Copy:
+    case Opcode::AllReduce:
       return require(count(in(0)) == count(out()), "element counts differ") &&
              require(c.op != Opcode::Softmax || last(in(0)) == last(out()), "last dimensions differ");
     case Opcode::Binary:

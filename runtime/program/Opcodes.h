@@ -49,6 +49,9 @@
 //   Rotary    in x[f32 1,H,T,D], cos[f32 ..T,R], sin[f32 ..T,R] out y    ints: interleaved(0/1), R (rotated leading
 //            elements of D; the rest passes through). half split: y1 = x1*c - x2*s, each product rounded (no fma)
 //   ArgMax    in x[f32 M,N] out i[i32 M]   lowest index on a tie
+// Between cards
+//   AllReduce in x[f32 ..] out y           same shape. The sum over cards of a product whose contraction they share. While
+//            several cards are simulated as one larger memory the product is whole already, and y is x.
 #pragma once
 
 #include <cstdint>

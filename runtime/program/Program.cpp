@@ -65,8 +65,9 @@ constexpr const char *kOpcodeNames[] = {"HostToStash", "StashToHost", "HostToDra
                                         "Select",      "Reduce",      "Softmax",         "Cast",     "Transpose",
                                         "Copy",        "Broadcast",   "Slice",           "Concat",   "Iota",
                                         "Gather",      "Fill",        "LayerNorm",       "RmsNorm",  "GroupNorm",
-                                        "Rotary",      "ArgMax"};
-static_assert(std::size(kOpcodeNames) == static_cast<size_t>(Opcode::ArgMax) + 1);
+                                        "Rotary",      "ArgMax",
+                                        "AllReduce"};
+static_assert(std::size(kOpcodeNames) == static_cast<size_t>(kLastOpcode) + 1);
 
 constexpr const char *kUnaryNames[] = {
     "neg", "abs",   "sqrt", "rsqrt", "exp",  "log", "erf",      "tanh",      "sigmoid", "reciprocal", "sin",

@@ -75,8 +75,10 @@ enum class Opcode : uint16_t {
   Attention, CacheAppend,                                          // the KV cache
   QuantizeMx, DynamicQuantize,                                     // formats
   Unary, Binary, Select, Reduce, Softmax, Cast, Transpose, Copy, Broadcast, Slice, Concat, Iota, Gather, Fill,
-  LayerNorm, RmsNorm, GroupNorm, Rotary, ArgMax
+  LayerNorm, RmsNorm, GroupNorm, Rotary, ArgMax,
+  AllReduce // over cards; new opcodes are appended, their numbers stand in programs
 };
+inline constexpr Opcode kLastOpcode = Opcode::AllReduce;
 
 struct Command {
   Opcode op = Opcode::Copy;

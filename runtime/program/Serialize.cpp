@@ -269,7 +269,7 @@ private:
   }
 
   bool readCommand(const fb::Command &in, Command &out) {
-    if (!enumerator(in.op(), Opcode::ArgMax, out.op, "command") ||
+    if (!enumerator(in.op(), kLastOpcode, out.op, "command") ||
         !enumerator(in.queue(), Queue::Vector, out.queue, "queue"))
       return false;
     uint64_t operandCount = uint64_t(in.in_count()) + in.out_count();

@@ -62,6 +62,8 @@ std::string resourceName(uint32_t resource) {
     return "network";
   case kPcie:
     return "pcie";
+  case kLinks:
+    return "links";
   default:
     return "dram." + std::to_string(resource - kDramBase);
   }
@@ -125,6 +127,8 @@ CommandCost costCommand(const Program &program, const Command &command, const Co
   }
   if (counts[Tier::Dram].read > 0)
     cost.tail += machine.dram.latency;
+  if (counts.collectiveBytes > 0)
+    use(kLinks, 0, targets::allReduceCost(machine, toSigned(counts.collectiveBytes)).time);
   const TierBytes &host = counts[Tier::Host];
   if (host.read + host.written > 0) {
     use(kPcie, 0, targets::pcieTime(machine, toSigned(host.read + host.written)));

@@ -88,6 +88,11 @@ public:
     case Opcode::Attention:
       attention();
       break;
+    case Opcode::AllReduce:
+      readAll();
+      writeAll();
+      counts.collectiveBytes = bytes(in(0));
+      break;
     case Opcode::CacheAppend:
       read(in(0), bytes(in(0)));
       if (out(0) && in(0) && !in(0)->dims.empty())
@@ -488,7 +493,7 @@ bool checkCommand(const Program &program, const Entry &entry, size_t index, std:
     return false;
   };
   auto badExpr = [&](int64_t expr) { return expr < 0 || expr >= static_cast<int64_t>(program.exprs.size()); };
-  if (command.op > Opcode::ArgMax)
+  if (command.op > kLastOpcode)
     return fail("opcode " + std::to_string(static_cast<int>(command.op)) + " is unknown");
   if (static_cast<int>(command.queue) >= kQueueCount)
     return fail("queue " + std::to_string(static_cast<int>(command.queue)) + " is unknown");

@@ -22,6 +22,7 @@ struct CommandCounts {
   uint64_t macs = 0;                         // of real elements: padding of tiles and blocks is not counted
   uint64_t macs4 = 0, macs8 = 0, macs16 = 0; // the same by energy class: the wider of the two operands
   TierTable tiers;                           // operand bytes as stored, block scales and tile padding included
+  uint64_t collectiveBytes = 0;              // summed over cards
   uint64_t networkBytes = 0;                 // through the chiplets' networks
   uint64_t laneCycles = 0;                   // vector work: elements times lane-cycles
   uint64_t dramPieces = 0;                   // separate contiguous runs in DRAM

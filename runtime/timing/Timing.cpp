@@ -160,7 +160,7 @@ void addEnergy(targets::EnergyBand &total, const targets::EnergyBand &coefficien
 
 void addCounts(const Work &work, const targets::Machine &machine, Result &result) {
   const targets::EnergyModel &energy = machine.energy;
-  double macs4 = 0, macs8 = 0, macs16 = 0;
+  double macs4 = 0, macs8 = 0, macs16 = 0, bridgeBits = 0, pcieBits = 0, nicBits = 0;
   result.tiers = {};
   result.networkBytes = result.macs = result.laneCycles = 0;
   for (const CommandCounts &counts : work.counts) {
@@ -174,6 +174,12 @@ void addCounts(const Work &work, const targets::Machine &machine, Result &result
     macs4 += static_cast<double>(counts.macs4);
     macs8 += static_cast<double>(counts.macs8);
     macs16 += static_cast<double>(counts.macs16);
+    if (counts.collectiveBytes > 0) {
+      targets::CollectiveCost links = targets::allReduceCost(machine, static_cast<targets::Bytes>(counts.collectiveBytes));
+      bridgeBits += 8.0 * static_cast<double>(links.bridge);
+      pcieBits += 8.0 * static_cast<double>(links.pcie);
+      nicBits += 8.0 * static_cast<double>(links.nic);
+    }
   }
   auto bits = [&](Tier tier) {
     const TierBytes &bytes = result.tiers[static_cast<size_t>(tier)];
@@ -190,7 +196,11 @@ void addCounts(const Work &work, const targets::Machine &machine, Result &result
   add("SRAM", energy.sramFill, bits(Tier::Sram));
   add("stash", energy.stash, bits(Tier::Stash));
   add("DRAM", energy.dram, bits(Tier::Dram));
-  add("PCIe", energy.pcie, bits(Tier::Host));
+  add("PCIe", energy.pcie, bits(Tier::Host) + pcieBits);
+  if (machine.cards > 1) { // the bridge is a short link of the die-to-die kind
+    add("bridge", energy.dieToDie, bridgeBits);
+    add("NIC", energy.nic, nicBits);
+  }
   add("network", energy.network, 8.0 * static_cast<double>(result.networkBytes));
   add("vector units", energy.vectorLane, static_cast<double>(result.laneCycles));
   // A watt is a picojoule a picosecond.

@@ -169,4 +169,48 @@ TEST(Cost, HugeCountsSaturate) {
   EXPECT_GT(dmaTilesTime(m, huge, 4224, 1), 0);
 }
 
+TEST(Targets, CardsMultiplyTheMachine) {
+  Machine one = card("corsair"), many = one;
+  std::string text = cardText(), error;
+  ASSERT_TRUE(withCards(8, text, "corsair.yaml", many, error)) << error;
+  EXPECT_EQ(many.cores(), 8 * one.cores());
+  EXPECT_EQ(many.sramBytes(), 8 * one.sramBytes());
+  EXPECT_EQ(many.dramBytes(), 8 * one.dramBytes());
+  EXPECT_EQ(many.lanes(), 8 * one.lanes());
+  EXPECT_EQ(many.staticPower, 8 * one.staticPower);
+  Machine again;
+  ASSERT_TRUE(readMachine(text, "embedded", again, error)) << error; // a program carries the text
+  EXPECT_EQ(again.cards, 8);
+  EXPECT_EQ(again.cores(), many.cores());
+  EXPECT_FALSE(withCards(4, text, "corsair.yaml", again, error));
+  EXPECT_NE(error.find("is 8, but 4 cards"), std::string::npos) << error;
+  text = cardText() + "cards: 0\n";
+  EXPECT_FALSE(readMachine(text, "card.yaml", again, error));
+}
+
+TEST(Cost, AllReduceGrowsWithCardsAndBytes) {
+  std::string error;
+  auto machine = [&](int64_t cards) {
+    Machine m = card("corsair");
+    std::string text = cardText();
+    EXPECT_TRUE(withCards(cards, text, "corsair.yaml", m, error)) << error;
+    return m;
+  };
+  EXPECT_EQ(allReduceCost(machine(1), 4096).time, 0);
+  CollectiveCost two = allReduceCost(machine(2), 1 << 20);
+  // Half of the megabyte inward and outward over the bridge, two phases.
+  Machine m = machine(2);
+  EXPECT_EQ(two.time, 2 * (m.launch.collective + m.bridge.latency + transferTime(1 << 19, m.bridge.bandwidth)));
+  EXPECT_EQ(two.bridge, 2 << 20);
+  EXPECT_EQ(two.pcie, 0);
+  Picoseconds before = two.time;
+  for (int64_t cards : {4, 8, 16, 64}) {
+    CollectiveCost cost = allReduceCost(machine(cards), 1 << 20);
+    EXPECT_GT(cost.time, before) << cards;
+    EXPECT_EQ(cost.nic > 0, cards > kCardsPerServer);
+    EXPECT_GE(allReduceCost(machine(cards), 2 << 20).time, cost.time);
+    before = cost.time;
+  }
+}
+
 } // namespace

@@ -230,7 +230,7 @@ TEST(Counts, GatherReadsUsedRowsAndSliceTakenElements) {
 /// Every opcode counts without failing, and moves something.
 TEST(Counts, EveryOpcodeMovesBytes) {
   targets::Machine m = card("test-small");
-  for (int op = 0; op <= static_cast<int>(Opcode::ArgMax); ++op) {
+  for (int op = 0; op <= static_cast<int>(kLastOpcode); ++op) {
     Builder b;
     b.program.weights.push_back({"w", 0, 0, 1000, 0});
     Operand x = b.stash(DType::F32, {1, 2, 4, 32}), cache = b.stash(DType::MxRows8, {2, 64, 32});

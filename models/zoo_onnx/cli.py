@@ -1,0 +1,169 @@
+"""The command line of models/zoo."""
+import argparse
+import json
+import os
+import sys
+import time
+
+from . import blocks, catalogue
+from .bert import Bert
+from .decoder import Options
+from .genai import Genai
+from .gpt2 import Gpt2
+from .optimum import Optimum
+from .standard import Standard
+from .tensors import BFLOAT16, FLOAT, FLOAT16, ExternalData, Source
+from .whisper import DecoderPart, Encoder
+
+STYLES = {"optimum": Optimum, "genai": Genai, "onnx23": Standard}
+ELEMENTS = {"float32": FLOAT, "float16": FLOAT16, "bfloat16": BFLOAT16}
+
+
+class Refused(Exception):
+    """A request that cannot be met; the message is for the user."""
+
+
+def arguments(argv):
+    names = ", ".join(m.name for m in catalogue.MODELS)
+    a = argparse.ArgumentParser("zoo", allow_abbrev=False, description="Writes a model as ONNX: DIR/model.onnx, its external data, config.json and, in genai style, "
+                                "genai_config.json.", epilog=f"Models (any case, punctuation aside): {names}.")
+    a.add_argument("name", metavar="NAME")
+    a.add_argument("--style", choices=STYLES, default="optimum", help="whose exporter's style")
+    a.add_argument("--weights", choices=["none", "random"], help="none: entries that point into an absent file; random: drawn from the seed "
+                   "(default: none at full size, random with --scale)")
+    a.add_argument("--scale", help="tiny, or a fraction of the parameters such as 1/64")
+    a.add_argument("--seed", type=int, default=0)
+    a.add_argument("--out", required=True, metavar="DIR")
+    for size, text in (("layers", "layers"), ("hidden", "hidden size"), ("context", "positions"), ("window", "attention window"),
+                       ("vocab", "vocabulary"), ("experts", "experts"), ("top", "experts a token")):
+        a.add_argument("--" + size, type=int, metavar="N", help=f"overrides the number of {text}" if size != "hidden" else "overrides the hidden size")
+    a.add_argument("--weights-bits", type=int, choices=[4, 8], default=0, help="weights in blocks: MatMulNBits, QMoE, GatherBlockQuantized (genai)")
+    a.add_argument("--quantize", choices=["nbits", "qdq", "mxfp4"], default="nbits", help="with --weights-bits, how: nbits: com.microsoft's operators on blocks; "
+                   "qdq: DequantizeLinear (blocks from opset 21 on, else int8 with a scale a column); mxfp4: experts alone, in OCP MXFP4 (genai, 4 bits)")
+    a.add_argument("--block", type=int, choices=[16, 32, 64, 128], default=32)
+    a.add_argument("--zero-points", action="store_true", help="blocks with zero points")
+    a.add_argument("--dequantized", action="store_true", help="store the floats that the blocks stand for (any style)")
+    a.add_argument("--dtype", choices=ELEMENTS, default="float32")
+    a.add_argument("--moe", choices=["dense", "loop"], default="dense", help="experts outside genai: all of them, or a loop that gathers")
+    a.add_argument("--cache", choices=["default", "static", "expanded"], default="default",
+                   help="static: TensorScatter into a cache of fixed length (onnx23); expanded: DeepSeek's K and V of every head")
+    a.add_argument("--mask", choices=["trilu", "less", "bool"], default="", help="how the mask is built (optimum; default: as the model's code)")
+    a.add_argument("--opset", type=int, default=0, help="another ai.onnx opset than the style's")
+    return a.parse_args(argv)
+
+
+def number(text):
+    """tiny, a fraction or a number in (0, 1]."""
+    if text == "tiny":
+        return text
+    try:
+        top, _, bottom = text.partition("/")
+        value = float(top) / float(bottom or 1)
+    except (ValueError, ZeroDivisionError):
+        value = 0
+    if not 0 < value <= 1:
+        raise Refused(f"--scale={text}: take tiny or a fraction such as 1/64")
+    return value
+
+
+def check_storage(a, model):
+    """Refuses ways to store weights that do not go together."""
+    if not a.weights_bits:
+        if a.dequantized or a.zero_points or a.quantize != "nbits":
+            raise Refused("--dequantized, --zero-points and --quantize need --weights-bits")
+        return
+    if a.quantize != "qdq" and a.style != "genai" and not a.dequantized:
+        raise Refused(f"--weights-bits with --quantize={a.quantize} needs --style=genai, or --dequantized")
+    if a.quantize != "nbits" and a.zero_points:
+        raise Refused(f"--quantize={a.quantize} has no zero points")
+    opset = a.opset or {"optimum": 14, "genai": 21, "onnx23": 23}[a.style]
+    if a.quantize == "qdq" and opset < 21 and a.weights_bits == 4:
+        raise Refused("--quantize=qdq with 4 bits needs opset 21 or later; take another --style")
+    if a.quantize == "mxfp4" and (a.weights_bits != 4 or model.experts is None):
+        raise Refused("--quantize=mxfp4 needs --weights-bits=4 and a model with experts")
+
+
+def prepare(a):
+    """The model and the options that the arguments ask for."""
+    model = catalogue.find(a.name)
+    if model is None:
+        raise Refused(f"no model {a.name}; there are {', '.join(m.name for m in catalogue.MODELS)}")
+    if a.scale:
+        factor = number(a.scale)
+        if factor != 1:
+            catalogue.scale(model, factor)
+    for size in ("layers", "hidden", "context", "window", "vocab", "experts", "top"):
+        if getattr(a, size) is not None and getattr(a, size) < 1:
+            raise Refused(f"--{size}={getattr(a, size)}: take a positive number")
+    try:
+        catalogue.override(model, a.layers, a.hidden, a.context, a.window, a.vocab, a.experts, a.top)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    if a.cache == "static" and a.style != "onnx23":
+        raise Refused("--cache=static needs --style=onnx23 (TensorScatter)")
+    if a.cache == "expanded" and not model.latent:
+        raise Refused("--cache=expanded is DeepSeek's; other models' caches are expanded already")
+    check_storage(a, model)
+    options = Options(style=a.style, bits=a.weights_bits, quantize=a.quantize, block=a.block, zero_points=a.zero_points, dequantized=a.dequantized, moe=a.moe,
+                      cache=a.cache, opset=a.opset, element=ELEMENTS[a.dtype], fixed_mask=a.mask)
+    return model, options
+
+
+def builders(model, options, source):
+    """(file name, external data, function that builds the ModelProto) of each file to write; model.onnx is the first."""
+    def data(stem):
+        return ExternalData(f"{stem}.onnx_data" if options.style == "optimum" else f"{stem}.onnx.data")
+    def part(name, kind):
+        external = data(name)
+        return name + ".onnx", external, kind(blocks.STYLES[options.style](model, options, source, external))
+    if model.family == "llama":
+        external = data("model")
+        return [("model.onnx", external, STYLES[options.style](model, options, source, external))]
+    if model.family == "whisper":
+        return [part("model", DecoderPart), part("encoder_model", Encoder)]
+    return [part("model", {"gpt2": Gpt2, "bert": Bert}[model.family])]
+
+
+def write(path, content):
+    with open(path + ".part", "wb") as file:
+        file.write(content)
+    os.replace(path + ".part", path)
+
+
+def run(argv):
+    a = arguments(argv)
+    begin = time.time()
+    model, options = prepare(a)
+    weights = a.weights or ("random" if model.scaled else "none")
+    total, parts = 0, []
+    for name, external, builder in builders(model, options, Source(a.seed)):
+        proto = builder.build()
+        total += builder.g.parameters
+        parts.append((name, external, proto.SerializeToString()))
+    os.makedirs(a.out, exist_ok=True)
+    for name, external, content in parts:
+        stale = os.path.join(a.out, external.location)
+        if os.path.exists(stale):
+            os.remove(stale)
+        if weights == "random":
+            external.write(a.out)
+        write(os.path.join(a.out, name), content)
+    dump = lambda value: (json.dumps(value, indent=2) + "\n").encode()
+    write(os.path.join(a.out, "config.json"), dump(catalogue.config(model, a.dtype)))
+    if a.style == "genai":
+        write(os.path.join(a.out, "genai_config.json"), dump(catalogue.genai_config(model, "model.onnx")))
+    files = ", ".join(p[0] for p in parts)
+    print(f"{model.name} {a.style}: {total:,} parameters, {sum(p[1].end for p in parts) / 1e6:,.1f} MB of external data"
+          f"{' (absent)' if weights == 'none' else ''}; {files} in {a.out}, {time.time() - begin:.1f} s")
+
+
+def main(argv):
+    try:
+        run(argv)
+    except Refused as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"zoo: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0

@@ -201,7 +201,7 @@ def scale(model, factor):
         context = {"whisper": 448, "gpt2": 1024, "bert": 512}.get(m.family, 2048)
         resize(m, 128, heads, kv, head_dim, layers, 512, context)
     else:
-        side = factor ** (1 / 3)
+        side = factor ** (1 / (4 if m.experts else 3))   # of layers, of both sides of a matrix, of experts
         shrink = min(1.0, max(side, min(2, m.kv_heads) / m.kv_heads))
         kv = max(1, round(m.kv_heads * shrink))
         heads = kv * group
@@ -305,16 +305,27 @@ def config(m, element_name):
 def genai_config(m, filename):
     """genai_config.json as onnxruntime-genai reads it."""
     eos = m.eos
+    session = {"log_id": "onnxruntime-genai", "provider_options": []}
+    inputs = {"input_ids": "input_ids", "attention_mask": "attention_mask", "past_key_names": "past_key_values.%d.key",
+              "past_value_names": "past_key_values.%d.value"}
+    outputs = {"logits": "logits", "present_key_names": "present.%d.key", "present_value_names": "present.%d.value"}
+    encoder = {}
+    if m.family == "whisper":
+        inputs = {"input_ids": "input_ids", "past_key_names": "past_key_self_%d", "past_value_names": "past_value_self_%d",
+                  "cross_past_key_names": "past_key_cross_%d", "cross_past_value_names": "past_value_cross_%d"}
+        outputs = {"logits": "logits", "present_key_names": "present_key_self_%d", "present_value_names": "present_value_self_%d"}
+        encoder = {"encoder": {
+            "session_options": session, "filename": "encoder_model.onnx", "head_size": m.head_dim, "hidden_size": m.hidden,
+            "inputs": {"audio_features": "audio_features"},
+            "outputs": {"encoder_hidden_states": "hidden_states", "cross_present_key_names": "present_key_cross_%d",
+                        "cross_present_value_names": "present_value_cross_%d"},
+            "num_attention_heads": m.heads, "num_hidden_layers": m.encoder_layers, "num_key_value_heads": m.heads}}
     return {
         "model": {
             "bos_token_id": m.bos, "context_length": m.context,
-            "decoder": {
-                "session_options": {"log_id": "onnxruntime-genai", "provider_options": []},
-                "filename": filename, "head_size": m.head_dim, "hidden_size": m.hidden,
-                "inputs": {"input_ids": "input_ids", "attention_mask": "attention_mask", "past_key_names": "past_key_values.%d.key",
-                           "past_value_names": "past_key_values.%d.value"},
-                "outputs": {"logits": "logits", "present_key_names": "present.%d.key", "present_value_names": "present.%d.value"},
-                "num_attention_heads": m.heads, "num_hidden_layers": m.layers, "num_key_value_heads": m.kv_heads},
+            "decoder": {"session_options": session, "filename": filename, "head_size": m.head_dim, "hidden_size": m.hidden, "inputs": inputs,
+                        "outputs": outputs, "num_attention_heads": m.heads, "num_hidden_layers": m.layers, "num_key_value_heads": m.kv_heads},
+            **encoder,
             "eos_token_id": eos, "pad_token_id": eos[0] if isinstance(eos, list) else eos, "type": m.model_type, "vocab_size": m.vocab},
         "search": {"do_sample": False, "early_stopping": True, "max_length": m.context, "min_length": 0, "num_beams": 1,
                    "num_return_sequences": 1, "past_present_share_buffer": False, "repetition_penalty": 1.0, "temperature": 1.0, "top_k": 1,

@@ -13,7 +13,7 @@ from .gpt2 import Gpt2
 from .optimum import Optimum
 from .standard import Standard
 from .tensors import BFLOAT16, FLOAT, FLOAT16, ExternalData, Source
-from .whisper import DecoderPart, Encoder
+from .whisper import DecoderPart, Encoder, FirstCall, LaterCall
 
 STYLES = {"optimum": Optimum, "genai": Genai, "onnx23": Standard}
 ELEMENTS = {"float32": FLOAT, "float16": FLOAT16, "bfloat16": BFLOAT16}
@@ -47,6 +47,8 @@ def arguments(argv):
     a.add_argument("--moe", choices=["dense", "loop"], default="dense", help="experts outside genai: all of them, or a loop that gathers")
     a.add_argument("--cache", choices=["default", "static", "expanded"], default="default",
                    help="static: TensorScatter into a cache of fixed length (onnx23); expanded: DeepSeek's K and V of every head")
+    a.add_argument("--decoder", choices=["merged", "split"], default="merged", help="Whisper in optimum style: one decoder with an If, or model.onnx for the "
+                   "first call and decoder_with_past_model.onnx for the others")
     a.add_argument("--mask", choices=["trilu", "less", "bool"], default="", help="how the mask is built (optimum; default: as the model's code)")
     a.add_argument("--opset", type=int, default=0, help="another ai.onnx opset than the style's")
     return a.parse_args(argv)
@@ -103,9 +105,11 @@ def prepare(a):
         raise Refused("--cache=static needs --style=onnx23 (TensorScatter)")
     if a.cache == "expanded" and not model.latent:
         raise Refused("--cache=expanded is DeepSeek's; other models' caches are expanded already")
+    if a.decoder == "split" and (model.family != "whisper" or a.style != "optimum"):
+        raise Refused("--decoder=split is for Whisper in optimum style")
     check_storage(a, model)
     options = Options(style=a.style, bits=a.weights_bits, quantize=a.quantize, block=a.block, zero_points=a.zero_points, dequantized=a.dequantized, moe=a.moe,
-                      cache=a.cache, opset=a.opset, element=ELEMENTS[a.dtype], fixed_mask=a.mask)
+                      cache=a.cache, opset=a.opset, element=ELEMENTS[a.dtype], fixed_mask=a.mask, split=a.decoder == "split")
     return model, options
 
 
@@ -120,6 +124,8 @@ def builders(model, options, source):
         external = data("model")
         return [("model.onnx", external, STYLES[options.style](model, options, source, external))]
     if model.family == "whisper":
+        if options.split:
+            return [part("model", FirstCall), part("decoder_with_past_model", LaterCall), part("encoder_model", Encoder)]
         return [part("model", DecoderPart), part("encoder_model", Encoder)]
     return [part("model", {"gpt2": Gpt2, "bert": Bert}[model.family])]
 

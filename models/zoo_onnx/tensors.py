@@ -74,7 +74,10 @@ class Source:
         def make():
             generator = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
             values = generator.standard_normal(shape, dtype=np.float32)
-            return values * np.float32(std) + np.float32(mean)
+            values *= np.float32(std)
+            if mean:
+                values += np.float32(mean)
+            return values
         return Lazy(shape, make)
 
 
@@ -199,15 +202,20 @@ class Mxfp4:
 # --- External data ---------------------------------------------------------------------------------------------------------------
 
 def to_bytes(array, element):
+    return as_stored(array, element).tobytes()
+
+
+def as_stored(array, element):
+    """The array as ONNX stores it: little endian, contiguous; without a copy where it is so already."""
     if element == BFLOAT16:
         bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
-        return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()
+        return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
     if element == INT4:
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8) & 15
         flat = np.append(flat, np.zeros(flat.size % 2, np.uint8))
-        return (flat[0::2] | (flat[1::2] << 4)).tobytes()
+        return flat[0::2] | (flat[1::2] << 4)
     kind = {FLOAT: "<f4", FLOAT16: "<f2", INT32: "<i4", INT64: "<i8", UINT8: "u1", BOOL: "?", INT8: "i1", FLOAT8E8M0: "u1"}[element]
-    return np.ascontiguousarray(array).astype(kind, copy=False).tobytes()
+    return np.ascontiguousarray(array).astype(kind, copy=False)
 
 
 class ExternalData:
@@ -238,8 +246,9 @@ class ExternalData:
         path = os.path.join(directory, self.location)
         with open(path + ".part", "wb") as file:
             for offset, length, lazy, element in self.entries:
-                data = to_bytes(lazy.make(), element)
-                assert len(data) == length, (lazy.shape, len(data), length)
+                data = as_stored(lazy.make(), element)
+                assert data.nbytes == length, (lazy.shape, data.nbytes, length)
                 file.seek(offset)
-                file.write(data)
+                data.tofile(file)
+                del data
         os.replace(path + ".part", path)

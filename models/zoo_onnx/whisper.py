@@ -2,7 +2,8 @@
 self-attention and cross-attention.
 
 optimum  model.onnx is the merged decoder: `use_cache_branch` chooses between the branch that projects encoder_hidden_states to
-         the cross-attention's keys and values, and the one that takes them from the cache.
+         the cross-attention's keys and values, and the one that takes them from the cache. With options.split the first branch is model.onnx and the
+         second decoder_with_past_model.onnx.
 onnx23, genai  the encoder gives the cross-attention's keys and values of all layers, and model.onnx takes them as inputs. Names in genai
          style are those of onnxruntime-genai.
 In all, encoder_model.onnx is beside model.onnx."""
@@ -129,6 +130,9 @@ def own(k, i, which, out):
 class DecoderPart(Part):
     """Fills the current graph with the decoder. `past`: with a cache; `project`: cross-attention keys from encoder_hidden_states."""
 
+    merge = True   # optimum: both ways behind one If
+    first = True   # without the If: the way without a cache, for the first call
+
     def fill(self, past, project):
         k, g, m = self.k, self.g, self.k.m
         d = "model.decoder."
@@ -151,7 +155,7 @@ class DecoderPart(Part):
                 x, n = k.linear_add_norm(x, y, name + ".self_attn.out_proj", m.hidden, name + ".encoder_attn_layer_norm")
             with g.within(f"/model/decoder/layers.{i}/encoder_attn"):
                 given = [self.projected(i, w) if project else cross(k, i, w, False) for w in ("key", "value")]
-                if k.style == "optimum" and not project:   # as Optimum's merge step fills the outputs that this branch lacks
+                if k.style == "optimum" and self.merge and not project:   # as Optimum's merge step fills the outputs that this branch lacks
                     for which in ("key", "value"):
                         g.op("Constant", [], [cross(k, i, which, True)],
                              value=TensorProto(data_type=g.element, dims=[0, m.heads, 1, m.head_dim], raw_data=b""))
@@ -182,19 +186,22 @@ class DecoderPart(Part):
 
     def build(self):
         k, g, m = self.k, self.g, self.k.m
+        optimum, first = k.style == "optimum", k.style == "optimum" and not self.merge and self.first
         g.input("input_ids", self.ids_type(), ["batch_size", "decoder_sequence_length"])
-        if k.style == "optimum":
+        if optimum and (self.merge or first):
             g.input("encoder_hidden_states", g.element, ["batch_size", "encoder_sequence_length", m.hidden])
+        if optimum and self.merge:
             self.merged()
         else:
-            self.fill(past=True, project=False)
-        self.declare(g, g.input, False)
+            self.fill(past=not first, project=first)
+        if not first:
+            self.declare(g, g.input, False)
         self.declare(g, g.output, True)
-        if k.style == "optimum":
+        if optimum and self.merge:
             g.input("use_cache_branch", BOOL, [1])
         return k.finish(g)
 
-    def declare(self, g, how, out, cross_too=True):
+    def declare(self, g, how, out):
         k, m = self.k, self.k.m
         if out:
             how("logits", g.element, ["batch_size", "decoder_sequence_length", m.vocab])
@@ -202,7 +209,7 @@ class DecoderPart(Part):
             for w in ("key", "value"):
                 length = "past_decoder_sequence_length + decoder_sequence_length" if out else "past_decoder_sequence_length"
                 how(own(k, i, w, out), g.element, ["batch_size", m.heads, length, m.head_dim])
-            if k.style == "optimum" or not out:
+            if not out or k.style == "optimum" and (self.merge or self.first):
                 for w in ("key", "value"):
                     frames = "encoder_sequence_length_out" if k.style == "optimum" else m.frames
                     how(cross(k, i, w, out), g.element, ["batch_size", m.heads, frames, m.head_dim])
@@ -220,3 +227,11 @@ class DecoderPart(Part):
             branches[branch] = inner.graph(branch)
         k.use(outer)
         outer.op("If", ["use_cache_branch"], [o.name for o in branches["then_branch"].output], **branches)
+
+
+class FirstCall(DecoderPart):
+    merge = False
+
+
+class LaterCall(DecoderPart):
+    merge = first = False

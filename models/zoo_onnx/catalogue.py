@@ -70,6 +70,7 @@ class Model:
     types: int = 0                     # BERT's token types
     mask: str = "trilu"                # how an Optimum export of that model's code writes the mask: trilu, less or bool
     attention: str = "eager"           # and its attention: eager or sdpa
+    rope: str = "computed"             # and its angles: computed, or gathered from tables
     scaled: bool = False
 
     def windowed(self, layer):
@@ -93,7 +94,7 @@ def llama(name, parameters, **shape):
 
 def qwen2(name, parameters, **shape):
     return Model(name, "llama", "qwen2", "Qwen2ForCausalLM", parameters, qkv_bias=True, theta=1e6, eos=[151645, 151643], bos=151643,
-                 mask="less", attention="sdpa", **shape)
+                 mask="less", attention="sdpa", rope="gathered", **shape)
 
 
 def gpt_oss(name, parameters, layers, experts):
@@ -125,7 +126,7 @@ MODELS = [
     llama("SmolLM2-135M", 134.515e6, layers=30, hidden=576, heads=9, kv_heads=3, head_dim=64, ffn=1536, vocab=49152, context=8192,
           eps=1e-5, eos=2, bos=1, theta=100000.0, tied=True),
     Model("Mixtral-8x7B", "llama", "mixtral", "MixtralForCausalLM", 46.703e9, layers=32, hidden=4096, heads=32, kv_heads=8, head_dim=128,
-          ffn=14336, vocab=32000, context=32768, eps=1e-5, eos=2, bos=1, theta=1e6, mask="less", experts=Experts(8, 2, 14336)),
+          ffn=14336, vocab=32000, context=32768, eps=1e-5, eos=2, bos=1, theta=1e6, mask="less", rope="gathered", experts=Experts(8, 2, 14336)),
     Model("GPT-2", "gpt2", "gpt2", "GPT2LMHeadModel", 124.44e6, layers=12, hidden=768, heads=12, kv_heads=12, head_dim=64, ffn=3072,
           vocab=50257, context=1024, eps=1e-5, eos=50256, bos=50256, tied=True),
     Model("BERT-base", "bert", "bert", "BertModel", 109.482e6, layers=12, hidden=768, heads=12, kv_heads=12, head_dim=64, ffn=3072,

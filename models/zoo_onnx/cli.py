@@ -45,11 +45,13 @@ def arguments(argv):
     a.add_argument("--dequantized", action="store_true", help="store the floats that the blocks stand for (any style)")
     a.add_argument("--dtype", choices=ELEMENTS, default="float32")
     a.add_argument("--moe", choices=["dense", "loop"], default="dense", help="experts outside genai: all of them, or a loop that gathers")
-    a.add_argument("--cache", choices=["default", "static", "expanded"], default="default",
-                   help="static: TensorScatter into a cache of fixed length (onnx23); expanded: DeepSeek's K and V of every head")
+    a.add_argument("--cache", choices=["default", "static", "expanded", "parts"], default="default",
+                   help="static: TensorScatter into a cache of fixed length (onnx23); expanded: DeepSeek's K and V of every head; parts: its latent and its rotated part in two caches")
     a.add_argument("--decoder", choices=["merged", "split"], default="merged", help="Whisper in optimum style: one decoder with an If, or model.onnx for the "
                    "first call and decoder_with_past_model.onnx for the others")
     a.add_argument("--mask", choices=["trilu", "less", "bool"], default="", help="how the mask is built (optimum; default: as the model's code)")
+    a.add_argument("--rope", choices=["computed", "gathered"], default="", help="whence angles come (optimum; default: as the model's code)")
+    a.add_argument("--data", choices=["one", "each"], default="one", help="external data in one file, or a file for each tensor as torch.onnx.export writes it")
     a.add_argument("--opset", type=int, default=0, help="another ai.onnx opset than the style's")
     return a.parse_args(argv)
 
@@ -103,20 +105,20 @@ def prepare(a):
         raise Refused(str(error)) from None
     if a.cache == "static" and a.style != "onnx23":
         raise Refused("--cache=static needs --style=onnx23 (TensorScatter)")
-    if a.cache == "expanded" and not model.latent:
-        raise Refused("--cache=expanded is DeepSeek's; other models' caches are expanded already")
+    if a.cache in ("expanded", "parts") and not model.latent:
+        raise Refused(f"--cache={a.cache} is DeepSeek's; other models' caches hold K and V of every head already")
     if a.decoder == "split" and (model.family != "whisper" or a.style != "optimum"):
         raise Refused("--decoder=split is for Whisper in optimum style")
     check_storage(a, model)
     options = Options(style=a.style, bits=a.weights_bits, quantize=a.quantize, block=a.block, zero_points=a.zero_points, dequantized=a.dequantized, moe=a.moe,
-                      cache=a.cache, opset=a.opset, element=ELEMENTS[a.dtype], fixed_mask=a.mask, split=a.decoder == "split")
+                      cache=a.cache, opset=a.opset, element=ELEMENTS[a.dtype], fixed_mask=a.mask, fixed_rope=a.rope, split=a.decoder == "split", each=a.data == "each")
     return model, options
 
 
 def builders(model, options, source):
     """(file name, external data, function that builds the ModelProto) of each file to write; model.onnx is the first."""
     def data(stem):
-        return ExternalData(f"{stem}.onnx_data" if options.style == "optimum" else f"{stem}.onnx.data")
+        return ExternalData(f"{stem}.onnx_data" if options.style == "optimum" else f"{stem}.onnx.data", options.each)
     def part(name, kind):
         external = data(name)
         return name + ".onnx", external, kind(blocks.STYLES[options.style](model, options, source, external))
@@ -148,9 +150,10 @@ def run(argv):
         parts.append((name, external, proto.SerializeToString()))
     os.makedirs(a.out, exist_ok=True)
     for name, external, content in parts:
-        stale = os.path.join(a.out, external.location)
-        if os.path.exists(stale):
-            os.remove(stale)
+        for location in external.locations():   # an absent file must be absent
+            stale = os.path.join(a.out, location)
+            if os.path.exists(stale):
+                os.remove(stale)
         if weights == "random":
             external.write(a.out)
         write(os.path.join(a.out, name), content)

@@ -18,11 +18,13 @@ class Options:
     zero_points: bool = False
     dequantized: bool = False  # store quantised weights as the floats they stand for
     moe: str = "dense"         # dense or loop, outside genai
-    cache: str = "default"     # default, static, expanded
+    cache: str = "default"     # default, static, expanded, parts
     opset: int = 0             # 0: the style's
     element: int = FLOAT
+    each: bool = False         # a file of external data for each tensor
     split: bool = False        # Whisper: two decoder files instead of a merged one
     fixed_mask: str = ""       # trilu, less or bool instead of the model's own
+    fixed_rope: str = ""       # computed or gathered instead of the model's own
 
 
 class Decoder:
@@ -92,8 +94,14 @@ class Decoder:
 
     def rope_tables(self):
         """cos and sin caches [context, dim/2] as weights that are not parameters."""
+        return [self.g.weight(n, t, counted=False) for n, t in zip(("cos_cache", "sin_cache"), self.lazy_tables())]
+
+    def lazy_tables(self):
         made = tables(self.m.theta, self.rope_dim, self.m.rope_scaling, self.m.context)
-        return [self.g.weight(n, Lazy((self.m.context, self.rope_dim // 2), f), counted=False) for n, f in zip(("cos_cache", "sin_cache"), made)]
+        return [Lazy((self.m.context, self.rope_dim // 2), f) for f in made]
+
+    def begin_attention(self):
+        """Called before each layer's attention."""
 
     def scale(self):
         m = self.m
@@ -133,6 +141,7 @@ class Decoder:
         for i in range(m.layers):
             path = f"/model/layers.{i}"
             with g.within(path + "/" + self.attention_scope):
+                self.begin_attention()
                 a = latent.attention(self, i, n) if m.latent else self.attention(i, n)
             with g.within(path + "/post_attention_layernorm"):
                 x, n = self.add_norm(x, a, f"model.layers.{i}.post_attention_layernorm")

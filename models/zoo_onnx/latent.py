@@ -2,6 +2,7 @@
 
 The default cache holds, for a token and layer, one vector [kv_rank + rope_dim]: the normed latent and the rotated key part that all
 heads share. Queries are multiplied by the keys' up-projection and results by the values', so the cache is never expanded.
+`cache=parts` keeps the two in caches of their own, key and value, and adds two products of scores, as DeepSeek's own inference code does.
 `cache=expanded` keeps K and V of every head, as Hugging Face's code does."""
 from . import primitives as p
 
@@ -34,7 +35,10 @@ def absorbed(d, i, b, s, q_nope, q_rope, latent, k_rope, up):
     by_head = up.reshape(l.kv_rank, m.heads, l.nope_dim + l.v_dim)
     keys = g.weight(name + "kv_b_proj.key_up", by_head[:, :, :l.nope_dim].transpose(1, 2, 0))      # [heads, nope, rank]
     values = g.weight(name + "kv_b_proj.value_up", by_head[:, :, l.nope_dim:].transpose(1, 0, 2))  # [heads, rank, v]
-    q = g.op("Concat", [g.op("MatMul", [q_nope, keys]), q_rope], axis=-1)
+    q_latent = g.op("MatMul", [q_nope, keys])
+    if d.options.cache == "parts":
+        return g.op("MatMul", [in_parts(d, i, q_latent, q_rope, latent, k_rope), values])
+    q = g.op("Concat", [q_latent, q_rope], axis=-1)
     width = l.kv_rank + l.rope_dim
     if getattr(d, "static", False):
         flat = g.reshape(k_rope, 0, -1, l.rope_dim)
@@ -45,6 +49,19 @@ def absorbed(d, i, b, s, q_nope, q_rope, latent, k_rope, up):
     v = g.slice(k, 3, 0, l.kv_rank)
     y = attend(d, q, k, v)
     return g.op("MatMul", [y, values])
+
+
+def in_parts(d, i, q_latent, q_rope, latent, k_rope):
+    """Attention whose key is the latent beside the rotated part, each cached alone, and whose value is the latent."""
+    g, l = d.g, d.m.latent
+    (past_r, present_r), (past_l, present_l) = d.cache(i, "key", 1, l.rope_dim), d.cache(i, "value", 1, l.kv_rank)
+    rope = g.op("Concat", [past_r, k_rope], [present_r], axis=2)
+    low = g.op("Concat", [past_l, g.unsqueeze(latent, 1)], [present_l], axis=2)
+    if d.names == "flat":
+        return attend(d, g.op("Concat", [q_latent, q_rope], axis=-1), g.op("Concat", [low, rope], axis=-1), low)
+    scores = [g.op("MatMul", [q, g.transpose(k, 0, 1, 3, 2)]) for q, k in ((q_latent, low), (q_rope, rope))]
+    scores = g.op("Mul", [g.op("Add", scores), g.floats(d.scale())])
+    return g.op("MatMul", [p.softmax(g, g.op("Add", [scores, d.masks[None]])), low])
 
 
 def expanded(d, i, b, s, q_nope, q_rope, latent, k_rope, up):

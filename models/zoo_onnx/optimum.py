@@ -1,6 +1,7 @@
 """The style of Optimum and transformers.js: TorchScript's primitive operators, opset 14 (17 with a loop over experts)."""
 from . import primitives as p
 from .decoder import Decoder
+from .tensors import concat
 
 
 class Optimum(Decoder):
@@ -18,8 +19,18 @@ class Optimum(Decoder):
             form = o.fixed_mask or m.mask
             for window in {m.window if m.windowed(i) else None for i in range(m.layers)}:
                 self.masks[window] = p.additive_mask(g, form, self.batch, self.seq, self.past, self.total, "attention_mask", window)
-        with g.within("/model/rotary_emb"):
-            self.cos, self.sin = p.rotary_angles(g, "position_ids", *self.rope())
+        self.gathered = (o.fixed_rope or m.rope) == "gathered"
+        if self.gathered:
+            self.tables = [g.weight(n, concat([t, t], 1), counted=False) for n, t in zip(("cos_cached", "sin_cached"), self.lazy_tables())]
+        else:
+            with g.within("/model/rotary_emb"):
+                self.cos, self.sin = p.rotary_angles(g, "position_ids", *self.rope())
+
+    def gather_angles(self):
+        """A layer's cos and sin [b, 1, s, D] from tables [context, D], cut to the tokens so far as older code has it."""
+        g = self.g
+        rows = [g.op("Gather", [g.slice(t, 0, 0, g.unsqueeze(self.total, 0)), "position_ids"]) for t in self.tables]
+        self.cos, self.sin = (g.unsqueeze(r, 1) for r in rows)
 
     def weight_name(self, name):
         if name not in self.g.known:
@@ -43,6 +54,10 @@ class Optimum(Decoder):
 
     def rotary_interleaved(self, x, heads, dim):
         return self.rotary(p.deinterleave(self.g, x, heads, dim), heads, dim)
+
+    def begin_attention(self):
+        if self.gathered:
+            self.gather_angles()
 
     def dims(self, x):
         """Batch and new tokens, as code that reads x.shape traces them."""

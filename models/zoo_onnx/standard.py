@@ -47,6 +47,9 @@ class Standard(Optimum):
     def act(self, x):
         return self.g.op("Swish", [x]) if self.opset >= 24 else super().act(x)
 
+    def begin_attention(self):
+        pass
+
     def dims(self, x):
         return 0, 0     # Reshape copies them
 

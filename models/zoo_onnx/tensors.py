@@ -219,12 +219,13 @@ def as_stored(array, element):
 
 
 class ExternalData:
-    """The file beside a model that holds its large tensors: each at a multiple of 4096 bytes, in the order they were added."""
+    """The file beside a model that holds its large tensors: each at a multiple of 4096 bytes, in the order they were added. With `each`
+    every tensor has a file of its own, named after it, without offset and length."""
 
     INLINE_BELOW = 1024   # bytes; smaller tensors stay in the model file
 
-    def __init__(self, location):
-        self.location, self.end, self.entries = location, 0, []
+    def __init__(self, location, each=False):
+        self.location, self.each, self.end, self.entries = location, each, 0, []
 
     def tensor(self, name, lazy, element):
         proto = TensorProto(name=name, data_type=element, dims=lazy.shape)
@@ -232,23 +233,30 @@ class ExternalData:
         if length < self.INLINE_BELOW:
             proto.raw_data = to_bytes(lazy.make(), element)
             return proto
-        offset = -(-self.end // 4096) * 4096
-        self.end = offset + length
-        self.entries.append((offset, length, lazy, element))
+        offset = 0 if self.each else -(-self.end // 4096) * 4096
+        self.end = self.end + length if self.each else offset + length
+        location = "".join(c if c.isalnum() or c in "._-" else "_" for c in name) if self.each else self.location
+        self.entries.append((location, offset, length, lazy, element))
         proto.data_location = TensorProto.EXTERNAL
-        for key, value in (("location", self.location), ("offset", str(offset)), ("length", str(length))):
-            proto.external_data.add(key=key, value=value)
+        proto.external_data.add(key="location", value=location)
+        if not self.each:
+            proto.external_data.add(key="offset", value=str(offset))
+            proto.external_data.add(key="length", value=str(length))
         return proto
 
+    def locations(self):
+        return {e[0] for e in self.entries}
+
     def write(self, directory):
-        if not self.entries:
-            return
-        path = os.path.join(directory, self.location)
-        with open(path + ".part", "wb") as file:
-            for offset, length, lazy, element in self.entries:
-                data = as_stored(lazy.make(), element)
-                assert data.nbytes == length, (lazy.shape, data.nbytes, length)
-                file.seek(offset)
-                data.tofile(file)
-                del data
-        os.replace(path + ".part", path)
+        files = {}
+        for location, *entry in self.entries:
+            files.setdefault(os.path.join(directory, location), []).append(entry)
+        for path, entries in files.items():
+            with open(path + ".part", "wb") as file:
+                for offset, length, lazy, element in entries:
+                    data = as_stored(lazy.make(), element)
+                    assert data.nbytes == length, (lazy.shape, data.nbytes, length)
+                    file.seek(offset)
+                    data.tofile(file)
+                    del data
+            os.replace(path + ".part", path)

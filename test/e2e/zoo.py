@@ -31,13 +31,15 @@ PUBLISHED = {"Llama-3.1-8B": 8.03e9, "Llama-3.3-70B": 70.55e9, "Qwen2.5-32B": 32
 O, G, S = "--style=optimum", "--style=genai", "--style=onnx23"
 STATIC = S + " --cache=static"
 GROUPS = [
-    ("llama-3.1-8b --layers=2", [O, G, S, STATIC, S + " --opset=24", O + " --mask=less", O + " --mask=bool"]),
+    ("llama-3.1-8b --layers=2", [O, G, S, STATIC, S + " --opset=24", O + " --mask=less", O + " --mask=bool",
+                                O + " --rope=gathered --data=each"]),
     ("qwen2.5-0.5b --layers=2", [O, G, S, STATIC]),
     ("qwen3-32b --layers=2", [O, G, S, STATIC]),
     ("mixtral-8x7b --layers=2", [O, G, S, STATIC, O + " --moe=loop"]),
     ("qwen3-235b-a22b --layers=2", [O, G, S]),
     ("gpt-oss-20b --layers=2", [O, G, S, STATIC, O + " --moe=loop"]),
-    ("deepseek-v3 --layers=2", [O, G, S, STATIC, O + " --cache=expanded", S + " --cache=expanded", O + " --moe=loop"]),
+    ("deepseek-v3 --layers=2", [O, G, S, STATIC, O + " --cache=expanded", S + " --cache=expanded", O + " --cache=parts", S + " --cache=parts",
+                               O + " --rope=gathered", O + " --moe=loop"]),
     ("llama-3.1-8b --layers=2 --weights-bits=4", [O + " --dequantized", G]),
     ("qwen2.5-0.5b --layers=2 --weights-bits=4 --zero-points", [O + " --dequantized", G]),
     ("qwen3-32b --layers=2 --weights-bits=8 --block=64", [O + " --dequantized", G]),
@@ -89,7 +91,7 @@ def counts():
             end = 0
             for t in initializers(file):
                 size = int(np.prod(t.dims, dtype=np.int64))
-                count += size if t.data_type == onnx.TensorProto.FLOAT else 0
+                count += size if t.data_type == onnx.TensorProto.FLOAT and t.name not in ("cos_cached", "sin_cached") else 0
                 if t.data_location == onnx.TensorProto.EXTERNAL:
                     e = entries(t)
                     sound &= int(e["offset"]) >= end and int(e["length"]) == 4 * size and not (out / e["location"]).exists()

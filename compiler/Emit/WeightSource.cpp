@@ -1,15 +1,10 @@
-// Sources of weights: mapped files and constants, and recipes as index arithmetic. See WeightSource.h.
+// Recipes of weights as index arithmetic and element-wise steps. See WeightSource.h.
 #include "compiler/Emit/WeightSource.h"
-#include "llvm/ADT/APFloat.h"
-#include "llvm/ADT/SmallString.h"
-#include "llvm/Support/Path.h"
-#include <cstring>
+#include <algorithm>
 
 using namespace mlir;
 
 namespace ahm {
-
-static int64_t sizeOf(Type type) { return type.isInteger(1) ? 1 : (type.getIntOrFloatBitWidth() + 7) / 8; }
 
 int64_t WeightSource::elementCount() const {
   int64_t count = 1;
@@ -27,79 +22,17 @@ static SmallVector<int64_t> rowMajor(ArrayRef<int64_t> shape) {
 
 bool WeightSource::open(hmem::WeightOp weight, const std::string &sourceDirectory, std::string &error) {
   auto type = dyn_cast<RankedTensorType>(weight.getSourceType());
-  if (!type || !type.hasStaticShape() || !type.getElementType().isIntOrFloat()) {
+  if (!type || !type.hasStaticShape()) {
     error = "its source type is not a static tensor";
     return false;
   }
-  Type element = type.getElementType();
-  if (element.isF32())
-    kind = Kind::F32;
-  else if (element.isF16())
-    kind = Kind::F16;
-  else if (element.isBF16())
-    kind = Kind::BF16;
-  else if (element.isF64())
-    kind = Kind::F64;
-  else if (element.isInteger(1))
-    kind = Kind::Bool;
-  else if (element.isUnsignedInteger(8))
-    kind = Kind::U8;
-  else if (element.isInteger(8))
-    kind = Kind::I8;
-  else if (element.isInteger(32))
-    kind = Kind::I32;
-  else if (element.isInteger(64))
-    kind = Kind::I64;
-  else {
-    error = "its source has elements that cannot be read; f32, f16, bf16, f64, i8, ui8, i32, i64 and i1 can";
+  if (!stored.open(type, weight.getValueAttr(), weight.getFile(), weight.getOffset(), weight.getLength(), sourceDirectory, error))
     return false;
-  }
   shape.assign(type.getShape().begin(), type.getShape().end());
   strides = rowMajor(shape);
-  if (ElementsAttr value = weight.getValueAttr()) {
-    auto dense = dyn_cast<DenseElementsAttr>(value);
-    if (!dense) {
-      error = "its constant is not dense";
-      return false;
-    }
-    if (kind == Kind::Bool) {
-      for (bool bit : dense.getValues<bool>())
-        constant.push_back(bit);
-    } else if (dense.isSplat()) {
-      int64_t size = sizeOf(element);
-      for (int64_t i = 0, e = type.getNumElements(); i < e; ++i)
-        constant.insert(constant.end(), dense.getRawData().begin(), dense.getRawData().begin() + size);
-    } else {
-      constant.assign(dense.getRawData().begin(), dense.getRawData().end());
-    }
-    bytes = constant.data();
-  } else {
-    if (weight.getFile().empty()) {
-      error = "its bytes are absent from the model; compile with --timing-only, or give the model its weights";
-      return false;
-    }
-    llvm::SmallString<256> path(weight.getFile());
-    if (llvm::sys::path::is_relative(path) && !sourceDirectory.empty()) {
-      path = sourceDirectory;
-      llvm::sys::path::append(path, weight.getFile());
-    }
-    auto opened = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
-    if (!opened) {
-      error = "cannot read '" + path.str().str() + "': " + opened.getError().message();
-      return false;
-    }
-    file = std::move(*opened);
-    int64_t size = static_cast<int64_t>(file->getBufferSize()), wanted = type.getNumElements() * sizeOf(element);
-    if (weight.getLength() < wanted || weight.getOffset() > size || wanted > size - weight.getOffset()) {
-      error = "needs " + std::to_string(wanted) + " bytes at " + std::to_string(weight.getOffset()) + " of '" +
-              path.str().str() + "', which has " + std::to_string(size);
-      return false;
-    }
-    bytes = reinterpret_cast<const uint8_t *>(file->getBufferStart()) + weight.getOffset();
-  }
   for (Attribute step : weight.getRecipe()) {
     auto array = dyn_cast<ArrayAttr>(step);
-    if (!array || !apply(array, error)) {
+    if (!array || !apply(array, sourceDirectory, error)) {
       if (error.empty())
         error = "a step of its recipe is no array";
       return false;
@@ -114,7 +47,9 @@ bool WeightSource::open(hmem::WeightOp weight, const std::string &sourceDirector
   return true;
 }
 
-bool WeightSource::apply(ArrayAttr step, std::string &error) {
+bool WeightSource::isWhole() const { return start == 0 && strides == rowMajor(shape); }
+
+bool WeightSource::apply(ArrayAttr step, const std::string &sourceDirectory, std::string &error) {
   auto name = step.empty() ? StringAttr() : dyn_cast<StringAttr>(step[0]);
   if (!name) {
     error = "a step of its recipe has no name";
@@ -219,16 +154,29 @@ bool WeightSource::apply(ArrayAttr step, std::string &error) {
     strides = newStrides;
     return true;
   }
+  if (what == "unpack") {
+    SmallVector<int64_t> target;
+    int64_t count = 1;
+    for (double size : ArrayRef<double>(numbers).drop_front(numbers.empty() ? 0 : 1))
+      count *= target.emplace_back(static_cast<int64_t>(std::max(size, 0.0)));
+    if (numbers.empty() || !isWhole() || !stored.unpack(static_cast<int64_t>(numbers[0])) || count != stored.count())
+      return bad();
+    shape = target;
+    strides = rowMajor(shape);
+    return true;
+  }
+  if (what == "block_dequant")
+    return addBlocks(step, sourceDirectory, error);
   if (what == "affine_dequant" && numbers.size() == 2) {
-    steps.push_back({Step::Dequantize, static_cast<float>(numbers[0]), static_cast<float>(numbers[1])});
+    steps.push_back({Step::Dequantize, static_cast<float>(numbers[0]), static_cast<float>(numbers[1]), nullptr});
     return true;
   }
   if (what == "mul" && numbers.size() == 1) {
-    steps.push_back({Step::Multiply, static_cast<float>(numbers[0])});
+    steps.push_back({Step::Multiply, static_cast<float>(numbers[0]), 0, nullptr});
     return true;
   }
   if (what == "add" && numbers.size() == 1) {
-    steps.push_back({Step::Add, static_cast<float>(numbers[0])});
+    steps.push_back({Step::Add, static_cast<float>(numbers[0]), 0, nullptr});
     return true;
   }
   if (what == "cast")
@@ -248,68 +196,81 @@ int64_t WeightSource::position(int64_t index) const {
   return at;
 }
 
-template <typename T> static T read(const uint8_t *bytes, int64_t position) {
-  T value;
-  std::memcpy(&value, bytes + position * static_cast<int64_t>(sizeof(T)), sizeof(T));
-  return value;
+bool WeightSource::addBlocks(ArrayAttr step, const std::string &sourceDirectory, std::string &error) {
+  auto parts = step.size() == 2 ? dyn_cast<DictionaryAttr>(step[1]) : DictionaryAttr();
+  auto number = [&](StringRef name) {
+    auto attribute = parts ? parts.getAs<IntegerAttr>(name) : IntegerAttr();
+    return attribute ? attribute.getInt() : 0;
+  };
+  auto scales = parts ? parts.getAs<DictionaryAttr>("scales") : DictionaryAttr();
+  int64_t axis = number("axis"), rank = static_cast<int64_t>(shape.size());
+  if (!scales || axis < -1 || axis >= rank || number("block") < 0 || !isWhole()) {
+    error = "the step \"block_dequant\" of its recipe does not fit a tensor of rank " + std::to_string(rank);
+    return false;
+  }
+  auto blocks = std::make_shared<Blocks>();
+  if (!blocks->scales.open(scales, sourceDirectory, error))
+    return false;
+  blocks->single = axis < 0;
+  blocks->block = number("block");
+  int64_t outer = 1, wanted = 1;
+  for (int64_t i = 0; i < rank; ++i)
+    (i < axis ? outer : i == axis ? blocks->along : blocks->inner) *= shape[i];
+  if (!blocks->single && blocks->block == 0)
+    wanted = blocks->along;
+  if (blocks->block > 0) {
+    blocks->blocks = (blocks->along + blocks->block - 1) / blocks->block;
+    wanted = outer * blocks->blocks * blocks->inner;
+  }
+  if (blocks->scales.count() != wanted) {
+    error = "its recipe needs " + std::to_string(wanted) + " scales and has " + std::to_string(blocks->scales.count());
+    return false;
+  }
+  blocks->zeroPitch = blocks->blocks;
+  if (auto zero = parts.getAs<FloatAttr>("zero"))
+    blocks->zero = static_cast<float>(zero.getValueAsDouble());
+  if (auto zeros = parts.getAs<DictionaryAttr>("zeros")) {
+    blocks->hasZeros = true;
+    if (!blocks->zeros.open(zeros, sourceDirectory, error))
+      return false;
+    if (int64_t bits = number("zero_bits")) {
+      // Each row of zero points fills whole bytes.
+      blocks->zeroPitch = (blocks->blocks * bits + 7) / 8 * 8 / bits;
+      wanted = outer * blocks->zeroPitch * blocks->inner;
+      if (!blocks->zeros.unpack(bits) || blocks->inner != 1)
+        wanted = -1;
+    }
+    if (blocks->zeros.count() != wanted) {
+      error = "the zero points of its recipe do not fit its shape";
+      return false;
+    }
+  }
+  steps.push_back({Step::Block, 0, 0, blocks});
+  return true;
 }
 
-static float halfToFloat(uint16_t half) {
-  uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16, exponent = half >> 10 & 31, mantissa = half & 1023;
-  float magnitude;
-  if (exponent == 31) {
-    uint32_t bits = sign | 0x7f800000 | mantissa << 13;
-    std::memcpy(&magnitude, &bits, 4);
-    return magnitude;
+float WeightSource::Blocks::dequantize(float q, int64_t position) const {
+  int64_t at = 0, zeroAt = 0;
+  if (!single) {
+    int64_t i = position % inner, rest = position / inner, a = rest % along;
+    if (block > 0) {
+      int64_t o = rest / along;
+      at = (o * blocks + a / block) * inner + i;
+      zeroAt = (o * zeroPitch + a / block) * inner + i;
+    } else {
+      at = zeroAt = a;
+    }
   }
-  if (exponent == 0)
-    magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-  else {
-    uint32_t bits = (exponent + 112) << 23 | mantissa << 13;
-    std::memcpy(&magnitude, &bits, 4);
-  }
-  return sign ? -magnitude : magnitude;
-}
-
-int64_t WeightSource::integer(int64_t position) const {
-  switch (kind) {
-  case Kind::I8:
-    return read<int8_t>(bytes, position);
-  case Kind::U8:
-  case Kind::Bool:
-    return bytes[position];
-  case Kind::I32:
-    return read<int32_t>(bytes, position);
-  case Kind::I64:
-    return read<int64_t>(bytes, position);
-  default:
-    return 0;
-  }
-}
-
-float WeightSource::stored(int64_t position) const {
-  switch (kind) {
-  case Kind::F32:
-    return read<float>(bytes, position);
-  case Kind::F64:
-    return static_cast<float>(read<double>(bytes, position));
-  case Kind::F16:
-    return halfToFloat(read<uint16_t>(bytes, position));
-  case Kind::BF16: {
-    uint32_t bits = static_cast<uint32_t>(read<uint16_t>(bytes, position)) << 16;
-    float value;
-    std::memcpy(&value, &bits, 4);
-    return value;
-  }
-  default:
-    return static_cast<float>(integer(position));
-  }
+  return (q - (hasZeros ? zeros.number(zeroAt) : zero)) * scales.number(at);
 }
 
 float WeightSource::value(int64_t position) const {
-  float value = stored(position);
+  float value = stored.number(position);
   for (const Step &step : steps)
     switch (step.what) {
+    case Step::Block:
+      value = step.blocks->dequantize(value, position);
+      break;
     case Step::Dequantize:
       value = (value - step.b) * step.a;
       break;

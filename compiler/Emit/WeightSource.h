@@ -9,6 +9,32 @@
 
 namespace ahm {
 
+/// Elements as they are stored: in a mapped file, or those of a constant. 4-bit elements stand two to a byte, low one first.
+class StoredElements {
+public:
+  enum class Kind { F32, F16, BF16, F64, I8, U8, I32, I64, Bool, I4, U4, F4E2M1, F8E4M3, F8E5M2, F8E8M0 };
+
+  /// `value` null: `length` bytes of the file from `offset` on.
+  bool open(mlir::RankedTensorType type, mlir::ElementsAttr value, llvm::StringRef file, int64_t offset, int64_t length,
+            const std::string &sourceDirectory, std::string &error);
+  /// A source of a recipe: {value} or {type, file, offset, length}.
+  bool open(mlir::DictionaryAttr source, const std::string &sourceDirectory, std::string &error);
+  /// The bytes as unsigned integers of 4 or 8 bits. False unless they are bytes.
+  bool unpack(int64_t bits);
+
+  int64_t count() const { return elements; }
+  bool isInteger() const;
+  float number(int64_t position) const;
+  int64_t integer(int64_t position) const;
+
+private:
+  std::unique_ptr<llvm::MemoryBuffer> mapped;
+  std::vector<uint8_t> constant;
+  const uint8_t *bytes = nullptr;
+  int64_t elements = 0;
+  Kind kind = Kind::F32;
+};
+
 class WeightSource {
 public:
   /// Opens the file (or takes the constant's elements) and applies the recipe's shape steps. False with a reason.
@@ -22,23 +48,32 @@ public:
   /// The element after all element-wise steps, each rounded to f32.
   float value(int64_t position) const;
   /// The stored integer; only for integer sources without element-wise steps.
-  int64_t integer(int64_t position) const;
-  bool isInteger() const { return kind != Kind::F32 && kind != Kind::F16 && kind != Kind::BF16 && kind != Kind::F64; }
+  int64_t integer(int64_t position) const { return stored.integer(position); }
+  bool isInteger() const { return stored.isInteger(); }
   bool hasSteps() const { return !steps.empty(); }
 
 private:
-  enum class Kind { F32, F16, BF16, F64, I8, U8, I32, I64, Bool };
-  struct Step {
-    enum { Dequantize, Multiply, Add } what;
-    float a = 0, b = 0;
+  /// Scales and zero points over the source's own dimensions [outer, along, inner]: a scale serves `block` elements along the
+  /// axis (0: a scale an index, for all outer and inner ones).
+  struct Blocks {
+    StoredElements scales, zeros;
+    bool hasZeros = false, single = false;
+    int64_t along = 1, inner = 1, block = 0, blocks = 1, zeroPitch = 1;
+    float zero = 0;
+    float dequantize(float q, int64_t position) const;
   };
-  bool apply(mlir::ArrayAttr step, std::string &error);
-  float stored(int64_t position) const;
+  struct Step {
+    enum { Dequantize, Multiply, Add, Block } what;
+    float a = 0, b = 0;
+    std::shared_ptr<Blocks> blocks;
+  };
+  bool apply(mlir::ArrayAttr step, const std::string &sourceDirectory, std::string &error);
+  bool addBlocks(mlir::ArrayAttr step, const std::string &sourceDirectory, std::string &error);
 
-  std::unique_ptr<llvm::MemoryBuffer> file;
-  std::vector<uint8_t> constant;
-  const uint8_t *bytes = nullptr;
-  Kind kind = Kind::F32;
+  /// No step has moved or dropped elements yet.
+  bool isWhole() const;
+
+  StoredElements stored;
   llvm::SmallVector<int64_t> shape, strides;
   int64_t start = 0;
   bool contiguous = false; // row-major without gaps

@@ -311,7 +311,7 @@ LogicalResult Converter::checkInputs(Operation *op) {
   StringRef name = op->getName().stripDialect();
   static const llvm::StringSet<> three = {"Where", "Range", "InstanceNormalization"};
   static const llvm::StringSet<> two = {"Add", "Sub", "Mul", "Div", "Pow", "Mod", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And",
-                                        "Or", "Xor", "Reshape", "Expand", "Gather", "MatMul", "Gemm", "MatMulInteger", "DequantizeLinear", "Conv"};
+                                        "Or", "Xor", "Reshape", "Expand", "Gather", "MatMul", "Gemm", "MatMulInteger", "Conv"};
   // Min, Max and Concat use all of their inputs.
   unsigned needed = three.contains(name) ? 3 : two.contains(name) ? 2 : 1;
   if (name == "Min" || name == "Max" || name == "Concat")
@@ -378,6 +378,12 @@ static const llvm::StringMap<Handler> &allHandlers() {
     addElementwise(map);
     addShape(map);
     addProducts(map);
+    addNorms(map);
+    addRotary(map);
+    addAttention(map);
+    addFused(map);
+    addTensorScatter(map);
+    addQuantizedWeights(map);
     return map;
   }();
   return handlers;

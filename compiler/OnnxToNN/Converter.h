@@ -111,5 +111,11 @@ mlir::LogicalResult axesOf(Converter &c, mlir::Operation *op, int64_t rank, Smal
 void addElementwise(llvm::StringMap<Handler> &handlers);
 void addShape(llvm::StringMap<Handler> &handlers);
 void addProducts(llvm::StringMap<Handler> &handlers);
+void addNorms(llvm::StringMap<Handler> &handlers);
+void addRotary(llvm::StringMap<Handler> &handlers);
+void addAttention(llvm::StringMap<Handler> &handlers);
+void addTensorScatter(llvm::StringMap<Handler> &handlers);
+void addFused(llvm::StringMap<Handler> &handlers);
+void addQuantizedWeights(llvm::StringMap<Handler> &handlers);
 
 } // namespace ahm::onnxtonn

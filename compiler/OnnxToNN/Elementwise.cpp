@@ -1,4 +1,4 @@
-// Element-wise operators, casts, reductions, norms and softmax.
+// Element-wise operators, casts, reductions and softmax.
 #include "compiler/OnnxToNN/Converter.h"
 
 #include <cmath>
@@ -350,28 +350,6 @@ static LogicalResult convertSoftmax(Converter &c, Operation *op) {
   return c.finish(op, nn::TransposeOp::create(c.builder, loc, value.getType(), soft, permAttr));
 }
 
-static LogicalResult convertGelu(Converter &c, Operation *op) {
-  auto approximate = op->getAttrOfType<StringAttr>("approximate");
-  Value value = c.materialise(op->getOperand(0), op->getLoc());
-  return c.finish(op, c.unary(op->getLoc(), approximate && approximate.getValue() == "tanh" ? "gelu_tanh" : "gelu_erf", value));
-}
-
-static LogicalResult convertLayerNorm(Converter &c, Operation *op) {
-  Location loc = op->getLoc();
-  Symbolic &input = c.get(op->getOperand(0));
-  int64_t rank = input.shape.size(), axis = c.integer(op, "axis", -1);
-  if (axis != -1 && axis != rank - 1)
-    return op->emitError("LayerNormalization: axis ") << axis << " is not the last; remedy: flatten the normalised dimensions";
-  if (op->getNumResults() > 1 && !(op->getResult(1).use_empty()))
-    return op->emitError("LayerNormalization: its mean and deviation outputs are not supported");
-  Value gamma = c.has(op, 1) ? c.materialise(op->getOperand(1), loc) : Value(), beta = c.has(op, 2) ? c.materialise(op->getOperand(2), loc) : Value();
-  Value value = c.materialise(input, loc);
-  auto epsilon = c.builder.getF32FloatAttr(c.real(op, "epsilon", 1e-5f));
-  if (op->getName().stripDialect() == "LayerNormalization")
-    return c.finish(op, nn::LayerNormOp::create(c.builder, loc, value.getType(), value, gamma, beta, epsilon));
-  return c.finish(op, nn::RmsNormOp::create(c.builder, loc, value.getType(), value, gamma, epsilon));
-}
-
 void addElementwise(llvm::StringMap<Handler> &handlers) {
   for (const auto &kind : unaryKinds())
     handlers[kind.getKey()] = convertUnary;
@@ -382,9 +360,6 @@ void addElementwise(llvm::StringMap<Handler> &handlers) {
   handlers["Where"] = convertWhere;
   handlers["Cast"] = convertCast;
   handlers["Softmax"] = convertSoftmax;
-  handlers["Gelu"] = convertGelu;
-  for (StringRef name : {"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization"})
-    handlers[name] = convertLayerNorm;
 }
 
 } // namespace ahm::onnxtonn

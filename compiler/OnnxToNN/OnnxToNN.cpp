@@ -32,11 +32,13 @@ std::string argName(func::FuncOp graph, unsigned i) {
 
 ArrayAttr argDims(func::FuncOp graph, unsigned i) { return graph.getArgAttrOfType<ArrayAttr>(i, "onnx.dims"); }
 
-/// True when a use of the value (through Cast, Identity, reshapes) is a Gather's index into something that is not shape arithmetic.
+/// True when a use of the value (through Cast, Identity, reshapes) picks rows of a table.
 bool picksRows(Value value) {
   for (OpOperand &use : value.getUses()) {
     StringRef name = use.getOwner()->getName().stripDialect();
-    if (name == "Gather" && use.getOperandNumber() == 1)
+    if ((name == "Gather" || name == "ms.GatherBlockQuantized") && use.getOperandNumber() == 1)
+      return true;
+    if (name == "ms.EmbedLayerNormalization" && use.getOperandNumber() == 0)
       return true;
     if ((name == "Cast" || name == "Identity" || name == "Reshape") && use.getOperandNumber() == 0 && picksRows(use.getOwner()->getResult(0)))
       return true;
@@ -283,12 +285,12 @@ private:
     return element.isF64() ? "float64" : "float32";
   }
 
-  /// The rank-3 float output with the widest last dimension, in a graph that takes ids.
+  /// The rank-3 float output with the widest last dimension, in a decoder. Of another model every row of every output is its answer.
   int64_t logitsResult(Converter &c, Operation *terminator) {
     int64_t found = -1, widest = 0;
     for (auto [i, operand] : llvm::enumerate(terminator->getOperands())) {
       Symbolic &s = c.get(operand);
-      if (roles.ids < 0 || s.shape.size() != 3 || s.element != c.f32())
+      if (!isDecoder() || s.shape.size() != 3 || s.element != c.f32())
         continue;
       auto constant = dyn_cast<AffineConstantExpr>(s.shape.back());
       if (constant && constant.getValue() > widest) {
@@ -451,7 +453,7 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
       Type own = isa<FloatType>(element) ? Type(builder.getF32Type()) : element.isInteger(64) ? Type(builder.getI32Type()) : element;
       nn::WeightOp::create(builder, op.getLoc(), op.getAttrOfType<StringAttr>("sym_name"), TypeAttr::get(RankedTensorType::get(type.getShape(), own)),
                            TypeAttr::get(type), op.getAttrOfType<StringAttr>("file"), op.getAttrOfType<IntegerAttr>("offset"),
-                           op.getAttrOfType<IntegerAttr>("length"), builder.getArrayAttr({}), builder.getStringAttr(""));
+                           op.getAttrOfType<IntegerAttr>("length"), builder.getArrayAttr({}), builder.getStringAttr(""), ElementsAttr());
       op.erase();
     }
   }

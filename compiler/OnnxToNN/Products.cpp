@@ -90,26 +90,6 @@ static LogicalResult convertDynamicQuantize(Converter &c, Operation *op) {
   return success();
 }
 
-/// (x - zero) * scale in float32: the difference of two 8-bit numbers is exact.
-static LogicalResult convertDequantize(Converter &c, Operation *op) {
-  Location loc = op->getLoc();
-  Symbolic &input = c.get(op->getOperand(0)), &scale = c.get(op->getOperand(1));
-  if (!scale.shape.empty() && !(scale.shape.size() == 1 && scale.shape[0] == c.constant(1)))
-    return op->emitError("DequantizeLinear: scales per axis are not supported; remedy: a scale per tensor");
-  Value value = nn::CastOp::create(c.builder, loc, c.typeOf(input.shape, c.f32()), c.materialise(input, loc));
-  if (c.has(op, 2)) {
-    SmallVector<int64_t> zero;
-    if (failed(c.constants(op, 2, zero)))
-      return failure();
-    Symbolic number;
-    number.element = c.f32();
-    number.floats.emplace(1, static_cast<float>(zero[0]));
-    value = c.binary(loc, "sub", value, c.materialise(number, loc), input.shape, c.f32());
-  }
-  SmallVector<AffineExpr> shape = input.shape;
-  return c.finish(op, c.binary(loc, "mul", value, c.materialise(op->getOperand(1), loc), shape, c.f32()));
-}
-
 static LogicalResult convertConv(Converter &c, Operation *op) {
   Location loc = op->getLoc();
   Symbolic input = c.get(op->getOperand(0)), weight = c.get(op->getOperand(1));
@@ -159,7 +139,6 @@ void addProducts(llvm::StringMap<Handler> &handlers) {
   handlers["Gemm"] = convertGemm;
   handlers["MatMulInteger"] = convertMatMulInteger;
   handlers["DynamicQuantizeLinear"] = convertDynamicQuantize;
-  handlers["DequantizeLinear"] = convertDequantize;
   handlers["Conv"] = convertConv;
   handlers["InstanceNormalization"] = convertInstanceNorm;
 }

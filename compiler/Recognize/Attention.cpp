@@ -1,4 +1,5 @@
-// softmax(scale * Q K^T + mask) V over cached, or freshly computed, keys and values becomes nn.attention.
+// softmax(softcap(scale * Q K^T) + mask) V over cached, or freshly computed, keys and values becomes nn.attention. A softmax over
+// the scores and one more column, whose weight is dropped, has a sink.
 #include "compiler/Recognize/Cache.h"
 #include "compiler/Recognize/Mask.h"
 #include "compiler/Recognize/Match.h"
@@ -22,7 +23,8 @@ public:
       auto binary = dyn_cast<nn::BinaryOp>(op);
       if (!isa<nn::MatMulOp>(op) && !(binary && binary.getKind() == "mul"))
         return;
-      if (!op->getOperand(0).getDefiningOp<nn::SoftmaxOp>())
+      Value sinks;
+      if (!softmaxOf(op->getOperand(0), sinks))
         return;
       SmallVector<AffineExpr> weights = shapeOf(op->getOperand(0)), values = shapeOf(op->getOperand(1));
       AffineExpr one = getAffineConstantExpr(1, op->getContext());
@@ -115,6 +117,86 @@ private:
     return stripScale(keys, scale);
   }
 
+  /// The softmax behind attention's weights. With a sink it is taken over [scores, sink], and the weights are its first columns:
+  /// `sinks` is then the added column [1,H,T,1].
+  static nn::SoftmaxOp softmaxOf(Value weights, Value &sinks) {
+    if (auto softmax = weights.getDefiningOp<nn::SoftmaxOp>())
+      return softmax;
+    auto slice = weights.getDefiningOp<nn::SliceOp>();
+    auto softmax = slice ? slice.getInput().getDefiningOp<nn::SoftmaxOp>() : nn::SoftmaxOp();
+    auto concat = softmax ? softmax.getInput().getDefiningOp<nn::ConcatOp>() : nn::ConcatOp();
+    if (!concat || concat.getInputs().size() != 2 || static_cast<int64_t>(concat.getAxis()) + 1 != rankedType(concat).getRank() ||
+        !sameShape(weights, concat.getInputs()[0]) || rankedType(concat.getInputs()[1]).getShape().back() != 1)
+      return {};
+    AffineExpr zero = getAffineConstantExpr(0, weights.getContext());
+    if (llvm::any_of(slice.getStarts().getResults(), [&](AffineExpr start) { return start != zero; }) ||
+        llvm::any_of(slice.getSteps(), [](int64_t step) { return step != 1; }))
+      return {};
+    sinks = concat.getInputs()[1];
+    return softmax;
+  }
+
+  /// One number a head, f32 [heads], that `column` [1,heads,T,1] repeats over the queries. Null when it is none.
+  static Value sinkVector(Value column, int64_t heads, OpBuilder &builder) {
+    RankedTensorType vector = RankedTensorType::get({heads}, builder.getF32Type());
+    if (std::optional<float> scalar = scalarConstant(column))
+      return nn::ConstantOp::create(builder, column.getLoc(), vector, DenseElementsAttr::get(vector, *scalar));
+    while (Operation *op = column.getDefiningOp()) {
+      RankedTensorType type = rankedType(column);
+      if (isa<nn::BroadcastOp>(op)) {
+        column = op->getOperand(0);
+      } else if (isa<nn::ReshapeOp>(op) && type.hasStaticShape() && type.getNumElements() == heads) {
+        column = op->getOperand(0);
+        continue;
+      } else {
+        break;
+      }
+      // What is repeated must differ by head only.
+      RankedTensorType from = rankedType(column);
+      if (from.getRank() < 3 || !from.hasStaticShape() || from.getDimSize(from.getRank() - 3) != heads || from.getNumElements() != heads)
+        return {};
+    }
+    RankedTensorType type = rankedType(column);
+    if (!type.hasStaticShape() || type.getNumElements() != heads || !type.getElementType().isF32())
+      return {};
+    return type == vector ? column : nn::ReshapeOp::create(builder, column.getLoc(), vector, column).getResult();
+  }
+
+  /// `value` is c * tanh(inner / c).
+  static bool matchSoftcap(Value value, Value &inner, float &cap) {
+    Value tanh, argument, divisor;
+    float factor = 0;
+    if (!matchBinaryScalar(value, "mul", tanh, cap) || cap <= 0 || !sameShape(tanh, value) || !matchUnary(tanh, "tanh", argument))
+      return false;
+    if (matchBinary(argument, "div", inner, divisor))
+      return scalarConstant(divisor).value_or(0) == cap && sameShape(inner, value);
+    return matchBinaryScalar(argument, "mul", inner, factor) && nearly(factor * cap, 1.0f) && sameShape(inner, value);
+  }
+
+  /// A mask that nothing is known of, as a number to add: a condition hides by `hidden`, as the model says.
+  Value maskOperand(Value mask, bool isCondition, float hidden, Operation *before) {
+    if (!isCondition)
+      return rankedType(mask).getElementType().isF32() ? mask : Value();
+    OpBuilder builder(before);
+    RankedTensorType scalar = RankedTensorType::get({}, builder.getF32Type());
+    auto number = [&](float value) -> Value {
+      return nn::ConstantOp::create(builder, before->getLoc(), scalar, DenseElementsAttr::get(scalar, value));
+    };
+    RankedTensorType type = nn::shapedType(shapeOf(mask), builder.getF32Type(), symbols);
+    return nn::SelectOp::create(builder, before->getLoc(), type, mask, number(0.0f), number(hidden));
+  }
+
+  /// numpy broadcasting of `value` to [1, heads, T, L].
+  static bool broadcastsTo(Value value, ArrayRef<AffineExpr> target) {
+    SmallVector<AffineExpr> shape = shapeOf(value);
+    if (shape.size() > target.size())
+      return false;
+    for (size_t i = 1; i <= shape.size(); ++i)
+      if (shape[shape.size() - i] != target[target.size() - i] && shape[shape.size() - i] != getAffineConstantExpr(1, value.getContext()))
+        return false;
+    return true;
+  }
+
   /// The cache a tensor stands in; a plain tensor is appended to a new scratch cache just before `before`.
   CacheRef reference(Value value, Operation *before) {
     if (std::optional<CacheRef> ref = cacheRefOf(value))
@@ -140,39 +222,60 @@ private:
   }
 
   void rewrite(Operation *product) {
-    auto softmax = product->getOperand(0).getDefiningOp<nn::SoftmaxOp>();
+    Value sinkColumn;
+    auto softmax = softmaxOf(product->getOperand(0), sinkColumn);
     MaskMeaning meaning;
     meaning.position = getAffineConstantExpr(0, function.getContext());
-    Value scores = softmax.getInput();
+    Value scores = sinkColumn ? softmax.getInput().getDefiningOp<nn::ConcatOp>().getInputs()[0] : softmax.getInput();
+    SmallVector<AffineExpr> scoresShape = shapeOf(scores);
     double scale = 1;
+    float softcap = 0, hiddenBy = 0;
+    Value unproved;
+    bool unprovedCondition = false;
     nn::MatMulOp inner;
-    // Masks, at most a few, each proved; only one of them may be causal.
-    for (unsigned step = 0; step < 4 && !inner; ++step) {
+    // Masks, at most a few. All but one are proved; of the causal ones all say the same position.
+    for (unsigned step = 0; step < 5 && !inner; ++step) {
       if ((inner = stripScaleTo(scores, scale)))
         break;
       Value a, b, mask;
       bool isCondition = false;
+      float hidden = 0;
+      if (softcap == 0 && matchSoftcap(scores, a, softcap)) {
+        scores = a;
+        inner = stripScaleTo(scores, scale);
+        break;
+      }
       if (auto select = scores.getDefiningOp<nn::SelectOp>()) {
-        std::optional<float> hidden = scalarConstant(select.getRhs());
-        if (!hidden || *hidden > -1e4f)
+        std::optional<float> number = scalarConstant(select.getRhs());
+        if (!number || *number > -1e4f)
           return;
+        hidden = *number;
         mask = select.getCondition();
         scores = select.getLhs();
         isCondition = true;
       } else if (matchBinary(scores, "add", a, b)) {
         // The scores are the operand over the product; with two masks in a row, the operand that is not a mask.
-        double ignored = 1;
-        bool left = stripScaleTo(a, ignored) || (!stripScaleTo(b, ignored) && !meaningOfMask(a, false, symbols));
+        bool left = leadsToProduct(a) || (!leadsToProduct(b) && !meaningOfMask(a, false, symbols));
         scores = left ? a : b;
         mask = left ? b : a;
       } else {
         return;
       }
       std::optional<MaskMeaning> found = meaningOfMask(mask, isCondition, symbols);
-      if (!found || (found->causal && meaning.causal && found->position != meaning.position))
+      if (!found) {
+        if (unproved)
+          return;
+        unproved = mask;
+        unprovedCondition = isCondition;
+        hiddenBy = hidden;
+        continue;
+      }
+      if (found->causal && meaning.causal && found->position != meaning.position)
         return;
-      if (found->causal)
+      if (found->causal) {
+        found->window = meaning.window && found->window ? std::min(meaning.window, found->window) : std::max(meaning.window, found->window);
         meaning = *found;
+      }
     }
     // A first query before its own position would see no key at all, which softmax and attention treat differently. (largestAt is
     // at least 1: twice the negated position exceeds it only where the position is negative.)
@@ -186,23 +289,33 @@ private:
       return;
     SmallVector<AffineExpr> k = shapeOf(keys), v = shapeOf(values), q = shapeOf(query);
     int64_t heads = rankedType(query).getDimSize(1), cached = rankedType(keys).getDimSize(1);
-    if (k[1] != v[1] || k[2] != v[2] || k[3] != v[3] || q[3] != k[3] || cached == 0 || heads % cached != 0)
+    if (k[1] != v[1] || k[2] != v[2] || q[3] != k[3] || cached == 0 || heads % cached != 0)
+      return;
+    // Only a broadcast product could have more scores than queries and keys.
+    if (scoresShape != SmallVector<AffineExpr>{q[0], q[1], q[2], k[2]})
       return;
     OpBuilder builder(product);
+    Value mask, sinks;
+    if (unproved && (!broadcastsTo(unproved, scoresShape) || !(mask = maskOperand(unproved, unprovedCondition, hiddenBy, product))))
+      return;
+    if (sinkColumn && !(sinks = sinkVector(sinkColumn, heads, builder)))
+      return;
     CacheRef key = reference(keys, product), value = reference(values, product);
     AffineMap position = meaning.causal ? AffineMap::get(0, symbols, meaning.position) : key.position;
-    OperationState state(product->getLoc(), nn::AttentionOp::getOperationName());
-    state.addOperands(query);
-    state.addAttribute("key_cache", key.cache);
-    state.addAttribute("value_cache", value.cache);
-    state.addAttribute("length", AffineMapAttr::get(key.length));
-    state.addAttribute("position", AffineMapAttr::get(position));
-    state.addAttribute("scale", builder.getF32FloatAttr(static_cast<float>(scale)));
-    state.addAttribute("causal", builder.getBoolAttr(meaning.causal));
-    state.addTypes(product->getResult(0).getType());
-    Operation *attention = builder.create(state);
-    product->getResult(0).replaceAllUsesWith(attention->getResult(0));
+    auto attention = nn::AttentionOp::create(
+        builder, product->getLoc(), product->getResult(0).getType(), query, mask, sinks, key.cache, value.cache, AffineMapAttr::get(key.length),
+        AffineMapAttr::get(position), builder.getF32FloatAttr(static_cast<float>(scale)), builder.getBoolAttr(meaning.causal),
+        builder.getI64IntegerAttr(meaning.window), builder.getF32FloatAttr(softcap));
+    product->getResult(0).replaceAllUsesWith(attention.getResult());
     product->erase();
+  }
+
+  /// The value is a product of the scores, under scalar factors and perhaps a soft cap.
+  static bool leadsToProduct(Value value) {
+    double ignored = 1;
+    float cap = 0;
+    Value inner;
+    return stripScaleTo(value, ignored) || (matchSoftcap(value, inner, cap) && stripScaleTo(inner, ignored));
   }
 
   /// The product under scalar factors of `value`, which are then folded into `scale`; null when there is none.

@@ -1,5 +1,5 @@
 // Proves what a mask means by evaluating it abstractly: every integer tensor is a linear form of its own indices and the run-time
-// values, every truth value or float is one of two numbers by the sign of such a form.
+// values, every truth value or float is one of two numbers by the signs of such forms.
 #include "compiler/Recognize/Mask.h"
 #include "compiler/Recognize/Match.h"
 
@@ -17,12 +17,20 @@ struct Linear {
   AffineExpr offset;
 };
 
-/// An integer linear form (`integer`), or `form <= 0 ? below : above` (form.offset null: always `below`).
+/// An integer linear form (`integer`), or `below` where every form is <= 0 and `above` elsewhere (no forms: always `below`).
 struct Abstract {
   bool integer = false;
   Linear form;
+  SmallVector<Linear, 2> forms;
   double below = 0, above = 0;
-  bool isConstant() const { return !integer && !form.offset; }
+  bool isConstant() const { return !integer && forms.empty(); }
+  void forEach(llvm::function_ref<void(Linear &)> change) {
+    if (integer)
+      change(form);
+    else
+      for (Linear &each : forms)
+        change(each);
+  }
 };
 
 /// Numbers below this hide a key: exp of it next to any real score is zero in float.
@@ -50,29 +58,40 @@ private:
 
   /// Drops the coefficients of unit dimensions and decides conditions that hold, or fail, everywhere in the tensor.
   void normalize(Abstract &a, Value value) {
-    if (!a.form.offset)
-      return;
     SmallVector<AffineExpr> shape = shapeOf(value);
-    if (shape.size() != a.form.coefficients.size())
+    bool fits = true;
+    a.forEach([&](Linear &form) {
+      fits &= shape.size() == form.coefficients.size();
+      form.offset = simplify(form.offset);
+    });
+    if (!fits)
       return;
-    AffineExpr least = a.form.offset, most = a.form.offset;
-    for (auto [coefficient, size] : llvm::zip(a.form.coefficients, shape)) {
-      if (size == number(1))
-        coefficient = 0;
-      AffineExpr reach = (size - 1) * coefficient;
-      if (coefficient > 0)
-        most = most + reach;
-      if (coefficient < 0)
-        least = least + reach;
-    }
-    a.form.offset = simplify(a.form.offset);
+    SmallVector<Linear, 2> open;
+    bool fails = false;
+    a.forEach([&](Linear &form) {
+      AffineExpr least = form.offset, most = form.offset;
+      for (auto [coefficient, size] : llvm::zip(form.coefficients, shape)) {
+        if (size == number(1))
+          coefficient = 0;
+        AffineExpr reach = (size - 1) * coefficient;
+        if (coefficient > 0)
+          most = most + reach;
+        if (coefficient < 0)
+          least = least + reach;
+      }
+      auto high = dyn_cast<AffineConstantExpr>(simplify(most)), low = dyn_cast<AffineConstantExpr>(simplify(least));
+      fails |= low && low.getValue() > 0;
+      if (!high || high.getValue() > 0)
+        open.push_back(form);
+    });
     if (a.integer)
       return;
-    auto high = dyn_cast<AffineConstantExpr>(simplify(most)), low = dyn_cast<AffineConstantExpr>(simplify(least));
-    if (high && high.getValue() <= 0)
-      a = constant(a.below);
-    else if (low && low.getValue() > 0)
+    if (fails)
       a = constant(a.above);
+    else if (open.empty())
+      a = constant(a.below);
+    else
+      a.forms = open;
   }
 
   Abstract constant(double value) {
@@ -135,28 +154,33 @@ private:
       return throughReshape(reshape, depth);
     if (auto broadcast = dyn_cast<nn::BroadcastOp>(op)) {
       std::optional<Abstract> a = evaluate(broadcast.getInput(), depth);
-      if (a && a->form.offset)
-        a->form.coefficients = aligned(a->form.coefficients, rank);
+      if (a)
+        a->forEach([&](Linear &form) { form.coefficients = aligned(form.coefficients, rank); });
       return a;
     }
     if (auto transpose = dyn_cast<nn::TransposeOp>(op)) {
       std::optional<Abstract> a = evaluate(transpose.getInput(), depth);
-      if (a && a->form.offset) {
-        SmallVector<int64_t> from = a->form.coefficients;
-        for (auto [i, axis] : llvm::enumerate(transpose.getPerm()))
-          a->form.coefficients[i] = from[axis];
-      }
+      if (a)
+        a->forEach([&](Linear &form) {
+          SmallVector<int64_t> from = form.coefficients;
+          for (auto [i, axis] : llvm::enumerate(transpose.getPerm()))
+            form.coefficients[i] = from[axis];
+        });
       return a;
     }
     if (auto slice = dyn_cast<nn::SliceOp>(op)) {
       std::optional<Abstract> a = evaluate(slice.getInput(), depth);
-      if (a && a->form.offset)
-        for (int64_t i = 0; i < rank; ++i) {
-          a->form.offset = a->form.offset + slice.getStarts().getResult(i) * a->form.coefficients[i];
-          a->form.coefficients[i] *= slice.getSteps()[i];
-        }
+      if (a)
+        a->forEach([&](Linear &form) {
+          for (int64_t i = 0; i < rank; ++i) {
+            form.offset = form.offset + slice.getStarts().getResult(i) * form.coefficients[i];
+            form.coefficients[i] *= slice.getSteps()[i];
+          }
+        });
       return a;
     }
+    if (auto reduce = dyn_cast<nn::ReduceOp>(op))
+      return throughReduce(reduce, rank, depth);
     if (isa<nn::CastOp>(op)) {
       std::optional<Abstract> a = evaluate(op->getOperand(0), depth);
       if (!a || a->integer == isInteger)
@@ -188,13 +212,18 @@ private:
     if (auto select = dyn_cast<nn::SelectOp>(op)) {
       std::optional<Abstract> c = evaluate(select.getCondition(), depth), a = evaluate(select.getLhs(), depth),
                               b = evaluate(select.getRhs(), depth);
-      if (!c || !a || !b || c->integer || !a->isConstant() || !b->isConstant())
+      if (!c || c->integer)
         return std::nullopt;
-      Abstract result = *c;
-      result.below = c->below != 0 ? a->below : b->below;
-      result.above = c->above != 0 ? a->below : b->below;
-      if (result.form.offset)
-        result.form.coefficients = aligned(result.form.coefficients, rank);
+      std::optional<Abstract> result;
+      if (c->isConstant()) {
+        result = c->below != 0 ? a : b;
+      } else if (a && b && a->isConstant() && b->isConstant()) {
+        result = c;
+        result->below = c->below != 0 ? a->below : b->below;
+        result->above = c->above != 0 ? a->below : b->below;
+      }
+      if (result)
+        result->forEach([&](Linear &form) { form.coefficients = aligned(form.coefficients, rank); });
       return result;
     }
     if (auto binary = dyn_cast<nn::BinaryOp>(op))
@@ -231,11 +260,13 @@ private:
       if (!llvm::all_of(llvm::enumerate(values), [&](auto e) { return e.value() == (at(e.index()) <= bound ? values.front() : above); }))
         continue;
       Abstract a;
-      a.form.coefficients.assign(shape.size(), 0);
-      a.form.coefficients.back() = 1;
+      Linear form;
+      form.coefficients.assign(shape.size(), 0);
+      form.coefficients.back() = 1;
       if (slope)
-        a.form.coefficients[shape.size() - 2] = slope;
-      a.form.offset = number(-bound);
+        form.coefficients[shape.size() - 2] = slope;
+      form.offset = number(-bound);
+      a.forms.push_back(form);
       a.below = values.front();
       a.above = above;
       return a;
@@ -258,11 +289,11 @@ private:
 
   std::optional<Abstract> throughReshape(nn::ReshapeOp op, unsigned depth) {
     std::optional<Abstract> a = evaluate(op.getInput(), depth);
-    if (!a || !a->form.offset)
+    if (!a || a->isConstant())
       return a;
     // Only unit dimensions may come or go.
     SmallVector<AffineExpr> from = shapeOf(op.getInput()), to = shapeOf(op.getResult());
-    SmallVector<int64_t> coefficients(rankedType(op.getResult()).getRank(), 0);
+    SmallVector<std::pair<size_t, size_t>> kept;
     size_t i = 0, o = 0;
     while (i < from.size() || o < to.size()) {
       if (i < from.size() && from[i] == number(1)) {
@@ -270,13 +301,71 @@ private:
       } else if (o < to.size() && to[o] == number(1)) {
         ++o;
       } else if (i < from.size() && o < to.size() && from[i] == to[o]) {
-        coefficients[o++] = a->form.coefficients[i++];
+        kept.push_back({i++, o++});
       } else {
         return std::nullopt;
       }
     }
-    a->form.coefficients = coefficients;
+    a->forEach([&](Linear &form) {
+      SmallVector<int64_t> coefficients(to.size(), 0);
+      for (auto [source, target] : kept)
+        coefficients[target] = form.coefficients[source];
+      form.coefficients = coefficients;
+    });
     return a;
+  }
+
+  /// The sum of a tensor of one whole number everywhere (a padding mask of ones): that number times the elements summed.
+  std::optional<Abstract> throughReduce(nn::ReduceOp op, int64_t rank, unsigned depth) {
+    std::optional<Abstract> a = evaluate(op.getInput(), depth);
+    if (!a || !a->integer || op.getKind() != "sum" || llvm::any_of(a->form.coefficients, [](int64_t c) { return c != 0; }))
+      return std::nullopt;
+    SmallVector<AffineExpr> shape = shapeOf(op.getInput());
+    AffineExpr total = a->form.offset;
+    for (int64_t axis : op.getAxes()) {
+      if (static_cast<size_t>(axis) >= shape.size() || (!isa<AffineConstantExpr>(total) && !isa<AffineConstantExpr>(shape[axis])))
+        return std::nullopt;
+      total = simplify(total * shape[axis]);
+    }
+    Abstract result = integerConstant(0, rank);
+    result.form.offset = total;
+    return result;
+  }
+
+  /// The same condition the other way round: only one form has an opposite that is a form again.
+  static bool flip(Abstract &a) {
+    if (a.forms.size() != 1)
+      return false;
+    for (int64_t &coefficient : a.forms[0].coefficients)
+      coefficient = -coefficient;
+    a.forms[0].offset = 1 - a.forms[0].offset;
+    std::swap(a.below, a.above);
+    return true;
+  }
+
+  /// Two conditions under an operation: `below` where both hold, one other number wherever either fails.
+  std::optional<Abstract> conjunction(Abstract a, Abstract b, int64_t rank,
+                                      llvm::function_ref<std::optional<double>(double, double)> apply) {
+    for (unsigned choice = 0; choice < 4; ++choice) {
+      Abstract x = a, y = b;
+      if (((choice & 1) && !flip(x)) || ((choice & 2) && !flip(y)))
+        continue;
+      std::optional<double> both = apply(x.below, y.below), left = apply(x.below, y.above), right = apply(x.above, y.below),
+                            none = apply(x.above, y.above);
+      if (!both || !left || !right || !none)
+        return std::nullopt;
+      bool hidden = *left <= kHidden && *right <= kHidden && *none <= kHidden;
+      if (!hidden && (*left != *right || *left != *none))
+        continue;
+      Abstract result;
+      result.below = *both;
+      result.above = std::max({*left, *right, *none});
+      for (Abstract *side : {&x, &y})
+        for (Linear &form : side->forms)
+          result.forms.push_back({aligned(form.coefficients, rank), form.offset});
+      return result;
+    }
+    return std::nullopt;
   }
 
   std::optional<Abstract> throughBinary(nn::BinaryOp op, int64_t rank, unsigned depth) {
@@ -294,13 +383,13 @@ private:
       result.below = 1;
       result.above = 0;
       if (kind == "less_or_equal")
-        result.form = combine(a->form, 1, b->form, -1, 0, rank);
+        result.forms.push_back(combine(a->form, 1, b->form, -1, 0, rank));
       else if (kind == "less")
-        result.form = combine(a->form, 1, b->form, -1, 1, rank);
+        result.forms.push_back(combine(a->form, 1, b->form, -1, 1, rank));
       else if (kind == "greater_or_equal")
-        result.form = combine(b->form, 1, a->form, -1, 0, rank);
+        result.forms.push_back(combine(b->form, 1, a->form, -1, 0, rank));
       else if (kind == "greater")
-        result.form = combine(b->form, 1, a->form, -1, 1, rank);
+        result.forms.push_back(combine(b->form, 1, a->form, -1, 1, rank));
       else if (kind == "equal") {
         // Decided only between constants (a padding mask compared with a number).
         Linear difference = combine(a->form, 1, b->form, -1, 0, rank);
@@ -314,8 +403,6 @@ private:
     }
     if (a->integer || b->integer)
       return std::nullopt;
-    if (!a->isConstant() && !b->isConstant())
-      return std::nullopt;
     auto apply = [&](double x, double y) -> std::optional<double> {
       if (kind == "add")
         return x + y;
@@ -323,6 +410,10 @@ private:
         return x - y;
       if (kind == "mul")
         return x * y;
+      if (kind == "min")
+        return std::min(x, y);
+      if (kind == "max")
+        return std::max(x, y);
       if (kind == "and")
         return x != 0 && y != 0;
       if (kind == "or")
@@ -335,14 +426,15 @@ private:
         return x == y;
       return std::nullopt;
     };
+    if (!a->isConstant() && !b->isConstant())
+      return conjunction(*a, *b, rank, apply);
     std::optional<double> below = apply(a->below, b->below), above = apply(a->above, b->above);
     if (!below || !above)
       return std::nullopt;
     Abstract result = a->isConstant() ? *b : *a;
     result.below = *below;
     result.above = *above;
-    if (result.form.offset)
-      result.form.coefficients = aligned(result.form.coefficients, rank);
+    result.forEach([&](Linear &form) { form.coefficients = aligned(form.coefficients, rank); });
     return result;
   }
 };
@@ -362,23 +454,47 @@ std::optional<MaskMeaning> meaningOfMask(Value mask, bool isCondition, unsigned 
     return visible(a->below) ? std::optional(meaning) : std::nullopt;
   if (visible(a->below) && visible(a->above))
     return meaning;
-  Linear form = a->form;
-  if (hidden(a->below) && visible(a->above)) {
+  SmallVector<Linear, 2> forms = a->forms;
+  if (hidden(a->below) && visible(a->above) && forms.size() == 1) {
     // visible where form >= 1, that is 1 - form <= 0
-    for (int64_t &coefficient : form.coefficients)
+    for (int64_t &coefficient : forms[0].coefficients)
       coefficient = -coefficient;
-    form.offset = simplifyAffineExpr(1 - form.offset, 0, symbols);
+    forms[0].offset = simplifyAffineExpr(1 - forms[0].offset, 0, symbols);
   } else if (!(visible(a->below) && hidden(a->above))) {
     return std::nullopt;
   }
-  int64_t rank = form.coefficients.size();
-  if (rank < 2 || form.coefficients[rank - 1] != 1 || form.coefficients[rank - 2] != -1)
-    return std::nullopt;
-  for (int64_t i = 0; i + 2 < rank; ++i)
-    if (form.coefficients[i] != 0)
+  // key - query - position <= 0 is causal; query + begin - key <= 0 the window's lower end. Of a single query the index is 0 and may
+  // stand under any coefficient.
+  SmallVector<AffineExpr> shape = shapeOf(mask), begins;
+  bool single = shape.size() >= 2 && shape[shape.size() - 2] == getAffineConstantExpr(1, context);
+  for (Linear &form : forms) {
+    int64_t rank = form.coefficients.size();
+    if (rank < 2 || llvm::any_of(ArrayRef<int64_t>(form.coefficients).drop_back(2), [](int64_t c) { return c != 0; }))
       return std::nullopt;
-  meaning.causal = true;
-  meaning.position = simplifyAffineExpr(-form.offset, 0, symbols);
+    int64_t key = form.coefficients[rank - 1], query = form.coefficients[rank - 2];
+    if (key == -1 && (query == 1 || single)) {
+      begins.push_back(form.offset);
+      continue;
+    }
+    AffineExpr position = simplifyAffineExpr(-form.offset, 0, symbols);
+    if (key != 1 || (query != -1 && !single) || (meaning.causal && meaning.position != position))
+      return std::nullopt;
+    meaning.causal = true;
+    meaning.position = position;
+  }
+  if (!begins.empty() && !meaning.causal) {
+    if (!single)
+      return std::nullopt;
+    // One query that sees every key from a begin on is the last token.
+    meaning.causal = true;
+    meaning.position = simplifyAffineExpr(shape.back() - 1, 0, symbols);
+  }
+  for (AffineExpr begin : begins) {
+    auto window = dyn_cast<AffineConstantExpr>(simplifyAffineExpr(meaning.position - begin + 1, 0, symbols));
+    if (!window || window.getValue() <= 0)
+      return std::nullopt;
+    meaning.window = meaning.window ? std::min(meaning.window, window.getValue()) : window.getValue();
+  }
   return meaning;
 }
 

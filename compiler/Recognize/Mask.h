@@ -9,9 +9,11 @@
 
 namespace ahm::recognize {
 
-/// A proved mask of scores[..,T,L]. Causal: query i sees keys j <= position + i.
+/// A proved mask of scores[..,T,L]. Causal: query i sees keys j <= position + i, and with a window only those above
+/// position + i - window.
 struct MaskMeaning {
   bool causal = false;
+  int64_t window = 0;
   mlir::AffineExpr position;
 };
 

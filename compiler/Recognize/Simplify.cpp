@@ -1,4 +1,5 @@
-// Exact simplifications that exporters leave behind and that hide structure: a slice of a constant, a sum with zero.
+// Exact simplifications that exporters leave behind and that hide structure: a slice of a constant, a sum with zero, a
+// softmax of shifted scores.
 #include "compiler/Recognize/Match.h"
 #include "compiler/Recognize/Patterns.h"
 
@@ -56,8 +57,24 @@ struct AddZero : OpRewritePattern<nn::BinaryOp> {
   }
 };
 
+/// Softmax does not see a shift by the row's maximum.
+struct SoftmaxOfShifted : OpRewritePattern<nn::SoftmaxOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::SoftmaxOp op, PatternRewriter &rewriter) const override {
+    Value scores, shift;
+    if (!matchBinary(op.getInput(), "sub", scores, shift))
+      return failure();
+    auto reduce = shift.getDefiningOp<nn::ReduceOp>();
+    if (!reduce || reduce.getInput() != scores || reduce.getKind() != "max" || !reduce.getKeepdims() || reduce.getAxes().size() != 1 ||
+        reduce.getAxes()[0] != rankedType(scores).getRank() - 1)
+      return failure();
+    rewriter.replaceOpWithNewOp<nn::SoftmaxOp>(op, op.getType(), scores);
+    return success();
+  }
+};
+
 } // namespace
 
-void addSimplifications(RewritePatternSet &patterns) { patterns.add<SliceOfConstant, AddZero>(patterns.getContext()); }
+void addSimplifications(RewritePatternSet &patterns) { patterns.add<SliceOfConstant, AddZero, SoftmaxOfShifted>(patterns.getContext()); }
 
 } // namespace ahm::recognize

@@ -223,8 +223,8 @@ LogicalResult FunctionTiler::attention(nn::AttentionOp op) {
                   {},
                   {},
                   {},
-                  {op.getCausal() ? 1 : 0, static_cast<int64_t>(op.getWindow())},
-                  {op.getScale().convertToFloat()},
+                  {op.getCausal() ? 1 : 0, static_cast<int64_t>(op.getWindow()), op.getSinks() ? 1 : 0},
+                  {op.getScale().convertToFloat(), op.getSoftcap().convertToFloat()},
                   {}};
   command.exprs = singleResults(op.getLength());
   command.exprs.append(singleResults(op.getPosition()));
@@ -239,6 +239,9 @@ LogicalResult FunctionTiler::attention(nn::AttentionOp op) {
     // Scores for K, the weighted sum for V: a product over the valid length each.
     addMacs({q[1], q[2], op.getLength().getResult(0), number(cache.getHeadDim())});
   }
+  for (Value operand : {op.getMask(), op.getSinks()})
+    if (operand)
+      in(command, operand);
   out(command, op.getResult(), result(op));
   emit(op.getLoc(), command);
   return success();

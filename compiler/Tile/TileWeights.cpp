@@ -87,6 +87,8 @@ ArrayRef<hmem::WeightOp> WeightTable::tiles(Operation *user, nn::WeightOp weight
     auto chunk = create(weight.getLoc(), name, "tiles", type, weight.getSourceType(), weight.getFile(),
                         static_cast<int64_t>(weight.getOffset()), static_cast<int64_t>(weight.getLength()),
                         builder.getArrayAttr(recipe), format, tileCount * tileBytes);
+    if (weight.getValueAttr())
+      chunk.setValueAttr(weight.getValueAttr());
     chunk.setFirstColumn(first * tileColumns);
     chunk.setColumns(std::min(count * tileColumns, N - first * tileColumns));
     chunk.setTiles(tileCount);
@@ -108,6 +110,8 @@ hmem::WeightOp WeightTable::dense(nn::WeightOp weight, bool table) {
   op = create(weight.getLoc(), weight.getSymName(), table ? "table" : "vector", type, weight.getSourceType(),
               weight.getFile(), static_cast<int64_t>(weight.getOffset()), static_cast<int64_t>(weight.getLength()),
               weight.getRecipe(), "dense", bytes);
+  if (weight.getValueAttr())
+    op.setValueAttr(weight.getValueAttr());
   return op;
 }
 

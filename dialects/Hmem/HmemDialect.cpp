@@ -41,7 +41,7 @@ static const CommandShape kCommands[] = {
     {"GemmInt8", "gemm", 4, 4, 1, 1},
     {"MatMulMx", "gemm", 2, 2, 1, 1},
     {"Conv1dMx", "gemm", 2, 3, 1, 1},
-    {"Attention", "gemm", 3, 4, 1, 1},
+    {"Attention", "gemm", 3, 5, 1, 1},
     {"CacheAppend", "vector", 1, 1, 1, 1},
     {"QuantizeMx", "vector", 1, 1, 1, 1},
     {"DynamicQuantize", "vector", 1, 1, 3, 3},

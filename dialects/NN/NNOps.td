@@ -33,11 +33,16 @@ def NN_WeightOp : NN_Op<"weight", [Symbol]> {
     an empty file means the bytes are absent (timing only). `recipe` lists steps executed by Emit, in order, each an
     array: ["transpose", p0, p1, ...], ["reshape", d0, ...], ["affine_dequant", scale, zero_point] (f32 = (q-zp)*scale rounded
     once per operation as the model's own graph: cast, mul, add), ["mul", scalar], ["add", scalar], ["cast", "f32"],
-    ["slice", axis, begin, end]. `type` is the logical type after the recipe. `format` is set by Quantize: "f32", "int8",
+    ["slice", axis, begin, end]; of quantised weights also
+    ["unpack", bits, d0, d1, ...] (the bytes are unsigned integers of so many bits, low ones first, of this shape) and
+    ["block_dequant", {axis, block, zero, scales = SOURCE, zeros = SOURCE} ] (element at index i along `axis`:
+    (q - zero point i/block) * scale i/block; only ahead of steps that move elements). A SOURCE is a dictionary {type, file, offset,
+    length} or {value}; `zeros` may be absent: then all are `zero`; scales and zeros of `axis` -1 have one element.
+    `value`, where present, stands for the source's bytes. `type` is the logical type after the recipe. `format` is set by Quantize: "f32", "int8",
     "mxint8", "mxint16", "mxint4" and is empty before.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$type, TypeAttr:$source_type, StrAttr:$file,
-      I64Attr:$offset, I64Attr:$length, ArrayAttr:$recipe, DefaultValuedStrAttr<StrAttr, "">:$format);
+      I64Attr:$offset, I64Attr:$length, ArrayAttr:$recipe, DefaultValuedStrAttr<StrAttr, "">:$format, OptionalAttr<ElementsAttr>:$value);
   let assemblyFormat = "$sym_name `:` $type `from` $source_type `in` $file `at` $offset `size` $length `recipe` $recipe attr-dict";
   let hasVerifier = 1;
 }
@@ -267,15 +272,18 @@ def NN_CacheAppendOp : NN_Op<"cache_append"> {
   let assemblyFormat = "$cache `,` $input `at` $position attr-dict `:` type($input)";
   let hasVerifier = 1;
 }
-def NN_AttentionOp : NN_Op<"attention"> {
+def NN_AttentionOp : NN_Op<"attention", [AttrSizedOperandSegments]> {
   let summary = "Attention of q[1,H,T,D] over cached keys and values (grouped when the cache has fewer heads)";
   let description = [{ `length`: valid tokens of the cache, this call's included; `position`: that of the first query row
-    (for `causal`: query i sees tokens j <= position + i; `window` > 0: also j > position + i - window). }];
-  let arguments = (ins AnyRankedTensor:$query, FlatSymbolRefAttr:$key_cache, FlatSymbolRefAttr:$value_cache,
-      AffineMapAttr:$length, AffineMapAttr:$position, F32Attr:$scale, BoolAttr:$causal, DefaultValuedAttr<I64Attr, "0">:$window);
+    (for `causal`: query i sees tokens j <= position + i; `window` > 0: also j > position + i - window). A scaled score s becomes
+    softcap * tanh(s / softcap) where `softcap` > 0; then `mask`, f32 that broadcasts to [1,H,T,length], is added. `sinks`, f32 [H],
+    holds a logit a head that joins the softmax without a value. The head size of the values may be another than the keys'. }];
+  let arguments = (ins AnyRankedTensor:$query, Optional<AnyRankedTensor>:$mask, Optional<AnyRankedTensor>:$sinks,
+      FlatSymbolRefAttr:$key_cache, FlatSymbolRefAttr:$value_cache, AffineMapAttr:$length, AffineMapAttr:$position, F32Attr:$scale,
+      BoolAttr:$causal, DefaultValuedAttr<I64Attr, "0">:$window, DefaultValuedAttr<F32Attr, "0.0f">:$softcap);
   let results = (outs AnyRankedTensor:$result);
-  let assemblyFormat = [{$query `,` $key_cache `,` $value_cache `length` $length `position` $position `scale` $scale `causal` $causal
-    attr-dict `:` type($query) `->` type($result)}];
+  let assemblyFormat = [{$query `,` $key_cache `,` $value_cache (`mask` $mask^ `:` type($mask))? (`sinks` $sinks^ `:` type($sinks))?
+    `length` $length `position` $position `scale` $scale `causal` $causal attr-dict `:` type($query) `->` type($result)}];
   let hasVerifier = 1;
 }
 

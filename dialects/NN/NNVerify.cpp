@@ -75,7 +75,7 @@ LogicalResult WeightOp::verify() {
     if (!array || array.empty() || !isa<StringAttr>(array[0]))
       return emitOpError("a recipe step is an array that begins with its name");
     StringRef name = cast<StringAttr>(array[0]).getValue();
-    static const char *const known[] = {"transpose", "reshape", "affine_dequant", "mul", "add", "cast", "slice"};
+    static const char *const known[] = {"transpose", "reshape", "affine_dequant", "mul", "add", "cast", "slice", "unpack", "block_dequant"};
     if (!llvm::is_contained(known, name))
       return emitOpError("unknown recipe step '") << name << "'";
   }
@@ -255,6 +255,13 @@ LogicalResult CacheAppendOp::verify() {
 LogicalResult AttentionOp::verify() {
   if (getLength().getNumResults() != 1 || getPosition().getNumResults() != 1)
     return emitOpError("length and position have one result each");
+  if (static_cast<int64_t>(getWindow()) < 0 || !(getSoftcap().convertToFloat() >= 0))
+    return emitOpError("window and soft cap must not be negative");
+  for (Value operand : {getMask(), getSinks()})
+    if (operand && !tensorOf(operand).getElementType().isF32())
+      return emitOpError("mask and sinks must be f32");
+  if (getSinks() && (tensorOf(getSinks()).getRank() != 1 || tensorOf(getSinks()).getDimSize(0) != tensorOf(getQuery()).getDimSize(1)))
+    return emitOpError("takes one sink for each head of the queries");
   if (tensorOf(getQuery()).getRank() != 4 || tensorOf(getResult()).getRank() != 4)
     return emitOpError("takes and gives rank 4: [1, heads, tokens, head_dim]");
   return checkAll(*this);

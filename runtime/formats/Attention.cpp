@@ -211,6 +211,8 @@ AHM_TARGET_AVX2 float pageAvx2(const float *scores, float m, int64_t lo, int64_t
 }
 float expGeneric(float x) { return body::exp(x); }
 AHM_TARGET_AVX2 float expAvx2(float x) { return body::exp(x); }
+float tanhGeneric(float x) { return body::tanh(x); }
+AHM_TARGET_AVX2 float tanhAvx2(float x) { return body::tanh(x); }
 float fmaGeneric(float a, float b, float c) { return body::fma(a, b, c); }
 
 struct State {
@@ -265,6 +267,7 @@ void attentionHead(const AttentionArgs &args, float *out) {
   total.o.assign(static_cast<size_t>(groups * kBlock), 0.0f);
   std::vector<float> o(total.o.size());
   auto exp = avx2 ? expAvx2 : expGeneric;
+  auto tanh = avx2 ? tanhAvx2 : tanhGeneric;
 
   for (int64_t segment = args.begin / kSegmentTokens * kSegmentTokens; segment < args.end; segment += kSegmentTokens) {
     float m = -kInfinity, l = 0.0f;
@@ -281,6 +284,8 @@ void attentionHead(const AttentionArgs &args, float *out) {
       float next = m;
       for (int64_t t = lo; t < hi; ++t) {
         float s = scores[t] * args.scale;
+        if (args.softcap > 0)
+          s = args.softcap * tanh(s / args.softcap);
         if (args.mask) {
           s = s + args.mask[page + t];
           masked[t] = args.mask[page + t] == -kInfinity;

@@ -17,6 +17,7 @@ struct AttentionArgs {
   int64_t headDim = 0, valueDim = 0;
   int64_t begin = 0, end = 0; // keys [begin, end) are seen: causal limit and window of this row; others are not read
   float scale = 1.0f;         // multiplies scores
+  float softcap = 0.0f;       // scaled scores become softcap * tanh(s / softcap), ahead of the mask. 0: none
   const float *mask = nullptr; // by absolute token, added to the scaled score; -infinity masks. Null: none
   const float *sink = nullptr; // a logit that joins the softmax without a value. Null: none
   Element pElement = Element::Int16; // P's format

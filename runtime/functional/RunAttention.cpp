@@ -54,6 +54,7 @@ bool attention(Context &c) {
   args.headDim = d;
   args.valueDim = dv;
   args.scale = c.command->floats[0];
+  args.softcap = c.command->floats.size() > 1 ? c.command->floats[1] : 0.0f;
   // The earliest key that any row sees; what is before it is not read.
   int64_t earliest = window > 0 ? std::clamp<int64_t>(position + 1 - window, 0, length) : 0;
   if (!c.read(q))
@@ -64,7 +65,11 @@ bool attention(Context &c) {
         !c.read(v, static_cast<uint64_t>((h * v.dims[1] + earliest) * args.vStride),
                 static_cast<uint64_t>((length - earliest) * args.vStride)))
       return false;
-  const View *mask = ins.size() > 3 ? &ins[3] : nullptr;
+  bool hasSinks = c.command->ints.size() > 2 && c.command->ints[2] != 0;
+  const View *sinks = hasSinks ? &ins.back() : nullptr;
+  const View *mask = ins.size() > (hasSinks ? 4u : 3u) ? &ins[3] : nullptr;
+  if (sinks && (sinks->count() != heads || !c.read(*sinks)))
+    return sinks->count() != heads ? c.fail("there must be one sink a head") : false;
   Dims maskStrides;
   if (mask) {
     if (mask->dims.size() > 4 || !c.read(*mask))
@@ -87,6 +92,7 @@ bool attention(Context &c) {
   for (int64_t h = 0; h < heads; ++h)
     for (int64_t t = 0; t < tokens; ++t) {
       formats::quantizeRowMx(q.as<float>() + (h * tokens + t) * d, d, args.qElement, row.data());
+      args.sink = sinks ? sinks->as<float>() + h : nullptr;
       args.k = k.data + h / group * k.dims[1] * args.kStride;
       args.v = v.data + h / group * v.dims[1] * args.vStride;
       args.end = causal ? std::min(length, position + t + 1) : length;

@@ -325,13 +325,15 @@ private:
              inRange(2, 1, 1 << 20, "dilation") && inRange(3, 0, 1 << 20, "padBegin") &&
              inRange(4, 0, 1 << 20, "padEnd") && inRange(5, 1, 1, "group");
     case Opcode::Attention:
-      return counts(3, 4, 1) && numbers(2, 1, 2) && isIn(c.ins[0], "q", {Tier::Stash}) &&
+      return checkAttentionNumbers() && isIn(c.ins[0], "q", {Tier::Stash}) &&
              isIn(c.ins[1], "k", {Tier::Stash, Tier::Sram, Tier::Dram}) &&
              isIn(c.ins[2], "v", {Tier::Stash, Tier::Sram, Tier::Dram}) && isIn(c.outs[0], "o", {Tier::Stash}) &&
              hasType(c.ins[0], "q", {DType::F32}) && hasType(c.ins[1], "k", {DType::MxRows8, DType::MxRows16}) &&
              hasType(c.ins[2], "v", {DType::MxRows8, DType::MxRows16}) && hasType(c.outs[0], "o", {DType::F32}) &&
-             (c.ins.size() == 3 ||
-              (isIn(c.ins[3], "mask", {Tier::Stash}) && hasType(c.ins[3], "mask", {DType::F32, DType::Bool}))) &&
+             (!attentionMask() ||
+              (isIn(*attentionMask(), "mask", {Tier::Stash}) && hasType(*attentionMask(), "mask", {DType::F32, DType::Bool}))) &&
+             (!attentionSinks() ||
+              (isIn(*attentionSinks(), "sinks", {Tier::Stash}) && hasType(*attentionSinks(), "sinks", {DType::F32}))) &&
              inRange(0, 0, 1, "causal") && inRange(1, 0, INT32_MAX, "window");
     case Opcode::CacheAppend:
       return counts(1, 1) && numbers(0, 0, 1) && isIn(c.ins[0], "x", {Tier::Stash}) &&
@@ -564,6 +566,17 @@ private:
     }
   }
 
+  /// Programs without sinks and soft cap may leave out their numbers.
+  bool checkAttentionNumbers() {
+    bool longer = c.ints.size() > 2 || c.floats.size() > 1;
+    if (!(longer ? numbers(3, 2, 2) : numbers(2, 1, 2)) || (longer && !inRange(2, 0, 1, "hasSinks")))
+      return false;
+    size_t needed = longer && c.ints[2] ? 4 : 3;
+    return counts(needed, needed + 1, 1) && (!longer || c.floats[1] >= 0 || fail("the soft cap is negative or not a number"));
+  }
+  const Operand *attentionSinks() const { return c.ints.size() > 2 && c.ints[2] ? &c.ins.back() : nullptr; }
+  const Operand *attentionMask() const { return c.ins.size() > (attentionSinks() ? 4u : 3u) ? &c.ins[3] : nullptr; }
+
   bool checkAttention() {
     const Dims &q = in(0), &k = in(1), &v = in(2), &o = out();
     if (!require(q.size() == 4 && o.size() == 4 && q[0] == 1 && o[0] == 1, "q and o must be [1,H,T,D]") ||
@@ -576,8 +589,10 @@ private:
     if (!joint(expr(0) <= k[1], "a context of " + std::to_string(expr(0)) + " tokens exceeds the cache's capacity of " +
                                     std::to_string(k[1]) + "; compile with a larger --max-context"))
       return false;
+    if (attentionSinks() && !require(count(in(c.ins.size() - 1)) == q[1], "there must be one sink a head"))
+      return false;
     // The mask broadcasts to [1,H,T,context].
-    return c.ins.size() == 3 || joint(broadcastsTo(in(3), {1, q[1], q[2], expr(0)}), "the mask has the wrong shape");
+    return !attentionMask() || joint(broadcastsTo(in(3), {1, q[1], q[2], expr(0)}), "the mask has the wrong shape");
   }
 
   bool checkVectorShapes() {

@@ -20,9 +20,12 @@
 //            ints: kernel, stride, dilation, padBegin, padEnd, group(1). Patches are quantised to MxRows16 in order (ci, k).
 // KV cache
 //   CacheAppend in x[f32 1,H,T,D] out c[cache region MxRows H,capacity,D]  exprs: position of the first new token
-//   Attention   in q[f32 1,H,T,D], k[MxRows Hkv,capacity,D], v[MxRows Hkv,capacity,Dv] [, mask f32 or bool] out o[f32 1,H,T,Dv]
+//   Attention   in q[f32 1,H,T,D], k[MxRows Hkv,capacity,D], v[MxRows Hkv,capacity,Dv] [, mask f32 or bool] [, sinks f32 H]
+//            out o[f32 1,H,T,Dv]
 //            exprs: valid context length including this call, position of the first query
-//            ints: causal(0/1), window(0 none)   floats: scale (multiplies scores)
+//            ints: causal(0/1), window(0 none) [, hasSinks(0/1)]   floats: scale (multiplies scores) [, softcap (0 none)]
+//            A scaled score s becomes softcap * tanh(s / softcap) before the mask is added. A head's sink is a logit that joins
+//            its softmax without a value. The numbers in brackets are absent (0) in programs that have neither.
 //            NUMERICS "Attention over a cache"; q is quantised to the activations' format = the cache's element width here.
 // Formats
 //   QuantizeMx in x[f32 M,K] out y[MxRows8|16 M,K]

@@ -293,10 +293,18 @@ private:
       if (isDram(*cache))
         counts.dramPieces += headsKv; // a head's tokens are contiguous
     }
-    if (const Operand *mask = in(3)) {
+    bool hasSinks = integer(2) != 0;
+    size_t operands = command.ins.size();
+    if (const Operand *mask = operands > (hasSinks ? 4u : 3u) ? in(3) : nullptr) {
       read(mask, bytes(mask));
       lanes(scores, vector.add);
     }
+    if (const Operand *sinks = hasSinks ? in(operands - 1) : nullptr) {
+      read(sinks, bytes(sinks));
+      lanes(mul(h, t), vector.add + vector.exp);
+    }
+    if (command.floats.size() > 1 && command.floats[1] > 0)
+      lanes(scores, 2 * vector.add + vector.exp + vector.div); // the soft cap's tanh
     write(out(0), bytes(out(0)));
     counts.networkBytes = sum(sum(bytes(q), cacheBytes), bytes(out(0)));
     lanes(elements(q), vector.quantize);

@@ -132,10 +132,10 @@ def _():
 
 # --- kjv-llama: a small Llama with a growing cache ---------------------------------------------------------------------
 
-def kjv(weights, target="corsair", *extra):
-    program = WORK / f"kjv-{weights}-{target}{''.join(extra)}.ahm"
+def kjv(weights, target="corsair", *extra, style="optimum"):
+    program = WORK / f"kjv-{style}-{weights}-{target}{''.join(extra)}.ahm"
     if not program.exists():
-        run("ahm-compile", KJV / "model_optimum.onnx", "-o", program, f"--weights={weights}", f"--target={target}", *extra)
+        run("ahm-compile", KJV / f"model_{style}.onnx", "-o", program, f"--weights={weights}", f"--target={target}", *extra)
     return program
 
 
@@ -144,13 +144,14 @@ def prompts():
     return expected["prompts"]
 
 
-def compare_ids(got, case, bound):
-    for step, (a, b) in enumerate(zip(got, case["greedy_ids"])):
+def compare_ids(got, case, bound, ids="greedy_ids", margins="margins"):
+    for step, (a, b) in enumerate(zip(got, case[ids])):
         if a != b:
-            margin = case["margins"][step]
+            assert margins in case, f"step {step}: {a} != {b}"
+            margin = case[margins][step]
             assert margin < bound, f"step {step}: {a} != {b} with margin {margin}"
             return
-    assert len(got) == len(case["greedy_ids"])
+    assert len(got) == len(case[ids])
 
 
 for target in ("corsair", "kjv-half", "kjv-quarter"):
@@ -177,6 +178,47 @@ def _():
     assert worst <= 1e-3, f"worst row differs by {worst:.2e} of its largest logit"
     for chunk in (1, 7):
         assert rows[chunk].tobytes() == rows[64].tobytes(), f"prefill in chunks of {chunk} gives other bits"
+
+
+# The same model as other exporters write it: fused attention, rotary embedding and norms; packed projections in 4 bits.
+for style, target in [(style, target) for style in ("genai", "onnx23", "genai_int4") for target in ("corsair", "kjv-quarter")]:
+    @test(f"kjv.{style}.ids.{target}", KJV)
+    def _(style=style, target=target):
+        for case in prompts():
+            ids = ",".join(map(str, case["ids"]))
+            got = last_ids(run("ahm-run", kjv("mxint16", target, style=style), f"--prompt-ids={ids}", "--generate=64", "--ignore-eos", "--print-ids", "--timing=off"))
+            if style == "genai_int4":
+                compare_ids(got, case, 0.06, "greedy_ids_genai_int4", "margins_genai_int4")
+            else:
+                compare_ids(got, case, 0.06)
+
+
+for style in ("genai", "onnx23", "genai_int4"):
+    @test(f"kjv.{style}.logits.mxint16", KJV)
+    def _(style=style):
+        reference = np.load(KJV / "prefill_logits.npy")[0]
+        ids = ",".join(map(str, prompts()[0]["ids"]))
+        rows = {}
+        for chunk in (1, 7, 64):
+            out = WORK / f"logits-{style}{chunk}.npy"
+            run("ahm-run", kjv("mxint16", "corsair", "--prefill-logits=all", f"--prefill-chunk={chunk}", style=style), f"--prompt-ids={ids}", "--generate=4",
+                "--ignore-eos", "--print-ids", f"--logits={out}", "--timing=off")
+            rows[chunk] = np.load(out)
+        for chunk in (1, 7):
+            assert rows[chunk].tobytes() == rows[64].tobytes(), f"prefill in chunks of {chunk} gives other bits"
+        if style == "genai_int4":
+            return  # its recorded logits are those of the float32 model; fused.py checks the arithmetic of its weights
+        got = rows[64][: len(reference)]
+        worst = (np.abs(got - reference).max(axis=1) / np.abs(reference).max(axis=1)).max()
+        assert worst <= 1e-3, f"worst row differs by {worst:.2e} of its largest logit"
+
+
+@test("kjv.styles.state", KJV)
+def _():
+    # Every style keeps its cache as state: prefill and decode read and write no past or present of the host's.
+    for style in ("genai", "onnx23", "genai_int4"):
+        listing = run("ahm-inspect", kjv("mxint16", style=style)).stdout
+        assert "past_key_values" not in listing and "present" not in listing, f"{style}: the cache passes through the host"
 
 
 @test("kjv.quality.mxint8", KJV)

@@ -20,7 +20,7 @@ struct Problem {
   std::vector<std::vector<float>> k, v;
   std::vector<float> query, mask;
   bool useMask = false, useSink = false;
-  float sink = 0.25f, scale = 0.125f;
+  float sink = 0.25f, scale = 0.125f, softcap = 0.0f;
 };
 
 std::vector<float> expected(const Problem &p, Element pElement) {
@@ -35,6 +35,11 @@ std::vector<float> expected(const Problem &p, Element pElement) {
     std::map<int64_t, float> s; // unmasked scores by token
     for (int64_t t = std::max(p.begin, page); t < std::min(p.end, page + 64); ++t) {
       float score = reference::product(q, elementBits(p.q), reference::quantizeAll(p.k[t], bits), bits, 1) * p.scale;
+      if (p.softcap > 0) {
+        float x = score / p.softcap, y = 0;
+        vtanh(&x, &y, 1);
+        score = p.softcap * y;
+      }
       if (p.useMask) {
         if (std::isinf(p.mask[t]))
           continue;
@@ -118,6 +123,7 @@ std::vector<float> run(const Problem &p, Element pElement) {
   args.begin = p.begin;
   args.end = p.end;
   args.scale = p.scale;
+  args.softcap = p.softcap;
   args.mask = p.useMask ? p.mask.data() : nullptr;
   args.sink = p.useSink ? &p.sink : nullptr;
   args.pElement = pElement;
@@ -173,6 +179,19 @@ TEST(FormatsAttention, MaskSinkAndSeparateSizes) {
         p.useSink = sink;
         check(p, Element::Int16);
       }
+}
+
+TEST(FormatsAttention, SoftCapComesBeforeTheMask) {
+  std::mt19937 rng(16);
+  for (Element kv : {Element::Int16, Element::Int8}) {
+    Problem p = make(rng, 40, 32, 0, 150, kv, kv, 0);
+    std::vector<float> open = run(p, kv);
+    p.softcap = 0.5f;
+    EXPECT_NE(run(p, kv), open);
+    check(p, kv);
+    p.useMask = true; // hidden tokens stay hidden
+    check(p, kv);
+  }
 }
 
 TEST(FormatsAttention, ExtremeValuesAndNan) {

@@ -335,3 +335,32 @@ nn.weight @w : tensor<4xf32> from tensor<4xf32> in "" at 0 size 0 recipe [[1]]
 
 // expected-error@+1 {{heads, head_dim and capacity must be positive}}
 nn.cache @k heads 0 head_dim 4 capacity 16
+
+// -----
+
+func.func @attention_softcap(%x: tensor<1x2x3x4xf32>) {
+  // expected-error@+1 {{window and soft cap must not be negative}}
+  %0 = nn.attention %x, @k, @k length affine_map<() -> (3)> position affine_map<() -> (0)> scale 0.5 causal true {softcap = -1.0 : f32} : tensor<1x2x3x4xf32> -> tensor<1x2x3x4xf32>
+  return
+}
+
+// -----
+
+func.func @attention_mask(%x: tensor<1x2x3x4xf32>, %m: tensor<3x3xi1>) {
+  // expected-error@+1 {{mask and sinks must be f32}}
+  %0 = nn.attention %x, @k, @k mask %m : tensor<3x3xi1> length affine_map<() -> (3)> position affine_map<() -> (0)> scale 0.5 causal true : tensor<1x2x3x4xf32> -> tensor<1x2x3x4xf32>
+  return
+}
+
+// -----
+
+func.func @attention_sinks(%x: tensor<1x2x3x4xf32>, %s: tensor<3xf32>) {
+  // expected-error@+1 {{takes one sink for each head of the queries}}
+  %0 = nn.attention %x, @k, @k sinks %s : tensor<3xf32> length affine_map<() -> (3)> position affine_map<() -> (0)> scale 0.5 causal true : tensor<1x2x3x4xf32> -> tensor<1x2x3x4xf32>
+  return
+}
+
+// -----
+
+// expected-error@+1 {{unknown recipe step 'blocks'}}
+nn.weight @w : tensor<4xf32> from tensor<4xf32> in "" at 0 size 0 recipe [["blocks"]]

@@ -8,6 +8,8 @@
 nn.weight @w : tensor<8x4xf32> from tensor<4x8xf16> in "m.bin" at 16 size 64 recipe [["transpose", 1, 0], ["cast", "f32"]]
 // CHECK: nn.cache @k heads 2 head_dim 4 capacity 16
 nn.cache @k heads 2 head_dim 4 capacity 16
+// CHECK: nn.weight @c : tensor<2xf32> from tensor<2xui8> in "" at 0 size 0 recipe {{.*}}"block_dequant", {axis = -1 : i64, {{.*}}] {value = dense<[1, 2]> : tensor<2xui8>}
+nn.weight @c : tensor<2xf32> from tensor<2xui8> in "" at 0 size 0 recipe [["block_dequant", {axis = -1, scales = {value = dense<0.5> : tensor<f32>}}]] {value = dense<[1, 2]> : tensor<2xui8>}
 
 // CHECK-LABEL: func.func @main
 func.func @main(%x: tensor<1x?x8xf32, #x>) -> tensor<1x?x4xf32, #h> attributes {nn.values = [{name = "n", min = 1 : i64, max = 16 : i64}]} {
@@ -77,5 +79,9 @@ func.func @ops(%x: tensor<2x4xf32>, %c: tensor<2x4xi1>, %i: tensor<3xi32>, %q: t
   nn.cache_append @k, %q at affine_map<()[s0] -> (s0)> : tensor<1x2x3x4xf32>
   // CHECK: nn.attention %{{.*}}, @k, @k length {{.*}} position {{.*}} causal true {window = 8 : i64}
   %26 = nn.attention %q, @k, @k length affine_map<()[s0] -> (s0 + 3)> position affine_map<()[s0] -> (s0)> scale 0.5 causal true {window = 8 : i64} : tensor<1x2x3x4xf32> -> tensor<1x2x3x4xf32>
+  // CHECK: nn.attention %{{.*}}, @k, @k mask %{{.*}} : tensor<3x7xf32> sinks %{{.*}} : tensor<2xf32> length {{.*}} causal false {softcap = 5.000000e+01 : f32}
+  %m = nn.constant dense<0.0> : tensor<3x7xf32> : tensor<3x7xf32>
+  %s = nn.constant dense<1.0> : tensor<2xf32> : tensor<2xf32>
+  %27 = nn.attention %q, @k, @k mask %m : tensor<3x7xf32> sinks %s : tensor<2xf32> length affine_map<() -> (7)> position affine_map<() -> (4)> scale 0.5 causal false {softcap = 50.0 : f32} : tensor<1x2x3x4xf32> -> tensor<1x2x3x4xf32>
   return
 }

@@ -59,7 +59,7 @@ module {
 // CHECK-NEXT: hmem.exec "Transpose"{{.*}}{ints = array<i64: 0, 2, 1, 3>}
 // CHECK-NEXT: hmem.exec "CacheAppend"{{.*}}@kc
 // CHECK-NEXT: hmem.exec "CacheAppend"{{.*}}@vc
-// CHECK: hmem.exec "Attention"{{.*}}@kc{{.*}}@vc{{.*}}ints = array<i64: 1, 0>
+// CHECK: hmem.exec "Attention"{{.*}}@kc{{.*}}@vc{{.*}}ints = array<i64: 1, 0, 0>
 // The keys are quantised as they lie: no transpose before the first product.
 // CHECK-NOT: "Transpose"
 // CHECK: hmem.exec "MatMulMx"{{.*}}{ints = array<i64: 1>}

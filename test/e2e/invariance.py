@@ -56,7 +56,7 @@ def uses(node):
 
 def shuffle(model, rng):
     for graph in graphs(model.graph):
-        made = {name for node in graph.node for name in node.output}
+        made = {name for node in graph.node for name in node.output if name}
         waiting, done, order = list(graph.node), set(), []
         while waiting:
             ready = [n for n in waiting if all(name not in made or name in done for name in uses(n))]

@@ -55,10 +55,8 @@ int main(int argc, char **argv) {
   // Needs no model, so it is looked for before the command line is required to be whole.
   if (argc == 2 && llvm::StringRef(argv[1]) == "--list-operators") {
     llvm::outs() << "# Operators\n\nWhat the importer reads, and which of it is compiled further. A model with another operator is refused with an error that\n"
-                    "names the node. Written by `ahm-compile --list-operators`.\n\n| operator | domain | opsets | compiled | meaning |\n|---|---|---|---|---|\n";
-    for (const ahm::onnx::OperatorInfo &info : ahm::onnx::getOperatorTable())
-      llvm::outs() << "| " << info.name << " | " << (info.domain.empty() ? "ai.onnx" : info.domain) << " | " << info.sinceOpset << " to " << info.lastOpset
-                   << " | " << (ahm::convertsOperator(info.operation) ? "yes" : "") << " | " << info.summary << " |\n";
+                    "names the node. Written by `ahm-compile --list-operators`.\n\n";
+    ahm::onnx::printOperatorTable(llvm::outs(), ahm::convertsOperator);
     return 0;
   }
   cl::HideUnrelatedOptions(category);

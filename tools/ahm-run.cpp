@@ -192,6 +192,7 @@ int main(int argc, char **argv) {
   std::string line; // for stdout, when all else is done
   if (plain) {
     session::CallContext context;
+    context.halves = true;
     if (!session->call("main", inputs, context, outputs, error))
       arguments.fail(error);
   } else if (arguments.has("score")) {

@@ -1,5 +1,5 @@
 // The environment of a conversion: symbolic values, broadcasting, and values made on demand.
-#include "compiler/OnnxToNN/Converter.h"
+#include "compiler/OnnxToNN/Build.h"
 #include "compiler/OnnxToNN/OnnxToNN.h"
 
 #include "mlir/IR/AffineMap.h"
@@ -177,6 +177,11 @@ Value Converter::materialise(Symbolic &symbolic, Location loc) {
   if (symbolic.value)
     return symbolic.value;
   RankedTensorType type = typeOf(symbolic);
+  bool isNothing = (symbolic.floats && symbolic.floats->empty()) || (symbolic.integers && symbolic.integers->empty());
+  if (isNothing) { // no bytes to store: nothing is spread over no elements
+    Value zero = Build(*this, loc).number(0, symbolic.element);
+    return symbolic.value = nn::BroadcastOp::create(builder, loc, type, zero);
+  }
   if (symbolic.floats) {
     symbolic.value = nn::ConstantOp::create(builder, loc, type, DenseElementsAttr::get(type, ArrayRef<float>(*symbolic.floats)));
     return symbolic.value;
@@ -278,6 +283,69 @@ LogicalResult Converter::constants(Operation *op, unsigned input, SmallVector<in
                        " must be known at compile time; remedy: export the model with that input as a constant");
 }
 
+std::optional<SmallVector<int64_t>> Converter::knownIntegers(Operation *op, unsigned input) {
+  if (!has(op, input) || !get(op->getOperand(input)).integers)
+    return std::nullopt;
+  SmallVector<int64_t> result;
+  for (AffineExpr expr : *get(op->getOperand(input)).integers) {
+    auto constant = dyn_cast<AffineConstantExpr>(expr);
+    if (!constant)
+      return std::nullopt;
+    result.push_back(constant.getValue());
+  }
+  return result;
+}
+
+LogicalResult Converter::shapeFromData(Operation *op, unsigned result, std::optional<int64_t> rank, SmallVector<AffineExpr> &shape) {
+  auto declared = dyn_cast<RankedTensorType>(op->getResult(result).getType());
+  if (!declared && !rank)
+    return op->emitError(op->getName().stripDialect())
+           << ": the number of dimensions of its output is not known; remedy: export with shape inference, or with a constant shape";
+  if (declared && rank && declared.getRank() != *rank)
+    return op->emitError(op->getName().stripDialect()) << ": its output is declared with " << declared.getRank() << " dimensions, but has " << *rank;
+  for (int64_t axis = 0, count = declared ? declared.getRank() : *rank; axis < count; ++axis) {
+    if (declared && !declared.isDynamicDim(axis)) {
+      shape.push_back(constant(declared.getDimSize(axis)));
+      continue;
+    }
+    std::string name = op->getName().stripDialect().str() + " " + std::to_string(sizesFromData.size());
+    shape.push_back(dims.named(name));
+    sizesFromData.emplace_back(op, name);
+  }
+  if (dims.size() > symbols) {
+    restart = true;
+    return failure();
+  }
+  return success();
+}
+
+LogicalResult Converter::axis(Operation *op, int64_t fallback, int64_t rank, int64_t &result) {
+  result = integer(op, "axis", fallback);
+  if (result < -rank || result >= rank)
+    return op->emitError(op->getName().stripDialect()) << ": the axis is outside rank " << rank;
+  result += result < 0 ? rank : 0;
+  return success();
+}
+
+int64_t Converter::opset(Operation *op) const {
+  auto graph = op->getParentOfType<func::FuncOp>();
+  auto attribute = graph ? graph->getAttrOfType<IntegerAttr>("onnx.opset") : IntegerAttr();
+  return attribute ? attribute.getInt() : 24;
+}
+
+Value Converter::wrap(Location loc, Value value, Type onnxElement) {
+  if (!onnxElement || !isa<IntegerType>(onnxElement))
+    return value;
+  Build b(*this, loc);
+  if (onnxElement.isInteger(8))
+    return b.cast(value, onnxElement);
+  if (!onnxElement.isInteger(16) || b.elementOf(value) != i32())
+    return value;
+  if (onnxElement.isUnsignedInteger())
+    return b.binary("mod", value, b.integer(65536));
+  return b.sub(b.binary("mod", b.add(value, b.integer(32768)), b.integer(65536)), b.integer(32768));
+}
+
 std::optional<int64_t> Converter::lowerBound(AffineExpr expr) const {
   if (auto constant = dyn_cast<AffineConstantExpr>(expr))
     return constant.getValue();
@@ -309,12 +377,13 @@ std::optional<int64_t> Converter::lowerBound(AffineExpr expr) const {
 /// Inputs that the handlers take for granted are present, so that a malformed node is an error and not a crash.
 LogicalResult Converter::checkInputs(Operation *op) {
   StringRef name = op->getName().stripDialect();
-  static const llvm::StringSet<> three = {"Where", "Range", "InstanceNormalization"};
-  static const llvm::StringSet<> two = {"Add", "Sub", "Mul", "Div", "Pow", "Mod", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And",
+  static const llvm::StringSet<> three = {"Where", "Range", "InstanceNormalization", "OneHot", "ScatterElements", "ScatterND", "Scatter"};
+  static const llvm::StringSet<> two = {"Tile", "GatherElements", "GatherND", "CumSum", "CastLike",
+                                        "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And",
                                         "Or", "Xor", "Reshape", "Expand", "Gather", "MatMul", "Gemm", "MatMulInteger", "Conv"};
   // Min, Max and Concat use all of their inputs.
   unsigned needed = three.contains(name) ? 3 : two.contains(name) ? 2 : 1;
-  if (name == "Min" || name == "Max" || name == "Concat")
+  if (name == "Min" || name == "Max" || name == "Sum" || name == "Mean" || name == "Concat" || name == "Einsum")
     needed = std::max(1u, op->getNumOperands());
   for (unsigned i = 0; i < needed; ++i)
     if (!has(op, i))
@@ -336,11 +405,11 @@ std::optional<SmallVector<int64_t>> Converter::integers(Operation *op, StringRef
   return std::nullopt;
 }
 
-static Type nnElement(Type element, Builder &builder) {
-  if (element.isInteger(64) || element.isInteger(16))
-    return builder.getI32Type();
+Type nnElement(Type element) {
+  if (element.isInteger(64) || element.isInteger(32) || element.isInteger(16))
+    return IntegerType::get(element.getContext(), 32);
   if (element.isF64() || element.isF16() || element.isBF16())
-    return builder.getF32Type();
+    return Float32Type::get(element.getContext());
   return element;
 }
 
@@ -353,7 +422,7 @@ static LogicalResult convertConstant(Converter &c, Operation *op) {
   Symbolic symbolic;
   for (int64_t size : type.getShape())
     symbolic.shape.push_back(c.constant(size));
-  symbolic.element = nnElement(type.getElementType(), c.builder);
+  symbolic.element = nnElement(type.getElementType());
   if (isa<IntegerType>(type.getElementType())) {
     bool isUnsigned = type.getElementType().isUnsignedInteger() || type.getElementType().isInteger(1);
     symbolic.integers.emplace();
@@ -376,8 +445,15 @@ static const llvm::StringMap<Handler> &allHandlers() {
   static const llvm::StringMap<Handler> handlers = [] {
     llvm::StringMap<Handler> map;
     addElementwise(map);
+    addReductions(map);
+    addChannelNorms(map);
     addShape(map);
+    addSlices(map);
+    addIndexing(map);
+    addGenerators(map);
     addProducts(map);
+    addConvolutions(map);
+    addEinsum(map);
     addNorms(map);
     addRotary(map);
     addAttention(map);
@@ -401,7 +477,7 @@ LogicalResult Converter::convert(Operation *op) {
   }
   if (name == "UseWeight") {
     auto type = cast<RankedTensorType>(op->getResult(0).getType());
-    RankedTensorType own = RankedTensorType::get(type.getShape(), nnElement(type.getElementType(), builder));
+    RankedTensorType own = RankedTensorType::get(type.getShape(), nnElement(type.getElementType()));
     return finish(op, nn::GetWeightOp::create(builder, op->getLoc(), own, op->getAttrOfType<FlatSymbolRefAttr>("weight")));
   }
   auto handler = handlers.find(name);
@@ -413,28 +489,46 @@ LogicalResult Converter::convert(Operation *op) {
   return handler->second(*this, op);
 }
 
-LogicalResult Converter::convertBlock(Block &block, std::optional<bool> branch) {
+/// A choice known now takes one branch. Otherwise both are computed, as they have no effects, and every result is chosen.
+LogicalResult Converter::convertIf(Operation &op) {
+  // The graph input is a known number here, so an inner If on another condition never borrows the outer choice.
+  std::optional<bool> taken;
+  Symbolic condition = get(op.getOperand(0));
+  if (condition.integers && condition.integers->size() == 1)
+    if (auto constant = dyn_cast<AffineConstantExpr>(condition.integers->front()))
+      taken = constant.getValue() != 0;
+  SmallVector<Value> yielded[2];
+  for (int64_t region : {0, 1}) {
+    if (taken && region != (*taken ? 0 : 1))
+      continue;
+    Block &body = op.getRegion(region).front();
+    if (failed(convertBlock(body)))
+      return failure();
+    yielded[region].assign(body.getTerminator()->operand_begin(), body.getTerminator()->operand_end());
+  }
+  if (taken) {
+    for (auto [result, value] : llvm::zip(op.getResults(), yielded[*taken ? 0 : 1]))
+      set(result, get(value));
+    return success();
+  }
+  Build b(*this, op.getLoc());
+  Value chosen = b.reshape(materialise(condition, op.getLoc()), {});
+  for (auto [result, first, second] : llvm::zip(op.getResults(), yielded[0], yielded[1])) {
+    Symbolic &left = get(first), &right = get(second);
+    if (left.shape != right.shape || left.element != right.element)
+      return op.emitError("If: the condition is only known when the program runs, and the branches give different shapes or types; "
+                          "remedy: export the branches as two models");
+    if (failed(finish(&op, b.select(chosen, materialise(left, op.getLoc()), materialise(right, op.getLoc())), result.getResultNumber())))
+      return failure();
+  }
+  return success();
+}
+
+LogicalResult Converter::convertBlock(Block &block) {
   for (Operation &op : block) {
     if (op.hasTrait<OpTrait::IsTerminator>())
       return success();
-    if (op.getName().stripDialect() == "If") {
-      // The graph input is a known number here, so an inner If on another condition never borrows the outer choice.
-      std::optional<bool> taken;
-      Symbolic &condition = get(op.getOperand(0));
-      if (condition.integers && condition.integers->size() == 1)
-        if (auto constant = dyn_cast<AffineConstantExpr>(condition.integers->front()))
-          taken = constant.getValue() != 0;
-      if (!taken)
-        return op.emitError("If: the condition is neither a constant nor a boolean graph input; remedy: export the branches as "
-                            "two models");
-      Block &body = op.getRegion(*taken ? 0 : 1).front();
-      if (failed(convertBlock(body, branch)))
-        return failure();
-      for (auto [result, yielded] : llvm::zip(op.getResults(), body.getTerminator()->getOperands()))
-        set(result, get(yielded));
-      continue;
-    }
-    if (failed(convert(&op)))
+    if (failed(op.getName().stripDialect() == "If" ? convertIf(op) : convert(&op)))
       return failure();
   }
   return success();

@@ -39,6 +39,7 @@ public:
   void bind(llvm::StringRef name, int64_t value);
   /// Makes two dimensions equal when one of them is a lone run-time value; false otherwise. The caller starts over.
   bool unify(AffineExpr a, AffineExpr b);
+  bool isOpen(llvm::StringRef name) const { return llvm::is_contained(names, name); }
   unsigned size() const { return names.size(); }
   const std::vector<std::string> &list() const { return names; }
 
@@ -56,7 +57,7 @@ public:
   Converter(Dimensions &dims, mlir::OpBuilder builder, unsigned symbols, llvm::ArrayRef<int64_t> least)
       : dims(dims), builder(builder), symbols(symbols), least(least.begin(), least.end()) {}
 
-  mlir::LogicalResult convertBlock(mlir::Block &block, std::optional<bool> branch);
+  mlir::LogicalResult convertBlock(mlir::Block &block);
   mlir::LogicalResult convert(mlir::Operation *op);
 
   Symbolic &get(mlir::Value value) { return environment[value]; }
@@ -72,6 +73,10 @@ public:
   /// dimensions are equal.
   std::vector<std::pair<mlir::Operation *, std::string>> doubts;
 
+  /// Sizes that the contents of run-time tensors decide, as run-time values that stand until something says them: a declared type,
+  /// an operator that equates them, or an output of the graph.
+  std::vector<std::pair<mlir::Operation *, std::string>> sizesFromData;
+
   Dimensions &dims;
   mlir::OpBuilder builder;
   unsigned symbols;
@@ -85,6 +90,17 @@ public:
   mlir::LogicalResult broadcast(mlir::Operation *op, llvm::ArrayRef<llvm::ArrayRef<AffineExpr>> shapes, SmallVector<AffineExpr> &result);
   /// Constant integers of an input; fails with a message.
   mlir::LogicalResult constants(mlir::Operation *op, unsigned input, SmallVector<int64_t> &result);
+  /// The same without an error: nothing when the input is absent or only known when the program runs.
+  std::optional<SmallVector<int64_t>> knownIntegers(mlir::Operation *op, unsigned input);
+  /// The shape of a result that the contents of run-time tensors decide, such as Reshape's: as the model declares it, and where it
+  /// doesn't, values of its own (see sizesFromData). `rank` is checked where it is known. Fails with a message, or to restart.
+  mlir::LogicalResult shapeFromData(mlir::Operation *op, unsigned result, std::optional<int64_t> rank, SmallVector<AffineExpr> &shape);
+  /// An axis attribute as a non-negative number; fails with a message when it is outside [-rank, rank).
+  mlir::LogicalResult axis(mlir::Operation *op, int64_t fallback, int64_t rank, int64_t &result);
+  /// The opset of the standard domain that the graph imports.
+  int64_t opset(mlir::Operation *op) const;
+  /// Integers of 8 and 16 bits are computed in more; this wraps them as the model's type would.
+  mlir::Value wrap(mlir::Location loc, mlir::Value value, mlir::Type onnxElement);
   int64_t integer(mlir::Operation *op, llvm::StringRef name, int64_t fallback) const;
   float real(mlir::Operation *op, llvm::StringRef name, float fallback) const;
   std::optional<SmallVector<int64_t>> integers(mlir::Operation *op, llvm::StringRef name) const;
@@ -99,18 +115,36 @@ public:
   mlir::Value binary(mlir::Location loc, llvm::StringRef kind, mlir::Value lhs, mlir::Value rhs, llvm::ArrayRef<AffineExpr> shape, mlir::Type element);
 
 private:
+  mlir::LogicalResult convertIf(mlir::Operation &op);
   mlir::LogicalResult checkInputs(mlir::Operation *op);
   SmallVector<int64_t> least;
   llvm::DenseMap<mlir::Value, Symbolic> environment;
 };
 
+/// The element type in nn of a model's: integers of 16 to 64 bits become i32, floats of any width f32.
+mlir::Type nnElement(mlir::Type element);
+/// The element type that the model gives a value.
+inline mlir::Type onnxElement(mlir::Value value) {
+  auto type = llvm::dyn_cast<mlir::ShapedType>(value.getType());
+  return type ? type.getElementType() : mlir::Type();
+}
+
 using Handler = mlir::LogicalResult (*)(Converter &, mlir::Operation *);
 /// The axes of an operator, from its attribute or (newer opsets) its second input: non-negative and ascending.
 mlir::LogicalResult axesOf(Converter &c, mlir::Operation *op, int64_t rank, SmallVector<int64_t> &axes);
+/// True for a weight of the model, as such or through what recognition folds into its recipe.
+bool isStoredWeight(mlir::Value value);
 /// Operator name without the dialect prefix → handler.
 void addElementwise(llvm::StringMap<Handler> &handlers);
+void addReductions(llvm::StringMap<Handler> &handlers);
+void addChannelNorms(llvm::StringMap<Handler> &handlers);
 void addShape(llvm::StringMap<Handler> &handlers);
+void addSlices(llvm::StringMap<Handler> &handlers);
+void addIndexing(llvm::StringMap<Handler> &handlers);
+void addGenerators(llvm::StringMap<Handler> &handlers);
 void addProducts(llvm::StringMap<Handler> &handlers);
+void addConvolutions(llvm::StringMap<Handler> &handlers);
+void addEinsum(llvm::StringMap<Handler> &handlers);
 void addNorms(llvm::StringMap<Handler> &handlers);
 void addRotary(llvm::StringMap<Handler> &handlers);
 void addAttention(llvm::StringMap<Handler> &handlers);

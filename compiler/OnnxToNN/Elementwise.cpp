@@ -1,7 +1,9 @@
-// Element-wise operators, casts, reductions and softmax.
-#include "compiler/OnnxToNN/Converter.h"
+// Element-wise operators and casts.
+#include "compiler/OnnxToNN/Build.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include "llvm/ADT/StringMap.h"
 
 using namespace mlir;
@@ -17,7 +19,7 @@ static const llvm::StringMap<StringRef> &unaryKinds() {
 }
 static const llvm::StringMap<StringRef> &binaryKinds() {
   static const llvm::StringMap<StringRef> kinds = {
-      {"Add", "add"}, {"Sub", "sub"}, {"Mul", "mul"}, {"Div", "div"}, {"Pow", "pow"}, {"Min", "min"}, {"Max", "max"}, {"Mod", "mod"},
+      {"Add", "add"}, {"Sum", "add"}, {"Mean", "add"}, {"Sub", "sub"}, {"Mul", "mul"}, {"Div", "div"}, {"Pow", "pow"}, {"Min", "min"}, {"Max", "max"}, {"Mod", "mod"},
       {"Equal", "equal"}, {"Less", "less"}, {"LessOrEqual", "less_or_equal"}, {"Greater", "greater"},
       {"GreaterOrEqual", "greater_or_equal"}, {"And", "and"}, {"Or", "or"}, {"Xor", "xor"}};
   return kinds;
@@ -59,14 +61,26 @@ static LogicalResult convertUnary(Converter &c, Operation *op) {
       expr = c.constant(cast<AffineConstantExpr>(expr).getValue() == 0);
     return c.known(op, result);
   }
-  if (input.integers && kind == "neg") {
+  if (input.integers && kind == "neg" && input.element == c.i32()) {
     Symbolic result = input;
     result.value = {};
     for (AffineExpr &expr : *result.integers)
       expr = c.simplify(-expr);
     return c.known(op, result);
   }
-  return c.finish(op, c.unary(loc, kind, c.materialise(input, loc)));
+  Build b(c, loc);
+  Value value = c.materialise(input, loc);
+  bool isInteger = isa<IntegerType>(input.element) && input.element != c.i1();
+  if (!isInteger)
+    return c.finish(op, c.unary(loc, kind, value));
+  value = b.cast(value, c.i32());
+  if (kind == "relu")
+    value = b.binary("max", value, b.integer(0));
+  else if (kind == "neg" || kind == "abs" || kind == "sign")
+    value = b.unary(kind, value);
+  else
+    return op->emitError(op->getName().stripDialect()) << ": is not defined on integers; remedy: Cast to float first";
+  return c.finish(op, b.cast(c.wrap(loc, value, onnxElement(op->getOperand(0))), input.element));
 }
 
 static std::optional<float> foldBinary(StringRef kind, float a, float b) {
@@ -94,8 +108,12 @@ static AffineExpr foldInteger(Converter &c, StringRef kind, AffineExpr a, Affine
     return c.simplify(a - b);
   if (kind == "mul" && (ca || cb))
     return c.simplify(a * b);
-  if (kind == "div" && cb && cb.getValue() > 0)
-    return c.simplify(a.floorDiv(b));
+  if (kind == "div" && ca && cb && cb.getValue() != 0)
+    return c.constant(ca.getValue() / cb.getValue()); // truncates
+  if (kind == "div" && cb && cb.getValue() > 0) {
+    std::optional<int64_t> least = c.lowerBound(a);
+    return least && *least >= 0 ? c.simplify(a.floorDiv(b)) : AffineExpr();
+  }
   if (kind == "mod" && cb && cb.getValue() > 0)
     return c.simplify(a % b);
   if (kind == "equal" && a == b)
@@ -163,7 +181,8 @@ static LogicalResult binaryPair(Converter &c, Operation *op, StringRef kind, Sym
   result.shape = shape;
   result.element = nn::isComparison(kind) ? c.i1() : a.element;
   std::optional<size_t> count = staticCount(shape);
-  if (count && *count <= 64 && a.integers && b.integers) {
+  bool folds = llvm::all_of(ArrayRef<Type>{a.element, b.element}, [&](Type type) { return type == c.i32() || type == c.i1(); });
+  if (count && *count <= 64 && a.integers && b.integers && folds) {
     SmallVector<AffineExpr> folded;
     Type element = result.element;
     for (size_t i = 0; i < *count; ++i)
@@ -190,16 +209,129 @@ static LogicalResult binaryPair(Converter &c, Operation *op, StringRef kind, Sym
   return success();
 }
 
+/// Below opset 7 the right side lies along the left one's dimensions from `axis` on, when `broadcast` is set, and else has its shape.
+static LogicalResult alignOldBroadcast(Converter &c, Operation *op, const Symbolic &left, Symbolic &right) {
+  if (c.opset(op) >= 7)
+    return success();
+  if (!c.integer(op, "broadcast", 0))
+    return left.shape == right.shape ? success() : op->emitError(op->getName().stripDialect() + ": shapes differ and broadcast is not set");
+  int64_t rank = left.shape.size(), own = right.shape.size(), axis = c.integer(op, "axis", rank - own);
+  axis += axis < 0 ? rank : 0;
+  if (axis < 0 || axis + own > rank)
+    return op->emitError(op->getName().stripDialect() + ": the axis is outside rank " + std::to_string(rank));
+  if (axis + own == rank)
+    return success();
+  right.shape.append(rank - own - axis, c.constant(1));
+  if (right.value)
+    right.value = c.reshape(op->getLoc(), right.value, right.shape);
+  return success();
+}
+
 static LogicalResult convertBinary(Converter &c, Operation *op) {
   StringRef kind = binaryKinds().lookup(op->getName().stripDialect());
   Symbolic result = c.get(op->getOperand(0));
-  for (unsigned i = 1; i < op->getNumOperands(); ++i) { // Min and Max take any number
+  for (unsigned i = 1; i < op->getNumOperands(); ++i) { // Min, Max and Sum take any number
     Symbolic next;
-    if (failed(binaryPair(c, op, kind, result, c.get(op->getOperand(i)), next)))
+    if (result.element != c.get(op->getOperand(i)).element)
+      return op->emitError(op->getName().stripDialect()) << ": the inputs have different element types; remedy: Cast one of them";
+    Symbolic right = c.get(op->getOperand(i));
+    if (failed(alignOldBroadcast(c, op, result, right)) || failed(binaryPair(c, op, kind, result, right, next)))
       return failure();
     result = next;
   }
+  if (result.value && !nn::isComparison(kind) && kind != "min" && kind != "max")
+    result.value = c.wrap(op->getLoc(), result.value, onnxElement(op->getOperand(0)));
   return c.known(op, result);
+}
+
+static LogicalResult convertMean(Converter &c, Operation *op) {
+  if (failed(convertBinary(c, op)))
+    return failure();
+  Build b(c, op->getLoc());
+  Value sum = c.materialise(op->getResult(0), op->getLoc());
+  return c.finish(op, b.binary("div", sum, b.real(static_cast<float>(op->getNumOperands()))));
+}
+
+/// The result has the base's type, so integers to a fractional power go through float.
+static LogicalResult convertPow(Converter &c, Operation *op) {
+  Symbolic base = c.get(op->getOperand(0)), power = c.get(op->getOperand(1));
+  if (base.element == power.element)
+    return convertBinary(c, op);
+  SmallVector<AffineExpr> shape;
+  if (failed(c.broadcast(op, {base.shape, power.shape}, shape)))
+    return failure();
+  Build b(c, op->getLoc());
+  Value x = c.materialise(base, op->getLoc()), y = c.materialise(power, op->getLoc());
+  Type in = base.element == c.f32() || power.element == c.f32() ? c.f32() : c.i32();
+  Value result = b.cast(b.binary("pow", b.cast(x, in), b.cast(y, in)), in == c.f32() && base.element != c.f32() ? c.i32() : in);
+  return c.finish(op, b.cast(c.wrap(op->getLoc(), result, onnxElement(op->getOperand(0))), base.element));
+}
+
+/// fmod = 1 takes the sign of the dividend: C's remainder, which is what a - b * trunc(a / b) is on integers.
+static LogicalResult convertMod(Converter &c, Operation *op) {
+  Symbolic a = c.get(op->getOperand(0)), divisor = c.get(op->getOperand(1));
+  if (!c.integer(op, "fmod", 0) || a.element == c.f32())
+    return convertBinary(c, op);
+  SmallVector<AffineExpr> shape;
+  if (failed(c.broadcast(op, {a.shape, divisor.shape}, shape)))
+    return failure();
+  Build b(c, op->getLoc());
+  Value x = c.materialise(a, op->getLoc()), y = c.materialise(divisor, op->getLoc());
+  return c.finish(op, b.sub(x, b.mul(y, b.binary("div", x, y))));
+}
+
+static LogicalResult convertClip(Converter &c, Operation *op) {
+  Build b(c, op->getLoc());
+  Value value = c.materialise(op->getOperand(0), op->getLoc());
+  for (auto [input, name, kind] : {std::tuple{1u, "min", "max"}, std::tuple{2u, "max", "min"}}) {
+    auto limit = op->getAttrOfType<FloatAttr>(name); // an attribute below opset 11
+    if (c.has(op, input)) {
+      Value bound = c.materialise(op->getOperand(input), op->getLoc());
+      if (b.elementOf(bound) != b.elementOf(value))
+        return op->emitError("Clip: its limits have another element type than its input; remedy: Cast them");
+      value = b.binary(kind, value, b.reshape(bound, {}));
+    } else if (limit) {
+      value = b.binary(kind, value, b.real(static_cast<float>(limit.getValueAsDouble())));
+    }
+  }
+  return c.finish(op, value);
+}
+
+static LogicalResult convertLeakyRelu(Converter &c, Operation *op) {
+  Build b(c, op->getLoc());
+  Value x = c.materialise(op->getOperand(0), op->getLoc());
+  return c.finish(op, b.select(b.binary("less", x, b.real(0)), b.mul(x, b.real(c.real(op, "alpha", 0.01f))), x));
+}
+
+static LogicalResult convertElu(Converter &c, Operation *op) {
+  Build b(c, op->getLoc());
+  Value x = c.materialise(op->getOperand(0), op->getLoc());
+  Value below = b.mul(b.sub(b.unary("exp", x), b.real(1)), b.real(c.real(op, "alpha", 1)));
+  return c.finish(op, b.select(b.binary("less", x, b.real(0)), below, x));
+}
+
+static LogicalResult convertHardSigmoid(Converter &c, Operation *op) {
+  Build b(c, op->getLoc());
+  Value x = c.materialise(op->getOperand(0), op->getLoc());
+  Value line = b.add(b.mul(x, b.real(c.real(op, "alpha", 0.2f))), b.real(c.real(op, "beta", 0.5f)));
+  return c.finish(op, b.binary("max", b.binary("min", line, b.real(1)), b.real(0)));
+}
+
+static LogicalResult convertIsNaN(Converter &c, Operation *op) {
+  Build b(c, op->getLoc());
+  Value x = c.materialise(op->getOperand(0), op->getLoc());
+  return c.finish(op, b.unary("not", b.binary("equal", x, x)));
+}
+
+static LogicalResult convertIsInf(Converter &c, Operation *op) {
+  Build b(c, op->getLoc());
+  Value x = c.materialise(op->getOperand(0), op->getLoc());
+  bool below = c.integer(op, "detect_negative", 1) != 0, above = c.integer(op, "detect_positive", 1) != 0;
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  Value high = b.binary("equal", x, b.real(infinity)), low = b.binary("equal", x, b.real(-infinity));
+  if (below && above)
+    return c.finish(op, b.binary("or", high, low));
+  return c.finish(op, above ? high : below ? low : b.binary("less", x, x)); // never true
 }
 
 static LogicalResult convertWhere(Converter &c, Operation *op) {
@@ -229,125 +361,66 @@ static LogicalResult convertWhere(Converter &c, Operation *op) {
   return c.known(op, result);
 }
 
+/// The model's element type of an ONNX data type number; null when the card has none.
+static Type castTarget(Converter &c, int64_t dataType) {
+  MLIRContext *context = c.builder.getContext();
+  switch (dataType) {
+  case 1: case 11: return c.f32();
+  case 2: return IntegerType::get(context, 8, IntegerType::Unsigned);
+  case 3: return IntegerType::get(context, 8);
+  case 4: return IntegerType::get(context, 16, IntegerType::Unsigned);
+  case 5: return IntegerType::get(context, 16);
+  case 6: return c.i32();
+  case 7: return IntegerType::get(context, 64);
+  case 9: return c.i1();
+  case 10: return Float16Type::get(context);
+  case 12: return IntegerType::get(context, 32, IntegerType::Unsigned);
+  case 13: return IntegerType::get(context, 64, IntegerType::Unsigned);
+  case 16: return BFloat16Type::get(context);
+  default: return {};
+  }
+}
+
 static LogicalResult convertCast(Converter &c, Operation *op) {
   Symbolic input = c.get(op->getOperand(0));
-  Type to;
-  switch (c.integer(op, "to", 1)) {
-  case 1: case 10: case 11: case 16: to = c.f32(); break;
-  case 2: to = c.builder.getIntegerType(8, /*isSigned=*/false); break;
-  case 3: to = c.builder.getI8Type(); break;
-  case 5: case 6: case 7: case 12: case 13: to = c.i32(); break;
-  case 9: to = c.i1(); break;
-  default: return op->emitError("Cast: type ") << c.integer(op, "to", 1) << " is not supported; remedy: float32, int32, int64, int8, uint8 or bool";
-  }
-  if (to == input.element) {
+  bool like = op->getName().stripDialect() == "CastLike";
+  Type model = like ? onnxElement(op->getOperand(1)) : castTarget(c, c.integer(op, "to", 1));
+  Type to = model ? nnElement(model) : Type();
+  if (!to || !(to == c.f32() || to == c.i32() || to == c.i1() || to.isInteger(8)))
+    return op->emitError(op->getName().stripDialect()) << ": type " << c.integer(op, "to", 1)
+                                                       << " is not supported; remedy: a float of 16 to 64 bits, an integer or bool";
+  bool narrows = model.isInteger(16);
+  if (to == input.element && !narrows) {
     c.set(op->getResult(0), input);
     return success();
   }
-  if (to.isF32() && input.integers) { // shape arithmetic that goes through float: constants only
-    SmallVector<float> numbers;
+  bool constants = input.integers && llvm::all_of(*input.integers, [](AffineExpr expr) { return isa<AffineConstantExpr>(expr); });
+  if (to == c.f32() && constants) { // shape arithmetic that goes through float
+    Symbolic result;
+    result.shape = input.shape;
+    result.element = to;
+    result.floats.emplace();
     for (AffineExpr expr : *input.integers)
-      if (auto constant = dyn_cast<AffineConstantExpr>(expr))
-        numbers.push_back(static_cast<float>(constant.getValue()));
-    if (numbers.size() == input.integers->size()) {
-      Symbolic result;
-      result.shape = input.shape;
-      result.element = to;
-      result.floats = numbers;
-      return c.known(op, result);
-    }
+      result.floats->push_back(static_cast<float>(cast<AffineConstantExpr>(expr).getValue()));
+    return c.known(op, result);
   }
-  if (to == c.i32() && input.floats) {
+  if (to == c.i32() && input.floats && !narrows) {
     Symbolic result;
     result.shape = input.shape;
     result.element = to;
     result.integers.emplace();
     for (float x : *input.floats)
-      result.integers->push_back(c.constant(static_cast<int64_t>(std::trunc(x))));
+      result.integers->push_back(c.constant(x != x ? 0 : static_cast<int64_t>(std::clamp(std::trunc(double(x)), double(INT32_MIN), double(INT32_MAX)))));
     return c.known(op, result);
   }
-  if (to == c.i32() && input.integers) {
+  if (to == c.i32() && input.integers && !narrows) {
     input.element = to;
     input.value = {};
     return c.known(op, input);
   }
-  Location loc = op->getLoc();
-  Value value = c.materialise(input, loc);
-  return c.finish(op, nn::CastOp::create(c.builder, loc, c.typeOf(input.shape, to), value));
-}
-
-LogicalResult axesOf(Converter &c, Operation *op, int64_t rank, SmallVector<int64_t> &axes) {
-  if (auto attr = c.integers(op, "axes"))
-    axes = *attr;
-  else if (c.has(op, 1) && failed(c.constants(op, 1, axes)))
-    return failure();
-  for (int64_t &axis : axes) {
-    if (axis < -rank || axis >= rank)
-      return op->emitError(op->getName().stripDialect() + ": axis " + std::to_string(axis) + " is outside rank " + std::to_string(rank));
-    axis += axis < 0 ? rank : 0;
-  }
-  llvm::sort(axes);
-  return success();
-}
-
-/// The same for a reduction, which without axes reduces all of them.
-static LogicalResult reduceAxes(Converter &c, Operation *op, int64_t rank, SmallVector<int64_t> &axes) {
-  if (failed(axesOf(c, op, rank, axes)))
-    return failure();
-  if (axes.empty() && !c.integer(op, "noop_with_empty_axes", 0))
-    for (int64_t i = 0; i < rank; ++i)
-      axes.push_back(i);
-  return success();
-}
-
-static LogicalResult convertReduce(Converter &c, Operation *op) {
-  static const llvm::StringMap<StringRef> kinds = {
-      {"ReduceMean", "mean"}, {"ReduceSum", "sum"}, {"ReduceMax", "max"}, {"ReduceMin", "min"}, {"ReduceProd", "prod"}};
-  Location loc = op->getLoc();
-  Symbolic &input = c.get(op->getOperand(0));
-  SmallVector<int64_t> axes;
-  if (failed(reduceAxes(c, op, input.shape.size(), axes)))
-    return failure();
-  bool keep = c.integer(op, "keepdims", 1) != 0;
-  SmallVector<AffineExpr> shape;
-  for (auto [i, expr] : llvm::enumerate(input.shape)) {
-    if (!llvm::is_contained(axes, static_cast<int64_t>(i)))
-      shape.push_back(expr);
-    else if (keep)
-      shape.push_back(c.constant(1));
-  }
-  return c.finish(op, nn::ReduceOp::create(c.builder, loc, c.typeOf(shape, input.element), c.builder.getStringAttr(kinds.lookup(op->getName().stripDialect())),
-                                           c.materialise(input, loc), c.builder.getDenseI64ArrayAttr(axes), c.builder.getBoolAttr(keep)));
-}
-
-static LogicalResult convertSoftmax(Converter &c, Operation *op) {
-  Location loc = op->getLoc();
-  Symbolic &input = c.get(op->getOperand(0));
-  // Below opset 13 the axis defaults to 1 and everything from it on is normalised together.
-  auto graph = op->getParentOfType<func::FuncOp>();
-  auto opset = graph ? graph->getAttrOfType<IntegerAttr>("onnx.opset") : IntegerAttr();
-  bool joined = opset && opset.getInt() < 13;
-  int64_t rank = input.shape.size(), axis = c.integer(op, "axis", joined ? 1 : -1);
-  axis += axis < 0 ? rank : 0;
-  if (axis < 0 || axis >= rank)
-    return op->emitError("Softmax: the axis is outside rank ") << rank;
-  if (joined && axis != rank - 1)
-    return op->emitError("Softmax: opset ") << opset.getInt() << " normalises all dimensions from axis " << axis << " together, which is not supported; "
-                                            << "remedy: name the last axis, or export with opset 13";
-  Value value = c.materialise(input, loc);
-  if (axis == rank - 1)
-    return c.finish(op, nn::SoftmaxOp::create(c.builder, loc, value.getType(), value));
-  SmallVector<int64_t> perm;
-  for (int64_t i = 0; i < rank; ++i)
-    perm.push_back(i);
-  std::swap(perm[axis], perm[rank - 1]);
-  SmallVector<AffineExpr> swapped;
-  for (int64_t i : perm)
-    swapped.push_back(input.shape[i]);
-  auto permAttr = c.builder.getDenseI64ArrayAttr(perm);
-  Value turned = nn::TransposeOp::create(c.builder, loc, c.typeOf(swapped, input.element), value, permAttr);
-  Value soft = nn::SoftmaxOp::create(c.builder, loc, turned.getType(), turned);
-  return c.finish(op, nn::TransposeOp::create(c.builder, loc, value.getType(), soft, permAttr));
+  Build b(c, op->getLoc());
+  Value value = b.cast(c.materialise(input, op->getLoc()), to);
+  return c.finish(op, narrows ? c.wrap(op->getLoc(), value, model) : value);
 }
 
 void addElementwise(llvm::StringMap<Handler> &handlers) {
@@ -355,11 +428,18 @@ void addElementwise(llvm::StringMap<Handler> &handlers) {
     handlers[kind.getKey()] = convertUnary;
   for (const auto &kind : binaryKinds())
     handlers[kind.getKey()] = convertBinary;
-  for (StringRef name : {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd"})
-    handlers[name] = convertReduce;
+  handlers["Pow"] = convertPow;
+  handlers["Mod"] = convertMod;
+  handlers["Sum"] = convertBinary;
+  handlers["Mean"] = convertMean;
+  handlers["Clip"] = convertClip;
+  handlers["LeakyRelu"] = convertLeakyRelu;
+  handlers["Elu"] = convertElu;
+  handlers["HardSigmoid"] = convertHardSigmoid;
+  handlers["IsNaN"] = convertIsNaN;
+  handlers["IsInf"] = convertIsInf;
   handlers["Where"] = convertWhere;
-  handlers["Cast"] = convertCast;
-  handlers["Softmax"] = convertSoftmax;
+  handlers["Cast"] = handlers["CastLike"] = convertCast;
 }
 
 } // namespace ahm::onnxtonn

@@ -87,6 +87,9 @@ GraphRoles findRoles(func::FuncOp graph) {
     else if (isa<FloatType>(type.getElementType()) && type.getRank() == 4 && type.isDynamicDim(2))
       roles.pasts.insert(i);
   }
+  // Only a decoder is two programs in one; elsewhere both branches run and the condition chooses.
+  if (roles.ids < 0 && roles.pasts.empty())
+    roles.condition = -1;
   return roles;
 }
 
@@ -140,7 +143,7 @@ private:
   LogicalResult make(const std::string &name, bool tokensOne, std::optional<bool> branch) {
     Dimensions dims(module.getContext());
     bindFixed(dims, tokensOne);
-    // Every restart removes one run-time value, so this ends.
+    // A restart removes a run-time value or adds one whose size data decide, of which a graph has finitely many: this ends.
     for (;;) {
       SmallVector<Symbolic> arguments;
       if (failed(makeArguments(dims, branch, arguments)))
@@ -156,11 +159,18 @@ private:
           symbolic.value = function.getBody().front().addArgument(converter.typeOf(symbolic), graph.getLoc());
         converter.set(graph.getArgument(i), symbolic);
       }
-      LogicalResult converted = converter.convertBlock(graph.getBody().front(), branch);
+      LogicalResult converted = converter.convertBlock(graph.getBody().front());
+      if (succeeded(converted) && equateOutputs(converter))
+        converter.restart = true;
       if (converter.restart) {
         function.erase();
         continue;
       }
+      for (const auto &[op, value] : converter.sizesFromData)
+        if (succeeded(converted) && dims.isOpen(value))
+          converted = op->emitError(op->getName().stripDialect())
+                      << ": a size of its output depends on the contents of its inputs, and nothing in the graph says it; "
+                         "remedy: export with constant inputs, or declare the output's shape";
       if (succeeded(converted) && !converter.doubts.empty())
         converted = converter.doubts.front().first->emitError(converter.doubts.front().second);
       if (failed(converted)) {
@@ -174,6 +184,20 @@ private:
       module.push_back(function);
       return success();
     }
+  }
+
+  /// Sizes that data decide are what the graph's outputs declare. True when that settled one.
+  bool equateOutputs(Converter &c) {
+    for (OpOperand &operand : graph.getBody().front().getTerminator()->getOpOperands()) {
+      auto list = graph.getResultAttrOfType<ArrayAttr>(operand.getOperandNumber(), "onnx.dims");
+      ArrayRef<AffineExpr> shape = c.get(operand.get()).shape;
+      for (size_t axis = 0; list && axis < shape.size() && list.size() == shape.size(); ++axis)
+        if (auto size = dyn_cast<IntegerAttr>(list[axis]))
+          for (const auto &[op, value] : c.sizesFromData)
+            if (shape[axis] == c.dims.named(value) && c.dims.unify(shape[axis], c.constant(size.getInt())))
+              return true;
+    }
+    return false;
   }
 
   void bindFixed(Dimensions &dims, bool tokensOne) {
@@ -206,7 +230,7 @@ private:
           symbolic.shape.push_back(dims.named(argName(graph, i) + "." + std::to_string(axis)));
       }
       Type element = type.getElementType();
-      symbolic.element = element.isInteger(64) ? IntegerType::get(context, 32) : isa<FloatType>(element) ? Float32Type::get(context) : element;
+      symbolic.element = nnElement(element);
       if (static_cast<int64_t>(i) == roles.condition)
         symbolic.integers.emplace(1, getAffineConstantExpr(*branch, context));
       arguments.push_back(symbolic);
@@ -240,7 +264,8 @@ private:
     for (unsigned i = graph.getNumArguments(), position = body.getNumArguments(); i-- > 0;) {
       if (arguments[i].integers)
         continue;
-      if (body.getArgument(--position).use_empty()) {
+      // A plain graph is fed all that the model lists; a decoder's state and masks disappear.
+      if (body.getArgument(--position).use_empty() && isDecoder()) {
         body.eraseArgument(position);
         continue;
       }
@@ -253,6 +278,8 @@ private:
     }
     SmallVector<Type> resultTypes(ValueRange(results).getTypes());
     function.setFunctionType(FunctionType::get(module.getContext(), body.getArgumentTypes(), resultTypes));
+    if (!isDecoder())
+      function->setAttr("nn.whole_signature", attrs.getUnitAttr());
     function.setAllArgAttrs(argAttrs);
     function.setAllResultAttrs(resultAttrs);
     SmallVector<Attribute> values;
@@ -270,18 +297,14 @@ private:
 
   static std::string dtypeOf(Type type) {
     Type element = cast<ShapedType>(type).getElementType();
-    if (element.isInteger(64))
-      return "int64";
-    if (element.isInteger(32))
-      return "int32";
     if (element.isInteger(1))
       return "bool";
-    if (element.isUnsignedInteger(8))
-      return "uint8";
-    if (element.isInteger(8))
-      return "int8";
+    if (auto integer = dyn_cast<IntegerType>(element))
+      return (integer.isUnsigned() ? "uint" : "int") + std::to_string(integer.getWidth());
     if (element.isF16())
       return "float16";
+    if (element.isBF16())
+      return "bfloat16";
     return element.isF64() ? "float64" : "float32";
   }
 
@@ -450,7 +473,7 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
       builder.setInsertionPoint(&op);
       auto type = cast<RankedTensorType>(op.getAttrOfType<TypeAttr>("type").getValue());
       Type element = type.getElementType();
-      Type own = isa<FloatType>(element) ? Type(builder.getF32Type()) : element.isInteger(64) ? Type(builder.getI32Type()) : element;
+      Type own = isa<FloatType>(element) ? Type(builder.getF32Type()) : nnElement(element);
       nn::WeightOp::create(builder, op.getLoc(), op.getAttrOfType<StringAttr>("sym_name"), TypeAttr::get(RankedTensorType::get(type.getShape(), own)),
                            TypeAttr::get(type), op.getAttrOfType<StringAttr>("file"), op.getAttrOfType<IntegerAttr>("offset"),
                            op.getAttrOfType<IntegerAttr>("length"), builder.getArrayAttr({}), builder.getStringAttr(""), ElementsAttr());

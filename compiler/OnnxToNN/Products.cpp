@@ -1,5 +1,5 @@
-// Matrix products, quantisation and convolution.
-#include "compiler/OnnxToNN/Converter.h"
+// Matrix products and quantisation.
+#include "compiler/OnnxToNN/Build.h"
 
 #include "mlir/IR/AffineMap.h"
 #include "llvm/ADT/StringMap.h"
@@ -26,14 +26,30 @@ static LogicalResult productShape(Converter &c, Operation *op, ArrayRef<AffineEx
   return success();
 }
 
+/// numpy's matmul: a vector on the left is a row, on the right a column, and its dimension is dropped from the result.
 static LogicalResult convertMatMul(Converter &c, Operation *op) {
   Location loc = op->getLoc();
-  Symbolic &a = c.get(op->getOperand(0)), &b = c.get(op->getOperand(1));
+  Build b(c, loc);
+  Symbolic left = c.get(op->getOperand(0)), right = c.get(op->getOperand(1));
+  if (left.element != c.f32() || right.element != c.f32())
+    return op->emitError("MatMul: its inputs are integers; remedy: MatMulInteger, or Cast to float");
+  bool row = left.shape.size() == 1, column = right.shape.size() == 1;
+  if (left.shape.empty() || right.shape.empty())
+    return op->emitError("MatMul: an input is a scalar; remedy: Mul");
+  Value x = c.materialise(left, loc), y = c.materialise(right, loc);
+  if (row)
+    x = b.reshape(x, {c.constant(1), left.shape[0]});
+  if (column)
+    y = b.reshape(y, {right.shape[0], c.constant(1)});
   SmallVector<AffineExpr> shape;
-  if (failed(productShape(c, op, a.shape, b.shape, shape)))
+  if (failed(productShape(c, op, b.shapeOf(x), b.shapeOf(y), shape)))
     return failure();
-  Value left = c.materialise(a, loc), right = c.materialise(b, loc);
-  return c.finish(op, nn::MatMulOp::create(c.builder, loc, c.typeOf(shape, c.f32()), left, right));
+  Value product = nn::MatMulOp::create(c.builder, loc, c.typeOf(shape, c.f32()), x, y);
+  if (column)
+    shape.pop_back();
+  if (row)
+    shape.erase(shape.end() - (column ? 1 : 2));
+  return c.finish(op, b.reshape(product, shape));
 }
 
 static LogicalResult convertGemm(Converter &c, Operation *op) {
@@ -41,6 +57,8 @@ static LogicalResult convertGemm(Converter &c, Operation *op) {
   Value sides[2];
   for (unsigned i : {0u, 1u}) {
     Symbolic &s = c.get(op->getOperand(i));
+    if (s.shape.size() != 2 || s.element != c.f32())
+      return op->emitError("Gemm: takes float matrices; input ") << i << " is none";
     sides[i] = c.materialise(s, loc);
     if (c.integer(op, i ? "transB" : "transA", 0))
       sides[i] = nn::TransposeOp::create(c.builder, loc, c.typeOf({s.shape[1], s.shape[0]}, s.element), sides[i], c.builder.getDenseI64ArrayAttr({1, 0}));
@@ -66,16 +84,58 @@ static LogicalResult convertGemm(Converter &c, Operation *op) {
   return c.finish(op, value);
 }
 
+/// Every partial sum of products of two differences of 8-bit numbers over this many terms is an integer below 2^24, so that the arrays'
+/// 16-bit products and float32 sums are exact.
+static constexpr int64_t kExactTerms = 256;
+
+static Value integerProduct(Build &b, Value left, Value right) {
+  Shape a = b.shapeOf(left), shape = b.shapeOf(right);
+  auto terms = dyn_cast<AffineConstantExpr>(a.back());
+  int64_t rows = static_cast<int64_t>(shape.size()) - 2, rank = static_cast<int64_t>(a.size());
+  if (!terms) { // a run-time number of them: term by term
+    SmallVector<int64_t> perm = llvm::to_vector(llvm::seq<int64_t>(0, shape.size()));
+    std::swap(perm[rows], perm[rows + 1]);
+    Value turned = b.transpose(right, perm);
+    Shape wide = b.shapeOf(turned);
+    wide.insert(wide.end() - 2, b.constant(1));
+    a.insert(a.end() - 1, b.constant(1));
+    Value products = b.mul(b.reshape(left, a), b.reshape(turned, wide));
+    return b.reduce("sum", products, {static_cast<int64_t>(b.shapeOf(products).size()) - 1}, false);
+  }
+  Value total;
+  for (int64_t begin = 0; begin < terms.getValue(); begin += kExactTerms) {
+    AffineExpr start = b.constant(begin), size = b.constant(std::min(kExactTerms, terms.getValue() - begin));
+    Value part = b.cast(b.matmul(b.cast(b.slice(left, rank - 1, start, size), b.c.f32()), b.cast(b.slice(right, rows, start, size), b.c.f32())), b.c.i32());
+    total = total ? b.add(total, part) : part;
+  }
+  return total;
+}
+
 static LogicalResult convertMatMulInteger(Converter &c, Operation *op) {
   Location loc = op->getLoc();
-  Symbolic &a = c.get(op->getOperand(0)), &b = c.get(op->getOperand(1));
+  Build b(c, loc);
+  Symbolic &a = c.get(op->getOperand(0)), &w = c.get(op->getOperand(1));
   SmallVector<AffineExpr> shape;
-  if (failed(productShape(c, op, a.shape, b.shape, shape)))
+  if (failed(productShape(c, op, a.shape, w.shape, shape)))
     return failure();
-  Value left = c.materialise(a, loc), right = c.materialise(b, loc);
+  Value left = c.materialise(op->getOperand(0), loc), right = c.materialise(op->getOperand(1), loc);
   Value leftZero = c.has(op, 2) ? c.materialise(op->getOperand(2), loc) : Value();
   Value rightZero = c.has(op, 3) ? c.materialise(op->getOperand(3), loc) : Value();
-  return c.finish(op, nn::MatMulIntegerOp::create(c.builder, loc, c.typeOf(shape, c.i32()), left, right, leftZero, rightZero));
+  // A stored weight under dynamic quantisation is recognised as a linear layer in int8.
+  if (left.getDefiningOp<nn::DynamicQuantizeOp>() && isStoredWeight(right))
+    return c.finish(op, nn::MatMulIntegerOp::create(c.builder, loc, c.typeOf(shape, c.i32()), left, right, leftZero, rightZero));
+  auto centred = [&](Value value, Value zero, bool byRow) {
+    value = b.cast(value, c.i32());
+    if (!zero)
+      return value;
+    zero = b.cast(zero, c.i32());
+    Shape own = b.shapeOf(zero); // one number, or one a row of the left side, a column of the right
+    if (own.size() == 1)
+      zero = own[0] == c.constant(1) ? b.reshape(zero, {}) : byRow ? b.reshape(zero, {own[0], c.constant(1)}) : zero;
+    return b.sub(value, zero);
+  };
+  Value product = integerProduct(b, centred(left, leftZero, true), centred(right, rightZero, false));
+  return c.finish(op, b.reshape(product, shape));
 }
 
 static LogicalResult convertDynamicQuantize(Converter &c, Operation *op) {
@@ -90,57 +150,11 @@ static LogicalResult convertDynamicQuantize(Converter &c, Operation *op) {
   return success();
 }
 
-static LogicalResult convertConv(Converter &c, Operation *op) {
-  Location loc = op->getLoc();
-  Symbolic input = c.get(op->getOperand(0)), weight = c.get(op->getOperand(1));
-  if (input.shape.size() != 3 || weight.shape.size() != 3)
-    return op->emitError("Conv: only one spatial dimension is supported");
-  if (c.integer(op, "group", 1) != 1)
-    return op->emitError("Conv: group ") << c.integer(op, "group", 1) << " is not supported; remedy: group 1";
-  if (auto pad = op->getAttrOfType<StringAttr>("auto_pad"); pad && pad.getValue() != "NOTSET" && pad.getValue() != "VALID")
-    return op->emitError("Conv: auto_pad ") << pad.getValue() << " is not supported; remedy: explicit pads";
-  auto first = [&](StringRef name, int64_t fallback) {
-    auto values = c.integers(op, name);
-    return values && !values->empty() ? values->front() : fallback;
-  };
-  int64_t stride = first("strides", 1), dilation = first("dilations", 1);
-  SmallVector<int64_t> pads = c.integers(op, "pads").value_or(SmallVector<int64_t>{0, 0});
-  auto kernel = dyn_cast<AffineConstantExpr>(weight.shape[2]);
-  if (!kernel || pads.size() != 2)
-    return op->emitError("Conv: kernel and pads must be constants");
-  AffineExpr length = c.simplify((input.shape[2] + (pads[0] + pads[1] - dilation * (kernel.getValue() - 1) - 1)).floorDiv(stride) + 1);
-  Value value = c.materialise(op->getOperand(0), loc), w = c.materialise(op->getOperand(1), loc);
-  Value bias = c.has(op, 2) ? c.materialise(op->getOperand(2), loc) : Value();
-  auto number = [&](int64_t n) { return c.builder.getI64IntegerAttr(n); };
-  return c.finish(op, nn::ConvOp::create(c.builder, loc, c.typeOf({input.shape[0], weight.shape[0], length}, c.f32()), value, w, bias, number(stride),
-                                         number(dilation), number(pads[0]), number(pads[1])));
-}
-
-static LogicalResult convertInstanceNorm(Converter &c, Operation *op) {
-  Location loc = op->getLoc();
-  Symbolic input = c.get(op->getOperand(0));
-  if (input.shape.size() != 3)
-    return op->emitError("InstanceNormalization: only [N, C, L] is supported");
-  auto channels = dyn_cast<AffineConstantExpr>(input.shape[1]);
-  if (!channels)
-    return op->emitError("InstanceNormalization: channels must be constant");
-  Value value = c.materialise(op->getOperand(0), loc);
-  value = nn::GroupNormOp::create(c.builder, loc, value.getType(), value, c.builder.getI64IntegerAttr(channels.getValue()),
-                                  c.builder.getF32FloatAttr(c.real(op, "epsilon", 1e-5f)));
-  for (auto [i, kind] : llvm::enumerate(ArrayRef<const char *>{"mul", "add"})) {
-    Value parameter = c.reshape(loc, c.materialise(op->getOperand(i + 1), loc), {input.shape[1], c.constant(1)});
-    value = c.binary(loc, kind, value, parameter, input.shape, c.f32());
-  }
-  return c.finish(op, value);
-}
-
 void addProducts(llvm::StringMap<Handler> &handlers) {
   handlers["MatMul"] = convertMatMul;
   handlers["Gemm"] = convertGemm;
   handlers["MatMulInteger"] = convertMatMulInteger;
   handlers["DynamicQuantizeLinear"] = convertDynamicQuantize;
-  handlers["Conv"] = convertConv;
-  handlers["InstanceNormalization"] = convertInstanceNorm;
 }
 
 } // namespace ahm::onnxtonn

@@ -155,10 +155,28 @@ LogicalResult FunctionTiler::lower(Operation *op) {
       .Case<nn::ArgMaxOp>([&](nn::ArgMaxOp o) {
         SmallVector<AffineExpr> rows = rowsOf(o.getInput().getType());
         Command command{"ArgMax", {}, {}, {}, {}, {}, {}};
-        command.ins.push_back(view(command, placeOf(o.getInput()), "f32", rows));
+        command.ins.push_back(view(command, placeOf(o.getInput()), dtypeOf(o.getInput()), rows));
         command.outs.push_back(view(command, result(op), "i32", {rows[0]}));
         emit(op->getLoc(), command);
         return success();
+      })
+      .Case<nn::TopKOp>([&](nn::TopKOp o) {
+        Command command{"TopK", {}, {}, {}, {o.getLargest() ? 1 : 0}, {}, {}};
+        in(command, o.getInput());
+        out(command, o.getValues(), result(op, 0));
+        out(command, o.getIndices(), result(op, 1));
+        emit(op->getLoc(), command);
+        return success();
+      })
+      .Case<nn::CumSumOp>([&](nn::CumSumOp o) { return simple(op, "CumSum", {o.getExclusive() ? 1 : 0, o.getReverse() ? 1 : 0}); })
+      .Case<nn::ScatterOp>([&](nn::ScatterOp o) -> LogicalResult {
+        program::ScatterKind kind;
+        if (!program::parseScatter(o.getKind().str().c_str(), kind))
+          return o.emitOpError() << "has the unknown kind " << o.getKind();
+        auto run = dyn_cast<AffineConstantExpr>(dimsOf(o.getUpdates().getType()).back());
+        if (!run)
+          return o.emitOpError() << "writes rows of a run-time length, which is not supported; export with that dimension fixed";
+        return simple(op, "Scatter", {static_cast<int64_t>(kind), run.getValue()});
       })
       .Case<nn::DynamicQuantizeOp>([&](nn::DynamicQuantizeOp o) {
         Command command{"DynamicQuantize", {}, {}, {}, {}, {}, {}};

@@ -65,6 +65,9 @@ static const CommandShape kCommands[] = {
     {"Rotary", "vector", 3, 3, 1, 1},
     {"ArgMax", "vector", 1, 1, 1, 1},
     {"AllReduce", "vector", 1, 1, 1, 1},
+    {"TopK", "vector", 1, 1, 2, 2},
+    {"CumSum", "vector", 1, 1, 1, 1},
+    {"Scatter", "vector", 3, 3, 1, 1},
 };
 
 const CommandShape *ahm::hmem::findCommandShape(StringRef opcode) {

@@ -29,6 +29,8 @@ mlir::RankedTensorType shapedType(llvm::ArrayRef<mlir::AffineExpr> shape, mlir::
 bool isUnaryKind(llvm::StringRef kind);
 bool isBinaryKind(llvm::StringRef kind);
 bool isReduceKind(llvm::StringRef kind);
+/// The spellings of nn.scatter's `kind`.
+bool isScatterKind(llvm::StringRef kind);
 /// equal, less, ...: binary kinds whose result is i1.
 bool isComparison(llvm::StringRef kind);
 

@@ -52,6 +52,8 @@ static constexpr const char *kComparison[] = {"equal", "less", "less_or_equal", 
 static constexpr const char *kBinary[] = {"add", "sub", "mul", "div", "pow", "min", "max", "mod", "and", "or", "xor"};
 static constexpr const char *kReduce[] = {"sum", "mean", "max", "min", "prod"};
 
+static constexpr const char *kScatter[] = {"set", "add", "mul", "min", "max"};
+
 static bool among(StringRef kind, ArrayRef<const char *> names) {
   return llvm::any_of(names, [&](const char *name) { return kind == name; });
 }
@@ -59,6 +61,7 @@ bool isUnaryKind(StringRef kind) { return among(kind, kUnary); }
 bool isComparison(StringRef kind) { return among(kind, kComparison); }
 bool isBinaryKind(StringRef kind) { return among(kind, kBinary) || isComparison(kind); }
 bool isReduceKind(StringRef kind) { return among(kind, kReduce); }
+bool isScatterKind(StringRef kind) { return among(kind, kScatter); }
 
 OpFoldResult ConstantOp::fold(FoldAdaptor) { return getValue(); }
 

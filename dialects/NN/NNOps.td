@@ -177,6 +177,29 @@ def NN_ArgMaxOp : NN_PureOp<"argmax"> {
   let hasVerifier = 1;
 }
 
+def NN_TopKOp : NN_PureOp<"topk"> {
+  let summary = "The k largest (or smallest) elements of the last dimension in order, and their positions (i32); lowest position first on a tie";
+  let arguments = (ins AnyRankedTensor:$input, BoolAttr:$largest);
+  let results = (outs AnyRankedTensor:$values, AnyRankedTensor:$indices);
+  let assemblyFormat = "$input `largest` $largest attr-dict `:` type($input) `->` type($values) `,` type($indices)";
+  let hasVerifier = 1;
+}
+def NN_CumSumOp : NN_PureOp<"cumsum"> {
+  let summary = "Running sum along the last dimension; exclusive: without the element itself; reverse: from the end";
+  let arguments = (ins AnyRankedTensor:$input, BoolAttr:$exclusive, BoolAttr:$reverse);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$input `exclusive` $exclusive `reverse` $reverse attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+}
+def NN_ScatterOp : NN_PureOp<"scatter"> {
+  let summary = "data[P,R] with row indices[i] replaced by (or combined with: add mul min max) row i of updates[N,R], in order";
+  let arguments = (ins StrAttr:$kind, AnyRankedTensor:$data, AnyRankedTensor:$indices, AnyRankedTensor:$updates);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{$kind $data `[` $indices `]` `=` $updates attr-dict `:` type($data) `,` type($indices) `,` type($updates)
+    `->` type($result)}];
+  let hasVerifier = 1;
+}
+
 //===-- Products ----------------------------------------------------------------------------------------------------===//
 
 def NN_MatMulOp : NN_PureOp<"matmul"> {

@@ -200,6 +200,27 @@ LogicalResult ArgMaxOp::verify() {
     return emitOpError("gives i32 without the last dimension");
   return checkAll(*this);
 }
+LogicalResult TopKOp::verify() {
+  if (tensorOf(getInput()).getRank() == 0 || tensorOf(getValues()).getRank() != tensorOf(getInput()).getRank())
+    return emitOpError("needs a dimension to choose from, and keeps the rank");
+  if (!tensorOf(getIndices()).getElementType().isInteger(32))
+    return emitOpError("gives i32 positions");
+  return sameShape(*this, getValues(), getIndices());
+}
+LogicalResult CumSumOp::verify() {
+  if (tensorOf(getInput()).getRank() == 0)
+    return emitOpError("needs a dimension");
+  return sameShape(*this, getInput(), getResult());
+}
+LogicalResult ScatterOp::verify() {
+  if (!isScatterKind(getKind()))
+    return emitOpError("unknown kind '") << getKind() << "'";
+  if (tensorOf(getData()).getRank() != 2 || tensorOf(getUpdates()).getRank() != 2 || tensorOf(getIndices()).getRank() != 1)
+    return emitOpError("takes data [P,R], indices [N] and updates [N,R]");
+  if (!tensorOf(getIndices()).getElementType().isInteger(32))
+    return emitOpError("indices must be i32");
+  return sameShape(*this, getData(), getResult());
+}
 LogicalResult MatMulOp::verify() {
   if (failed(checkAll(*this)))
     return failure();

@@ -106,11 +106,16 @@ def Onnx_IfOp : Onnx_Op<"If", [SingleBlock, RecursiveMemoryEffects]> {
 
 //===-- Element-wise arithmetic -----------------------------------------------------------------------------------------===//
 
-def Onnx_AddOp : Onnx_Node<"Add", "a + b, with numpy broadcasting", 7, 24, 2, 2, 1, 1>;
-def Onnx_SubOp : Onnx_Node<"Sub", "a - b, with numpy broadcasting", 7, 24, 2, 2, 1, 1>;
-def Onnx_MulOp : Onnx_Node<"Mul", "a * b, with numpy broadcasting", 7, 24, 2, 2, 1, 1>;
-def Onnx_DivOp : Onnx_Node<"Div", "a / b, with numpy broadcasting; integers truncate", 7, 24, 2, 2, 1, 1>;
-def Onnx_PowOp : Onnx_Node<"Pow", "a to the power b, element type of a", 7, 24, 2, 2, 1, 1>;
+def Onnx_AddOp : Onnx_Node<"Add", "a + b, with numpy broadcasting", 1, 24, 2, 2, 1, 1,
+    (ins OptionalAttr<I64Attr>:$axis, OptionalAttr<I64Attr>:$broadcast)>;
+def Onnx_SubOp : Onnx_Node<"Sub", "a - b, with numpy broadcasting", 1, 24, 2, 2, 1, 1,
+    (ins OptionalAttr<I64Attr>:$axis, OptionalAttr<I64Attr>:$broadcast)>;
+def Onnx_MulOp : Onnx_Node<"Mul", "a * b, with numpy broadcasting", 1, 24, 2, 2, 1, 1,
+    (ins OptionalAttr<I64Attr>:$axis, OptionalAttr<I64Attr>:$broadcast)>;
+def Onnx_DivOp : Onnx_Node<"Div", "a / b, with numpy broadcasting; integers truncate", 1, 24, 2, 2, 1, 1,
+    (ins OptionalAttr<I64Attr>:$axis, OptionalAttr<I64Attr>:$broadcast)>;
+def Onnx_PowOp : Onnx_Node<"Pow", "a to the power b, element type of a", 1, 24, 2, 2, 1, 1,
+    (ins OptionalAttr<I64Attr>:$axis, OptionalAttr<I64Attr>:$broadcast)>;
 def Onnx_ModOp : Onnx_Node<"Mod", "Remainder; fmod = 1 takes the sign of a", 10, 24, 2, 2, 1, 1,
     (ins OptionalAttr<I64Attr>:$fmod)>;
 def Onnx_MinOp : Onnx_Node<"Min", "Smallest of the inputs, with numpy broadcasting", 6, 24, 1, -1, 1, 1>;
@@ -159,22 +164,28 @@ def Onnx_DropoutOp : Onnx_Node<"Dropout", "The input (inference); the mask is al
 
 //===-- Comparison, logic and choice ------------------------------------------------------------------------------------===//
 
-def Onnx_EqualOp : Onnx_Node<"Equal", "a == b, with numpy broadcasting", 7, 24, 2, 2, 1, 1>;
-def Onnx_GreaterOp : Onnx_Node<"Greater", "a > b, with numpy broadcasting", 7, 24, 2, 2, 1, 1>;
-def Onnx_LessOp : Onnx_Node<"Less", "a < b, with numpy broadcasting", 7, 24, 2, 2, 1, 1>;
+def Onnx_EqualOp : Onnx_Node<"Equal", "a == b, with numpy broadcasting", 1, 24, 2, 2, 1, 1,
+    (ins OptionalAttr<I64Attr>:$axis, OptionalAttr<I64Attr>:$broadcast)>;
+def Onnx_GreaterOp : Onnx_Node<"Greater", "a > b, with numpy broadcasting", 1, 24, 2, 2, 1, 1,
+    (ins OptionalAttr<I64Attr>:$axis, OptionalAttr<I64Attr>:$broadcast)>;
+def Onnx_LessOp : Onnx_Node<"Less", "a < b, with numpy broadcasting", 1, 24, 2, 2, 1, 1,
+    (ins OptionalAttr<I64Attr>:$axis, OptionalAttr<I64Attr>:$broadcast)>;
 def Onnx_GreaterOrEqualOp : Onnx_Node<"GreaterOrEqual", "a >= b, with numpy broadcasting", 12, 24, 2, 2, 1, 1>;
 def Onnx_LessOrEqualOp : Onnx_Node<"LessOrEqual", "a <= b, with numpy broadcasting", 12, 24, 2, 2, 1, 1>;
-def Onnx_AndOp : Onnx_Node<"And", "a and b, with numpy broadcasting", 7, 24, 2, 2, 1, 1>;
-def Onnx_OrOp : Onnx_Node<"Or", "a or b, with numpy broadcasting", 7, 24, 2, 2, 1, 1>;
-def Onnx_XorOp : Onnx_Node<"Xor", "a xor b, with numpy broadcasting", 7, 24, 2, 2, 1, 1>;
+def Onnx_AndOp : Onnx_Node<"And", "a and b, with numpy broadcasting", 1, 24, 2, 2, 1, 1,
+    (ins OptionalAttr<I64Attr>:$axis, OptionalAttr<I64Attr>:$broadcast)>;
+def Onnx_OrOp : Onnx_Node<"Or", "a or b, with numpy broadcasting", 1, 24, 2, 2, 1, 1,
+    (ins OptionalAttr<I64Attr>:$axis, OptionalAttr<I64Attr>:$broadcast)>;
+def Onnx_XorOp : Onnx_Node<"Xor", "a xor b, with numpy broadcasting", 1, 24, 2, 2, 1, 1,
+    (ins OptionalAttr<I64Attr>:$axis, OptionalAttr<I64Attr>:$broadcast)>;
 def Onnx_NotOp : Onnx_Node<"Not", "Logical negation", 1, 24, 1, 1, 1, 1>;
 def Onnx_WhereOp : Onnx_Node<"Where", "condition ? a : b, with numpy broadcasting", 9, 24, 3, 3, 1, 1>;
 
 //===-- Products --------------------------------------------------------------------------------------------------------===//
 
 def Onnx_MatMulOp : Onnx_Node<"MatMul", "numpy matmul", 1, 24, 2, 2, 1, 1>;
-def Onnx_GemmOp : Onnx_Node<"Gemm", "alpha * a' * b' + beta * c", 7, 24, 2, 3, 1, 1,
-    (ins OptionalAttr<F32Attr>:$alpha, OptionalAttr<F32Attr>:$beta, OptionalAttr<I64Attr>:$transA,
+def Onnx_GemmOp : Onnx_Node<"Gemm", "alpha * a' * b' + beta * c", 1, 24, 2, 3, 1, 1,
+    (ins OptionalAttr<F32Attr>:$alpha, OptionalAttr<F32Attr>:$beta, OptionalAttr<I64Attr>:$broadcast, OptionalAttr<I64Attr>:$transA,
         OptionalAttr<I64Attr>:$transB)>;
 def Onnx_EinsumOp : Onnx_Node<"Einsum", "Einstein summation", 12, 24, 1, -1, 1, 1,
     (ins OptionalAttr<StrAttr>:$equation)>;

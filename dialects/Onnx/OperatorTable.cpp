@@ -63,7 +63,67 @@ std::string ahm::onnx::suggestOperator(llvm::StringRef domain, llvm::StringRef n
   return (best->domain.empty() ? llvm::StringRef("ai.onnx") : best->domain).str() + "::" + best->name.str();
 }
 
-void ahm::onnx::printOperatorTable(llvm::raw_ostream &os) {
+namespace {
+
+/// Attributes that ONNX took away (they became inputs, or a default) or brought in later.
+struct MovedAttribute {
+  const char *operators; // separated by spaces
+  const char *attributes;
+  int since, last;
+};
+
+constexpr int kOpen = kMaxOpset;
+constexpr MovedAttribute kMoved[] = {
+    {"Add Sub Mul Div Pow And Or Xor Equal Greater Less", "axis broadcast", 1, 6},
+    {"Gemm", "broadcast", 1, 6},
+    {"Slice", "starts ends axes", 1, 9},
+    {"Pad", "pads value", 2, 10},
+    {"Clip", "min max", 6, 10},
+    {"TopK", "k", 1, 9},
+    {"TopK", "largest sorted", 11, kOpen},
+    {"Squeeze Unsqueeze ReduceSum", "axes", 1, 12},
+    {"ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSumExp", "axes", 1, 17},
+    {"ReduceSum", "noop_with_empty_axes", 13, kOpen},
+    {"ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceSumSquare ReduceLogSumExp", "noop_with_empty_axes", 18, kOpen},
+    {"Split", "split", 2, 12},
+    {"Split", "num_outputs", 18, kOpen},
+    {"ArgMax ArgMin", "select_last_index", 12, kOpen},
+    {"Reshape", "allowzero", 14, kOpen},
+    {"Shape", "start end", 15, kOpen},
+    {"ScatterElements ScatterND", "reduction", 16, kOpen},
+    {"GatherND", "batch_dims", 12, kOpen},
+    {"Dropout", "ratio", 7, 11},
+    {"Dropout", "seed", 12, kOpen},
+    {"BatchNormalization", "spatial", 7, 8},
+    {"BatchNormalization", "training_mode", 14, kOpen},
+    {"GroupNormalization", "stash_type", 21, kOpen},
+    {"Cast CastLike", "saturate", 19, kOpen},
+    {"Cast CastLike", "round_mode", 24, kOpen},
+    {"QuantizeLinear DequantizeLinear", "axis", 13, kOpen},
+    {"QuantizeLinear", "saturate", 19, kOpen},
+    {"QuantizeLinear", "block_size output_dtype", 21, kOpen},
+    {"QuantizeLinear", "precision", 23, kOpen},
+    {"DequantizeLinear", "block_size", 21, kOpen},
+    {"DequantizeLinear", "output_dtype", 23, kOpen},
+};
+
+bool hasWord(llvm::StringRef words, llvm::StringRef word) {
+  llvm::SmallVector<llvm::StringRef> all;
+  words.split(all, ' ');
+  return llvm::is_contained(all, word);
+}
+
+} // namespace
+
+AttributeOpsets ahm::onnx::attributeOpsets(const OperatorInfo &info, llvm::StringRef attribute) {
+  if (info.domain.empty())
+    for (const MovedAttribute &moved : kMoved)
+      if (hasWord(moved.operators, info.name) && hasWord(moved.attributes, attribute))
+        return {moved.since, moved.last};
+  return {info.sinceOpset, info.lastOpset};
+}
+
+void ahm::onnx::printOperatorTable(llvm::raw_ostream &os, llvm::function_ref<bool(llvm::StringRef)> compiled) {
   auto range = [&](int low, int high) {
     if (high == kUnlimited)
       os << low << " or more";
@@ -72,16 +132,25 @@ void ahm::onnx::printOperatorTable(llvm::raw_ostream &os) {
     else
       os << low << " to " << high;
   };
-  os << "| operator | domain | opsets | inputs | outputs | attributes | meaning |\n|---|---|---|---|---|---|---|\n";
+  os << "| operator | domain | opsets | compiled | inputs | outputs | attributes (opsets where not all) | meaning |\n"
+        "|---|---|---|---|---|---|---|---|\n";
   for (const OperatorInfo &info : getOperatorTable()) {
     os << "| " << info.name << " | " << (info.domain.empty() ? "ai.onnx" : info.domain) << " | ";
     range(info.sinceOpset, info.lastOpset);
-    os << " | ";
+    os << " | " << (compiled(info.operation) ? "yes" : "") << " | ";
     range(info.minInputs, info.maxInputs);
     os << " | ";
     range(info.minOutputs, info.maxOutputs);
     os << " | ";
-    llvm::interleave(info.attributes, os, [&](llvm::StringRef name) { os << name; }, " ");
+    llvm::interleaveComma(info.attributes, os, [&](llvm::StringRef name) {
+      os << name;
+      AttributeOpsets opsets = attributeOpsets(info, name);
+      if (opsets.sinceOpset > info.sinceOpset || opsets.lastOpset < info.lastOpset) {
+        os << " (";
+        range(opsets.sinceOpset, opsets.lastOpset);
+        os << ")";
+      }
+    });
     os << " | " << info.summary << " |\n";
   }
 }

@@ -4,6 +4,7 @@
 #define AHM_DIALECTS_ONNX_OPERATORTABLE_H
 
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/raw_ostream.h"
 #include <string>
@@ -43,12 +44,19 @@ llvm::ArrayRef<OperatorInfo> getOperatorTable();
 /// The row of an operator, or null. "ai.onnx" means the standard domain. Opsets are the caller's to check.
 const OperatorInfo *findOperator(llvm::StringRef domain, llvm::StringRef name);
 
+/// Opsets in which a standard operator takes one of its attributes, both included: all of the operator's own where ONNX never moved it.
+struct AttributeOpsets {
+  int sinceOpset, lastOpset;
+};
+AttributeOpsets attributeOpsets(const OperatorInfo &info, llvm::StringRef attribute);
+
 /// The supported operator that a misspelt name or a wrong domain was meant to be, as "domain::name"; empty when none is
 /// close enough to be more than a coincidence.
 std::string suggestOperator(llvm::StringRef domain, llvm::StringRef name);
 
-/// Prints the table as Markdown, one row an operator.
-void printOperatorTable(llvm::raw_ostream &os);
+/// Prints the table as Markdown, one row an operator; `compiled` says of an operation ("onnx.MatMul") whether more than its reading
+/// is supported.
+void printOperatorTable(llvm::raw_ostream &os, llvm::function_ref<bool(llvm::StringRef)> compiled);
 
 } // namespace ahm::onnx
 

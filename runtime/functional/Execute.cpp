@@ -124,6 +124,10 @@ static bool runCommand(Context &context) {
   case Opcode::Rotary:
   case Opcode::ArgMax:
     return runNorm(context);
+  case Opcode::TopK:
+  case Opcode::CumSum:
+  case Opcode::Scatter:
+    return runOrder(context);
   }
   return context.fail("unknown command");
 }

@@ -168,5 +168,6 @@ bool runAttention(Context &context);
 bool runElementwise(Context &context);
 bool runShape(Context &context);
 bool runNorm(Context &context);
+bool runOrder(Context &context);
 
 } // namespace ahm::functional

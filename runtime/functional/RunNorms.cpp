@@ -153,7 +153,9 @@ bool runNorm(Context &c) {
       return c.fail("y must have an index for each row, and rows an element");
     for (int64_t i = 0; i < rows; ++i) {
       const float *row = from + i * n;
-      y.as<int32_t>()[i] = static_cast<int32_t>(std::max_element(row, row + n) - row);
+      const int32_t *whole = x.as<int32_t>() + i * n;
+      y.as<int32_t>()[i] = static_cast<int32_t>(x.dtype == DType::I32 ? std::max_element(whole, whole + n) - whole
+                                                                      : std::max_element(row, row + n) - row);
     }
     return true;
   default:

@@ -380,7 +380,7 @@ private:
         return hasType(c.ins[0], "a", {DType::Bool}) && hasType(c.outs[0], "y", {DType::Bool});
       if (kind >= BinaryKind::Equal)
         return hasType(c.outs[0], "y", {DType::Bool});
-      return hasType(c.ins[0], "a", {DType::F32, DType::I32}) && sameType(c.ins[0], c.outs[0]);
+      return hasType(c.ins[0], "a", {DType::F32, DType::I32, DType::I8, DType::U8}) && sameType(c.ins[0], c.outs[0]);
     }
     case Opcode::Select:
       return counts(3, 1) && numbers(0, 0, 0) && hasType(c.ins[0], "the condition", {DType::Bool}) &&
@@ -460,8 +460,19 @@ private:
       return counts(3, 1) && numbers(2, 0, 0) && allF32() && inRange(0, 0, 1, "interleaved") &&
              inRange(1, 0, INT32_MAX, "R");
     case Opcode::ArgMax:
-      return counts(1, 1) && numbers(0, 0, 0) && hasType(c.ins[0], "x", {DType::F32}) &&
+      return counts(1, 1) && numbers(0, 0, 0) && hasType(c.ins[0], "x", {DType::F32, DType::I32}) &&
              hasType(c.outs[0], "y", {DType::I32});
+    case Opcode::TopK:
+      return counts(1, 2) && numbers(1, 0, 0) && inRange(0, 0, 1, "largest") && hasType(c.ins[0], "x", {DType::F32, DType::I32}) &&
+             sameType(c.ins[0], c.outs[0]) && hasType(c.outs[1], "the positions", {DType::I32});
+    case Opcode::CumSum:
+      return counts(1, 1) && numbers(2, 0, 0) && inRange(0, 0, 1, "exclusive") && inRange(1, 0, 1, "reverse") &&
+             hasType(c.ins[0], "x", {DType::F32, DType::I32}) && sameType(c.ins[0], c.outs[0]);
+    case Opcode::Scatter:
+      return counts(3, 1) && numbers(2, 0, 0) && inRange(0, 0, static_cast<int64_t>(ScatterKind::Max), "the kind") &&
+             inRange(1, 0, INT64_MAX, "R") && hasType(c.ins[1], "the indices", {DType::I32}) && sameType(c.ins[0], c.outs[0]) &&
+             sameType(c.ins[2], c.outs[0]) &&
+             (c.ints[0] == 0 || hasType(c.outs[0], "y", {DType::F32, DType::I32, DType::I8, DType::U8}));
     default:
       return fail("unknown command");
     }
@@ -684,6 +695,18 @@ private:
     }
     case Opcode::ArgMax:
       return require(last(in(0)) > 0 && count(out()) == rows(in(0)), "y must have an index for each row");
+    case Opcode::TopK:
+      return require(!in(0).empty() && !out().empty() && rows(in(0)) == rows(out()) && out(0) == out(1),
+                     "values and positions must have x's rows") &&
+             require(last(out()) <= last(in(0)), "more elements are asked for than a row has");
+    case Opcode::CumSum:
+      return require(in(0) == out() && !out().empty(), "x and y must have the same shape");
+    case Opcode::Scatter: {
+      int64_t r = c.ints[1], updated = 0;
+      return require(count(in(0)) == count(out()), "data and y differ in size") &&
+             require(r == 0 ? count(out()) == 0 : count(out()) % r == 0, "R does not divide data") &&
+             require(!__builtin_mul_overflow(count(in(1)), r, &updated) && updated == count(in(2)), "updates must have R elements an index");
+    }
     default: // Iota, Fill: any shape
       return true;
     }

@@ -51,7 +51,14 @@
 //   GroupNorm in x[f32 N,C,L] out y        ints: groups (instance norm: C); floats: epsilon. No affine part.
 //   Rotary    in x[f32 1,H,T,D], cos[f32 ..T,R], sin[f32 ..T,R] out y    ints: interleaved(0/1), R (rotated leading
 //            elements of D; the rest passes through). half split: y1 = x1*c - x2*s, each product rounded (no fma)
-//   ArgMax    in x[f32 M,N] out i[i32 M]   lowest index on a tie
+//   ArgMax    in x[f32 or i32 M,N] out i[i32 M]   lowest index on a tie
+//   TopK      in x[f32 or i32 ..,N] out v[..,k], i[i32 ..,k]   ints: largest(0/1). In order; lowest position first on a tie;
+//            a NaN counts as larger than every number.
+//   CumSum    in x[f32 or i32 ..,N] out y    ints: exclusive(0/1), reverse(0/1). One addition an element, from the first (reverse:
+//            last) on; integers wrap.
+//   Scatter   in data, indices[i32 N], updates out y   ints: ScatterKind, R. y is data with its rows of R elements at the indices
+//            replaced by (or combined with) the rows of updates, in order. Negative indices count from the end; out of range is a
+//            run error. Set takes any plain number; integers wrap.
 // Between cards
 //   AllReduce in x[f32 ..] out y           same shape. The sum over cards of a product whose contraction they share. While
 //            several cards are simulated as one larger memory the product is whole already, and y is x.
@@ -69,15 +76,18 @@ enum class BinaryKind : uint8_t {
   Add, Sub, Mul, Div, Pow, Min, Max, Mod, Equal, Less, LessOrEqual, Greater, GreaterOrEqual, And, Or, Xor
 };
 enum class ReduceKind : uint8_t { Sum, Mean, Max, Min, Prod };
+enum class ScatterKind : uint8_t { Set, Add, Mul, Min, Max };
 
 /// The op's spelling, as in "GemmMx", "Unary"; for listings and errors.
 const char *opcodeName(uint16_t opcode);
 const char *unaryName(UnaryKind kind);   // "gelu_erf"
 const char *binaryName(BinaryKind kind); // "less_or_equal"
 const char *reduceName(ReduceKind kind);
+const char *scatterName(ScatterKind kind);
 /// The reverse; returns false when the name is unknown. Names are those of the nn dialect's `kind` attributes.
 bool parseUnary(const char *name, UnaryKind &kind);
 bool parseBinary(const char *name, BinaryKind &kind);
 bool parseReduce(const char *name, ReduceKind &kind);
+bool parseScatter(const char *name, ScatterKind &kind);
 
 } // namespace ahm::program

@@ -65,8 +65,8 @@ constexpr const char *kOpcodeNames[] = {"HostToStash", "StashToHost", "HostToDra
                                         "Select",      "Reduce",      "Softmax",         "Cast",     "Transpose",
                                         "Copy",        "Broadcast",   "Slice",           "Concat",   "Iota",
                                         "Gather",      "Fill",        "LayerNorm",       "RmsNorm",  "GroupNorm",
-                                        "Rotary",      "ArgMax",
-                                        "AllReduce"};
+                                        "Rotary",      "ArgMax",      "AllReduce",       "TopK",     "CumSum",
+                                        "Scatter"};
 static_assert(std::size(kOpcodeNames) == static_cast<size_t>(kLastOpcode) + 1);
 
 constexpr const char *kUnaryNames[] = {
@@ -95,6 +95,9 @@ static_assert(std::size(kBinaryNames) == static_cast<size_t>(BinaryKind::Xor) + 
 constexpr const char *kReduceNames[] = {"sum", "mean", "max", "min", "prod"};
 static_assert(std::size(kReduceNames) == static_cast<size_t>(ReduceKind::Prod) + 1);
 
+constexpr const char *kScatterNames[] = {"set", "add", "mul", "min", "max"};
+static_assert(std::size(kScatterNames) == static_cast<size_t>(ScatterKind::Max) + 1);
+
 template <size_t N> const char *nameOf(const char *const (&names)[N], size_t index) {
   return index < N ? names[index] : "unknown";
 }
@@ -113,6 +116,8 @@ const char *opcodeName(uint16_t opcode) { return nameOf(kOpcodeNames, opcode); }
 const char *unaryName(UnaryKind kind) { return nameOf(kUnaryNames, static_cast<size_t>(kind)); }
 const char *binaryName(BinaryKind kind) { return nameOf(kBinaryNames, static_cast<size_t>(kind)); }
 const char *reduceName(ReduceKind kind) { return nameOf(kReduceNames, static_cast<size_t>(kind)); }
+const char *scatterName(ScatterKind kind) { return nameOf(kScatterNames, static_cast<size_t>(kind)); }
+bool parseScatter(const char *name, ScatterKind &kind) { return parse(kScatterNames, name, kind); }
 bool parseUnary(const char *name, UnaryKind &kind) { return parse(kUnaryNames, name, kind); }
 bool parseBinary(const char *name, BinaryKind &kind) { return parse(kBinaryNames, name, kind); }
 bool parseReduce(const char *name, ReduceKind &kind) { return parse(kReduceNames, name, kind); }

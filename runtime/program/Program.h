@@ -76,9 +76,10 @@ enum class Opcode : uint16_t {
   QuantizeMx, DynamicQuantize,                                     // formats
   Unary, Binary, Select, Reduce, Softmax, Cast, Transpose, Copy, Broadcast, Slice, Concat, Iota, Gather, Fill,
   LayerNorm, RmsNorm, GroupNorm, Rotary, ArgMax,
-  AllReduce // over cards; new opcodes are appended, their numbers stand in programs
+  AllReduce, // over cards
+  TopK, CumSum, Scatter // new opcodes are appended, their numbers stand in programs
 };
-inline constexpr Opcode kLastOpcode = Opcode::AllReduce;
+inline constexpr Opcode kLastOpcode = Opcode::Scatter;
 
 struct Command {
   Opcode op = Opcode::Copy;

@@ -334,6 +334,14 @@ private:
       state.written[footprint.firstColumn] = footprint.lastColumn;
   }
 
+  /// True of a view without elements, whatever the call: a dimension is the constant 0.
+  bool isEmpty(const Operand &operand) const {
+    return std::any_of(operand.dims.begin(), operand.dims.end(), [&](ExprId dim) {
+      const ExprNode &node = program.exprs[static_cast<size_t>(dim)];
+      return node.op == ExprNode::Op::Const && node.constant == 0;
+    });
+  }
+
   bool checkOutputs() {
     for (const Binding &binding : entry->outputs) {
       bool written = false;
@@ -344,7 +352,7 @@ private:
           written |= it->second.region == binding.operand.region && it->second.writer != kBeforeEntry;
         return !written;
       });
-      if (!written && region.bytes != 0) {
+      if (!written && region.bytes != 0 && !isEmpty(binding.operand)) {
         error = "entry '" + entry->name + "' output '" + binding.name +
                 "': no command writes it, or something overwrote it";
         return false;

@@ -14,11 +14,10 @@ int64_t NpyArray::elements() const {
 }
 
 size_t elementBytes(const std::string &descr) {
-  if (descr == "f4" || descr == "i4")
-    return 4;
-  if (descr == "i8")
-    return 8;
-  return descr == "b1" || descr == "u1" ? 1 : 0;
+  for (const char *known : {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
+    if (descr == known)
+      return size_t(descr[1] - '0');
+  return 0;
 }
 
 /// The text after 'key': in the header, leading blanks dropped; empty when the key is missing.
@@ -62,7 +61,7 @@ bool parseNpy(const std::vector<uint8_t> &file, const std::string &name, NpyArra
     descr = descr.substr(1);
   size_t size = elementBytes(descr);
   if (!size)
-    return fail("element type '" + stored + "' is not supported; convert to <f4, <i8, <i4, |b1 or |u1");
+    return fail("element type '" + stored + "' is not supported; convert to a number of 1 to 8 bytes (<f4, <i8, |b1, ...) in little endian");
   if (order.rfind("False", 0) != 0)
     return fail("the array is in Fortran order; store it with numpy.ascontiguousarray");
   array = {descr, {}, {}};

@@ -2,6 +2,7 @@
 #include "runtime/session/Session.h"
 
 #include "runtime/program/Loader.h"
+#include "runtime/session/Convert.h"
 #include "runtime/session/Reading.h"
 
 #include <chrono>
@@ -175,63 +176,6 @@ bool Session::solveValues(const program::Entry &entry, const Tensors &inputs, Ca
   return true;
 }
 
-/// Copies an input into host memory in the operand's type.
-static bool store(const program::Binding &binding, const Tensor &tensor, uint8_t *host, std::string &error) {
-  const char *stored = binding.operand.dtype == program::DType::F32   ? "f4"
-                       : binding.operand.dtype == program::DType::I32 ? "i4"
-                       : binding.operand.dtype == program::DType::Bool ? "b1"
-                                                                       : "u1";
-  int64_t count = tensor.elements();
-  if (tensor.bytes.size() != size_t(count) * elementBytes(tensor.descr)) {
-    error = "input '" + binding.name + "' has no data";
-    return false;
-  }
-  if (tensor.descr == stored) {
-    std::memcpy(host, tensor.bytes.data(), tensor.bytes.size());
-    return true;
-  }
-  if (tensor.descr == "i8" && binding.operand.dtype == program::DType::I32) {
-    for (int64_t i = 0; i < count; ++i) {
-      int64_t value;
-      std::memcpy(&value, &tensor.bytes[size_t(i) * 8], 8);
-      if (value < std::numeric_limits<int32_t>::min() || value > std::numeric_limits<int32_t>::max()) {
-        error = "input '" + binding.name + "', element " + std::to_string(i) + ": " + std::to_string(value) + " does not fit 32 bits";
-        return false;
-      }
-      int32_t narrow = int32_t(value);
-      std::memcpy(host + i * 4, &narrow, 4);
-    }
-    return true;
-  }
-  error = "input '" + binding.name + "' is of type " + tensor.descr + "; the model takes " + binding.dtype;
-  return false;
-}
-
-static Tensor fetch(const program::Binding &binding, std::vector<int64_t> dims, const uint8_t *host) {
-  Tensor tensor;
-  tensor.dims = std::move(dims);
-  size_t count = size_t(tensor.elements());
-  tensor.descr = binding.operand.dtype == program::DType::F32   ? "f4"
-                 : binding.operand.dtype == program::DType::I32 ? (binding.dtype == "int64" ? "i8" : "i4")
-                 : binding.operand.dtype == program::DType::Bool ? "b1"
-                                                                 : "u1";
-  if (!host)
-    return tensor;
-  tensor.bytes.resize(count * elementBytes(tensor.descr));
-  if (tensor.descr != "i8") {
-    if (count)
-      std::memcpy(tensor.bytes.data(), host, tensor.bytes.size());
-    return tensor;
-  }
-  for (size_t i = 0; i < count; ++i) {
-    int32_t narrow;
-    std::memcpy(&narrow, host + i * 4, 4);
-    int64_t value = narrow;
-    std::memcpy(&tensor.bytes[i * 8], &value, 8);
-  }
-  return tensor;
-}
-
 bool Session::call(const std::string &entryName, const Tensors &inputs, CallContext &context, Tensors &outputs,
                    std::string &error) {
   auto begin = std::chrono::steady_clock::now();
@@ -272,7 +216,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
   call.predicted = entry->predicted;
   if (reading) {
     for (const program::Binding &binding : entry->inputs)
-      if (!store(binding, inputs.find(binding.name)->second, reading->host(hostOffset(binding.operand)), error))
+      if (!storeTensor(binding, inputs.find(binding.name)->second, reading->host(hostOffset(binding.operand)), error))
         return fail();
     FunctionalCounts counts;
     std::function<void(size_t, size_t)> progress;
@@ -288,7 +232,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
     std::vector<int64_t> dims;
     for (program::ExprId dim : binding.operand.dims)
       dims.push_back(program::evaluate(prog, dim, values));
-    outputs[binding.name] = fetch(binding, dims, reading ? reading->host(hostOffset(binding.operand)) : nullptr);
+    outputs[binding.name] = fetchTensor(binding, dims, reading ? reading->host(hostOffset(binding.operand)) : nullptr, context.halves);
   }
   if (options.timing) {
     timing::Options simulation;

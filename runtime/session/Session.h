@@ -49,6 +49,7 @@ struct CallContext {
   int64_t tokens = 0, past = 0;
   std::map<std::string, int64_t> values; // run-time values by name, for those that no input's shape tells
   bool fillPast = false;                 // other unknown values are the context length (or context + tokens by name)
+  bool halves = false; // give float16 outputs as float16; requests of several calls keep them in float32
 };
 
 struct GenerateOptions {

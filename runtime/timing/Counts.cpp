@@ -410,7 +410,18 @@ private:
       break;
     case Opcode::Reduce:
     case Opcode::ArgMax:
+    case Opcode::CumSum:
       lanes(n, vector.add);
+      break;
+    case Opcode::TopK: { // a merge of sorted runs: a comparison an element and level
+      int64_t levels = 1;
+      for (uint64_t left = last(x); left > 1; left = (left + 1) / 2)
+        ++levels;
+      lanes(n, levels * vector.add);
+      break;
+    }
+    case Opcode::Scatter:
+      lanes(sum(m, elements(in(2))), vector.add);
       break;
     default:
       lanes(m, vector.add);

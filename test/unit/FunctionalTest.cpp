@@ -6,6 +6,7 @@
 #include "runtime/program/Opcodes.h"
 #include "runtime/program/Sizes.h"
 
+#include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <random>
@@ -166,6 +167,50 @@ TEST(Functional, ShapesMove) {
       for (int k = 0; k < 2; ++k)
         EXPECT_EQ(stash<int32_t>(memory, b.program, s)[(i * 2 + j) * 2 + k], at(i, 2 - j, 1 + 2 * k));
   EXPECT_EQ(stash<int32_t>(memory, b.program, total)[5], at(1, 0, 1) + at(1, 1, 1) + at(1, 2, 1));
+}
+
+TEST(Functional, OrderAndPlaces) {
+  Builder b;
+  b.entry("main");
+  Operand x = b.make("x", DType::F32, {2, 4}), top = b.make("top", DType::F32, {2, 3}), at = b.make("at", DType::I32, {2, 3});
+  Operand low = b.make("low", DType::F32, {2, 2}), lowAt = b.make("lowAt", DType::I32, {2, 2});
+  Operand sums = b.make("sums", DType::F32, {2, 4}), back = b.make("back", DType::F32, {2, 4});
+  Operand places = b.make("places", DType::I32, {3}), updates = b.make("updates", DType::F32, {3, 2});
+  Operand added = b.make("added", DType::F32, {4, 2}), set = b.make("set", DType::F32, {4, 2});
+  b.add(Opcode::TopK, Queue::Vector, {x}, {top, at}, {1});
+  b.add(Opcode::TopK, Queue::Vector, {x}, {low, lowAt}, {0});
+  b.add(Opcode::CumSum, Queue::Vector, {x}, {sums}, {0, 0});
+  b.add(Opcode::CumSum, Queue::Vector, {x}, {back}, {1, 1});
+  b.add(Opcode::Scatter, Queue::Vector, {x, places, updates}, {added}, {int64_t(ScatterKind::Add), 2});
+  b.add(Opcode::Scatter, Queue::Vector, {x, places, updates}, {set}, {int64_t(ScatterKind::Set), 2});
+  CardMemory memory(b.program, kConfig);
+  auto floats = [&](const Operand &operand, size_t n) {
+    const float *data = stash<float>(memory, b.program, operand);
+    return std::vector<float>(data, data + n);
+  };
+  auto numbers = [&](const Operand &operand, size_t n) {
+    const int32_t *data = stash<int32_t>(memory, b.program, operand);
+    return std::vector<int32_t>(data, data + n);
+  };
+  const float given[] = {3, 1, 3, 2, NAN, -1, 5, 5}, changes[] = {10, 20, 30, 40, 50, 60};
+  const int32_t rows[] = {1, -1, 1};
+  std::memcpy(stash<float>(memory, b.program, x), given, sizeof given);
+  std::memcpy(stash<float>(memory, b.program, updates), changes, sizeof changes);
+  std::memcpy(stash<int32_t>(memory, b.program, places), rows, sizeof rows);
+  std::string error;
+  ASSERT_TRUE(run(b.program, memory, error)) << error;
+  // Equal elements keep their order; a NaN is the largest.
+  EXPECT_EQ(numbers(at, 6), (std::vector<int32_t>{0, 2, 3, 0, 2, 3}));
+  EXPECT_EQ(floats(top, 3), (std::vector<float>{3, 3, 2}));
+  EXPECT_EQ(numbers(lowAt, 4), (std::vector<int32_t>{1, 3, 1, 2}));
+  EXPECT_EQ(floats(sums, 4), (std::vector<float>{3, 4, 7, 9}));
+  EXPECT_EQ(floats(back, 4), (std::vector<float>{6, 5, 2, 0}));
+  EXPECT_EQ(floats(added, 4), (std::vector<float>{3, 1, 63, 82}));
+  EXPECT_EQ(floats(set, 4), (std::vector<float>{3, 1, 50, 60}));
+  EXPECT_EQ(floats(set, 8)[7], 40);
+  stash<int32_t>(memory, b.program, places)[0] = 4;
+  EXPECT_FALSE(run(b.program, memory, error));
+  EXPECT_NE(error.find("index 4 is outside the 4 rows"), std::string::npos) << error;
 }
 
 TEST(Functional, GatherNamesTheNodeOfABadIndex) {

@@ -263,6 +263,8 @@ TEST_F(ImportTest, ErrorsNameNodeOperatorDomainOpsetAndRemedy) {
   expectError(model(around(node("Neg", {"x"}, {"y"})), 25), {"opset 25", "24"});
   expectError(model(around(node("Gelu", {"x"}, {"y"}))), {"opset 17", "20 to 24"});
   expectError(model(around(node("Neg", {"x"}, {"y"}, intAttribute("axis", 1)))), {"attribute 'axis'", "none"});
+  expectError(model(around(node("Add", {"x", "x"}, {"y"}, intAttribute("broadcast", 1)))),
+              {"node_y", "opset 17", "attribute 'broadcast'", "opsets 1 to 6"});
   expectError(model(around(node("Transpose", {"x"}, {"y"}, intAttribute("perm", 1)))),
               {"attribute 'perm'", "wrong kind"});
   expectError(model(around(node("Cast", {"x"}, {"y"}, intAttribute("to", kString)))), {"STRING", "node_y"});
@@ -311,8 +313,11 @@ TEST(OperatorTable, IsSortedAndPrints) {
     EXPECT_EQ(onnx::findOperator(info.domain, info.name), &info);
   std::string text;
   llvm::raw_string_ostream os(text);
-  onnx::printOperatorTable(os);
-  EXPECT_NE(text.find("| MatMul | ai.onnx |"), std::string::npos);
+  onnx::printOperatorTable(os, [](llvm::StringRef operation) { return operation == "onnx.MatMul"; });
+  EXPECT_NE(text.find("| MatMul | ai.onnx | 1 to 24 | yes | 2 | 1 |"), std::string::npos);
+  EXPECT_NE(text.find("starts (1 to 9)"), std::string::npos);
+  const onnx::OperatorInfo *clip = onnx::findOperator("", "Clip");
+  EXPECT_EQ(onnx::attributeOpsets(*clip, "max").lastOpset, 10);
 }
 
 } // namespace

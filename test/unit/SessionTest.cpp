@@ -1,6 +1,7 @@
 // Files and tokenizers of the session: round trips and bad inputs.
 #include "runtime/program/Opcodes.h"
 #include "runtime/program/Serialize.h"
+#include "runtime/session/Convert.h"
 #include "runtime/session/Files.h"
 #include "runtime/session/Npy.h"
 #include "runtime/session/Report.h"
@@ -85,6 +86,41 @@ TEST(Npy, BadFilesAreErrors) {
   EXPECT_FALSE(readNpy("/nonexistent/x.npy", back, error));
   EXPECT_NE(error.find("/nonexistent/x.npy"), std::string::npos);
   EXPECT_FALSE(writeNpy("/nonexistent/x.npy", array, error));
+}
+
+TEST(Convert, HalfsRoundToEven) {
+  EXPECT_EQ(toHalf(1.0f), 0x3c00);
+  EXPECT_EQ(toHalf(-2.5f), 0xc100);
+  EXPECT_EQ(toHalf(1.0f + 0x1p-11f), 0x3c00); // a tie, to even
+  EXPECT_EQ(toHalf(1.0f + 0x3p-11f), 0x3c02);
+  EXPECT_EQ(toHalf(65504.0f), 0x7bff);
+  EXPECT_EQ(toHalf(65520.0f), 0x7c00);
+  EXPECT_EQ(toHalf(0x1p-24f), 0x0001);
+  EXPECT_EQ(toHalf(0x1p-26f), 0x0000);
+  for (uint32_t bits = 0; bits < 0x10000; ++bits)
+    if ((bits & 0x7fff) <= 0x7c00)
+      EXPECT_EQ(toHalf(fromHalf(uint16_t(bits))), bits);
+}
+
+TEST(Convert, NumbersThatDoNotFitAreErrors) {
+  ahm::program::Binding binding;
+  binding.name = "x";
+  binding.operand.dtype = ahm::program::DType::I32;
+  binding.dtype = "uint16";
+  uint8_t host[8];
+  std::string error;
+  NpyArray array{"i4", {1}, {0xff, 0xff, 0, 0}};
+  EXPECT_TRUE(storeTensor(binding, array, host, error)) << error;
+  array.bytes = {0, 0, 1, 0};
+  EXPECT_FALSE(storeTensor(binding, array, host, error));
+  EXPECT_NE(error.find("65536 does not fit uint16"), std::string::npos) << error;
+  binding.dtype = "uint64";
+  array = {"u8", {1}, std::vector<uint8_t>(8, 0xff)};
+  EXPECT_FALSE(storeTensor(binding, array, host, error));
+  EXPECT_NE(error.find("does not fit 32 bits"), std::string::npos) << error;
+  array = {"f4", {1}, std::vector<uint8_t>(4)};
+  EXPECT_FALSE(storeTensor(binding, array, host, error));
+  EXPECT_NE(error.find("the model takes uint64"), std::string::npos) << error;
 }
 
 TEST(Wav, ReadsMonoAndStereo) {

@@ -41,24 +41,27 @@ func.func @negative(%x: tensor<1x5xf32> {onnx.name = "x", onnx.dims = [1, 5]}, %
 
 // -----
 
-// An inner If on "not use_cache_branch" takes its own branch, not the outer one.
+// In a decoder (ids and a past) an inner If on "not use_cache_branch" takes its own branch, not the outer one.
 // CHECK-LABEL: func.func @prefill
 // CHECK: nn.unary "abs"
 // CHECK-NOT: nn.unary "exp"
 // CHECK-LABEL: func.func @decode
 // CHECK: nn.unary "neg"
-func.func @inner(%x: tensor<2x4xf32> {onnx.name = "x", onnx.dims = [2, 4]}, %use: tensor<1xi1> {onnx.name = "use_cache_branch", onnx.dims = [1]})
+onnx.Weight @table : tensor<100x4xf32> in "" at 0 size 1600
+func.func @inner(%ids: tensor<1x2xi64> {onnx.name = "ids", onnx.dims = [1, 2]}, %use: tensor<1xi1> {onnx.name = "use_cache_branch", onnx.dims = [1]})
     -> (tensor<*xf32> {onnx.name = "y"}) attributes {onnx.opset = 17 : i64} {
+  %table = onnx.UseWeight @table : tensor<100x4xf32>
+  %x = onnx.Gather(%table, %ids) : (tensor<100x4xf32>, tensor<1x2xi64>) -> tensor<*xf32>
   %first = onnx.Not(%use) : (tensor<1xi1>) -> tensor<1xi1>
   %y = onnx.If(%use) : (tensor<1xi1>) -> tensor<*xf32> {
-    %0 = onnx.Neg(%x) : (tensor<2x4xf32>) -> tensor<*xf32>
+    %0 = onnx.Neg(%x) : (tensor<*xf32>) -> tensor<*xf32>
     onnx.Yield %0 : tensor<*xf32>
   } else {
     %1 = onnx.If(%first) : (tensor<1xi1>) -> tensor<*xf32> {
-      %2 = onnx.Abs(%x) : (tensor<2x4xf32>) -> tensor<*xf32>
+      %2 = onnx.Abs(%x) : (tensor<*xf32>) -> tensor<*xf32>
       onnx.Yield %2 : tensor<*xf32>
     } else {
-      %2 = onnx.Exp(%x) : (tensor<2x4xf32>) -> tensor<*xf32>
+      %2 = onnx.Exp(%x) : (tensor<*xf32>) -> tensor<*xf32>
       onnx.Yield %2 : tensor<*xf32>
     }
     onnx.Yield %1 : tensor<*xf32>

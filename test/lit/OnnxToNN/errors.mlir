@@ -2,8 +2,8 @@
 // RUN: ahm-opt %s -onnx-to-nn -split-input-file -verify-diagnostics
 
 func.func @operator(%x: tensor<4xf32> {onnx.name = "x", onnx.dims = [4]}) -> (tensor<*xf32> {onnx.name = "y"}) attributes {onnx.opset = 17 : i64} {
-  // expected-error@+1 {{operator NonZero (onnx.NonZero) is read but not compiled; remedy: export it decomposed}}
-  %0 = onnx.NonZero(%x) : (tensor<4xf32>) -> tensor<*xf32>
+  // expected-error@+1 {{operator ConvInteger (onnx.ConvInteger) is read but not compiled; remedy: export it decomposed}}
+  %0 = onnx.ConvInteger(%x, %x) : (tensor<4xf32>, tensor<4xf32>) -> tensor<*xf32>
   return %0 : tensor<*xf32>
 }
 
@@ -38,7 +38,47 @@ func.func @gather(%x: tensor<2x3xf32> {onnx.name = "x", onnx.dims = [2, 3]}) -> 
 
 func.func @group(%x: tensor<1x4x9xf32> {onnx.name = "x", onnx.dims = [1, 4, 9]}, %w: tensor<4x2x3xf32> {onnx.name = "w", onnx.dims = [4, 2, 3]})
     -> (tensor<*xf32> {onnx.name = "z"}) attributes {onnx.opset = 17 : i64} {
-  // expected-error@+1 {{Conv: group 2 is not supported; remedy: group 1}}
-  %0 = onnx.Conv(%x, %w) {group = 2 : i64} : (tensor<1x4x9xf32>, tensor<4x2x3xf32>) -> tensor<*xf32>
+  // expected-error@+1 {{Conv: channels, filters and groups do not fit: input channels must be the weight's times group 4}}
+  %0 = onnx.Conv(%x, %w) {group = 4 : i64} : (tensor<1x4x9xf32>, tensor<4x2x3xf32>) -> tensor<*xf32>
+  return %0 : tensor<*xf32>
+}
+
+// -----
+
+// A size that only the contents decide, and that nothing in the graph says.
+func.func @data(%x: tensor<4xf32> {onnx.name = "x", onnx.dims = [4]}) -> (tensor<*xi64> {onnx.name = "y"}) attributes {onnx.opset = 17 : i64} {
+  // expected-error@+1 {{NonZero: a size of its output depends on the contents of its inputs, and nothing in the graph says it}}
+  %0 = onnx.NonZero(%x) : (tensor<4xf32>) -> tensor<*xi64>
+  return %0 : tensor<*xi64>
+}
+
+// -----
+
+func.func @axes(%x: tensor<2x2x3xf32> {onnx.name = "x", onnx.dims = [2, 2, 3]}, %axes: tensor<1xi64> {onnx.name = "axes", onnx.dims = [1]})
+    -> (tensor<*xf32> {onnx.name = "y"}) attributes {onnx.opset = 17 : i64} {
+  // expected-error@+1 {{ReduceSum: the shape of its output depends on the axes, which are not known before the run}}
+  %0 = onnx.ReduceSum(%x, %axes) {keepdims = 0 : i64} : (tensor<2x2x3xf32>, tensor<1xi64>) -> tensor<*xf32>
+  return %0 : tensor<*xf32>
+}
+
+// -----
+
+func.func @count(%x: tensor<2x3xf32> {onnx.name = "x", onnx.dims = [2, 3]}, %shape: tensor<2xi64> {onnx.name = "shape", onnx.dims = [2]})
+    -> (tensor<2x4xf32> {onnx.name = "y", onnx.dims = [2, 4]}) attributes {onnx.opset = 17 : i64} {
+  // expected-error@+1 {{Reshape: its output is declared with 8 elements, its input has 6}}
+  %0 = onnx.Reshape(%x, %shape) : (tensor<2x3xf32>, tensor<2xi64>) -> tensor<2x4xf32>
+  return %0 : tensor<2x4xf32>
+}
+
+// -----
+
+func.func @branches(%c: tensor<i1> {onnx.name = "c", onnx.dims = []}, %x: tensor<2x3xf32> {onnx.name = "x", onnx.dims = [2, 3]}, %y: tensor<4xf32> {onnx.name = "y", onnx.dims = [4]})
+    -> (tensor<*xf32> {onnx.name = "z"}) attributes {onnx.opset = 17 : i64} {
+  // expected-error@+1 {{If: the condition is only known when the program runs, and the branches give different shapes or types}}
+  %0 = onnx.If(%c) : (tensor<i1>) -> tensor<*xf32> {
+    onnx.Yield %x : tensor<2x3xf32>
+  } else {
+    onnx.Yield %y : tensor<4xf32>
+  }
   return %0 : tensor<*xf32>
 }

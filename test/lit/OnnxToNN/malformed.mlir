@@ -34,14 +34,6 @@ func.func @axis(%x: tensor<2x3x4xf32> {onnx.name = "x", onnx.dims = [2, 3, 4]}) 
 
 // -----
 
-func.func @joined(%x: tensor<2x3x4xf32> {onnx.name = "x", onnx.dims = [2, 3, 4]}) -> (tensor<*xf32> {onnx.name = "y"}) attributes {onnx.opset = 11 : i64} {
-  // expected-error@+1 {{Softmax: opset 11 normalises all dimensions from axis 1 together}}
-  %0 = onnx.Softmax(%x) : (tensor<2x3x4xf32>) -> tensor<*xf32>
-  return %0 : tensor<*xf32>
-}
-
-// -----
-
 func.func @long(%x: tensor<?x5xf32> {onnx.name = "x", onnx.dims = ["n", 5]}) -> (tensor<*xf32> {onnx.name = "y"}) attributes {onnx.opset = 17 : i64} {
   %zero = onnx.Constant dense<0> : tensor<1xi64> : tensor<1xi64>
   %end = onnx.Constant dense<512> : tensor<1xi64> : tensor<1xi64>

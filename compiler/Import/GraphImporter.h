@@ -33,6 +33,11 @@ struct Context {
   int depth = 0;
 };
 
+/// True of "" and "ai.onnx".
+bool isStandardDomain(llvm::StringRef domain);
+/// The model's version of a domain; 0 when the model does not import it.
+int64_t opsetOf(llvm::StringRef domain, const Context &context);
+
 class GraphImporter {
 public:
   /// `symbols` holds the module's symbol names so far; `prefix` is put before weight symbols.

@@ -84,57 +84,38 @@ static LogicalResult convertGemm(Converter &c, Operation *op) {
   return c.finish(op, value);
 }
 
-/// Every partial sum of products of two differences of 8-bit numbers over this many terms is an integer below 2^24, so that the arrays'
-/// 16-bit products and float32 sums are exact.
-static constexpr int64_t kExactTerms = 256;
-
-static Value integerProduct(Build &b, Value left, Value right) {
-  Shape a = b.shapeOf(left), shape = b.shapeOf(right);
-  auto terms = dyn_cast<AffineConstantExpr>(a.back());
-  int64_t rows = static_cast<int64_t>(shape.size()) - 2, rank = static_cast<int64_t>(a.size());
-  if (!terms) { // a run-time number of them: term by term
-    SmallVector<int64_t> perm = llvm::to_vector(llvm::seq<int64_t>(0, shape.size()));
-    std::swap(perm[rows], perm[rows + 1]);
-    Value turned = b.transpose(right, perm);
-    Shape wide = b.shapeOf(turned);
-    wide.insert(wide.end() - 2, b.constant(1));
-    a.insert(a.end() - 1, b.constant(1));
-    Value products = b.mul(b.reshape(left, a), b.reshape(turned, wide));
-    return b.reduce("sum", products, {static_cast<int64_t>(b.shapeOf(products).size()) - 1}, false);
-  }
-  Value total;
-  for (int64_t begin = 0; begin < terms.getValue(); begin += kExactTerms) {
-    AffineExpr start = b.constant(begin), size = b.constant(std::min(kExactTerms, terms.getValue() - begin));
-    Value part = b.cast(b.matmul(b.cast(b.slice(left, rank - 1, start, size), b.c.f32()), b.cast(b.slice(right, rows, start, size), b.c.f32())), b.c.i32());
-    total = total ? b.add(total, part) : part;
-  }
-  return total;
-}
-
+/// As it stands: recognition finds the linear layers among them and makes the rest exact products.
 static LogicalResult convertMatMulInteger(Converter &c, Operation *op) {
   Location loc = op->getLoc();
   Build b(c, loc);
-  Symbolic &a = c.get(op->getOperand(0)), &w = c.get(op->getOperand(1));
-  SmallVector<AffineExpr> shape;
-  if (failed(productShape(c, op, a.shape, w.shape, shape)))
-    return failure();
+  for (unsigned i : {0u, 1u})
+    if (!c.get(op->getOperand(i)).element.isInteger(8))
+      return op->emitError("MatMulInteger: input ") << i << " must be int8 or uint8";
   Value left = c.materialise(op->getOperand(0), loc), right = c.materialise(op->getOperand(1), loc);
-  Value leftZero = c.has(op, 2) ? c.materialise(op->getOperand(2), loc) : Value();
-  Value rightZero = c.has(op, 3) ? c.materialise(op->getOperand(3), loc) : Value();
-  // A stored weight under dynamic quantisation is recognised as a linear layer in int8.
-  if (left.getDefiningOp<nn::DynamicQuantizeOp>() && isStoredWeight(right))
-    return c.finish(op, nn::MatMulIntegerOp::create(c.builder, loc, c.typeOf(shape, c.i32()), left, right, leftZero, rightZero));
-  auto centred = [&](Value value, Value zero, bool byRow) {
-    value = b.cast(value, c.i32());
-    if (!zero)
-      return value;
-    zero = b.cast(zero, c.i32());
-    Shape own = b.shapeOf(zero); // one number, or one a row of the left side, a column of the right
-    if (own.size() == 1)
-      zero = own[0] == c.constant(1) ? b.reshape(zero, {}) : byRow ? b.reshape(zero, {own[0], c.constant(1)}) : zero;
-    return b.sub(value, zero);
-  };
-  Value product = integerProduct(b, centred(left, leftZero, true), centred(right, rightZero, false));
+  Shape x = b.shapeOf(left), y = b.shapeOf(right);
+  bool row = x.size() == 1, column = y.size() == 1;
+  if (row)
+    left = b.reshape(left, {c.constant(1), x[0]});
+  if (column)
+    right = b.reshape(right, {y[0], c.constant(1)});
+  SmallVector<AffineExpr> shape;
+  if (failed(productShape(c, op, b.shapeOf(left), b.shapeOf(right), shape)))
+    return failure();
+  Value zeros[2];
+  for (unsigned i : {0u, 1u}) {
+    if (!c.has(op, i + 2))
+      continue;
+    zeros[i] = c.materialise(op->getOperand(i + 2), loc);
+    Shape own = b.shapeOf(zeros[i]);
+    AffineExpr lines = i ? shape.back() : shape[shape.size() - 2];
+    if (own.size() > 1 || (own.size() == 1 && own[0] != c.constant(1) && own[0] != lines))
+      return op->emitError("MatMulInteger: a zero point must be one number, or one a ") << (i ? "column of input 1" : "row of input 0");
+  }
+  Value product = nn::MatMulIntegerOp::create(c.builder, loc, c.typeOf(shape, c.i32()), left, right, zeros[0], zeros[1]);
+  if (column)
+    shape.pop_back();
+  if (row)
+    shape.erase(shape.end() - (column ? 1 : 2));
   return c.finish(op, b.reshape(product, shape));
 }
 

@@ -80,6 +80,8 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
         function.emitError("recognition does not settle; this is an error of the compiler");
         return signalPassFailure();
       }
+    for (auto function : module.getOps<func::FuncOp>())
+      recognize::lowerIntegerProducts(function);
     mergeEqual(module);
 
     if (failed(recognize::recogniseCaches(module, options)))
@@ -127,11 +129,7 @@ struct VerifyNNPass : PassWrapper<VerifyNNPass, OperationPass<ModuleOp>> {
       bad = true;
     };
     getOperation().walk([&](Operation *op) {
-      if (isa<nn::MatMulIntegerOp>(op))
-        report(op, "MatMulInteger was not recognised as an int8 linear layer",
-               "it needs an operand, a scale and a zero point of one DynamicQuantizeLinear, a constant weight with one scale and one "
-               "zero point for the whole tensor, and Cast then Mul after it (quantize_dynamic without per-channel)");
-      else if (isa<nn::ConvOp>(op))
+      if (isa<nn::ConvOp>(op))
         report(op, "Conv was not recognised as a 1-D convolution with a constant weight",
                "weight and bias must be initializers, the weight of rank 3, dequantised at most by a scale and a zero point of one element");
       else if (op->getName().getDialectNamespace() == "onnx")

@@ -1,6 +1,8 @@
 // Element-wise operators, casts, reductions, norms and softmax.
 #include "compiler/OnnxToNN/Converter.h"
 
+#include "runtime/formats/Formats.h"
+
 #include <cmath>
 #include "llvm/ADT/StringMap.h"
 
@@ -240,9 +242,26 @@ static LogicalResult convertCast(Converter &c, Operation *op) {
   case 9: to = c.i1(); break;
   default: return op->emitError("Cast: type ") << c.integer(op, "to", 1) << " is not supported; remedy: float32, int32, int64, int8, uint8 or bool";
   }
+  // The card computes in float32. A cast to a shorter float still rounds to it, unless the value has that format already or is a
+  // truth value or byte, which both formats hold exactly.
+  Type from = cast<ShapedType>(op->getOperand(0).getType()).getElementType();
+  int64_t target = c.integer(op, "to", 1);
+  StringRef rounding = target == 10 && !from.isF16() ? "round_f16" : target == 16 && !from.isBF16() ? "round_bf16" : "";
+  if (auto integer = dyn_cast<IntegerType>(from); integer && integer.getWidth() <= 8)
+    rounding = "";
+  if (target == 11)
+    op->emitWarning("Cast: float64 is computed in float32");
+  if (!rounding.empty() && input.floats) {
+    for (float &x : *input.floats)
+      x = target == 10 ? formats::halfToFloat(formats::floatToHalf(x)) : formats::bfloatToFloat(formats::floatToBfloat(x));
+    input.value = {};
+    return c.known(op, input);
+  }
   if (to == input.element) {
-    c.set(op->getResult(0), input);
-    return success();
+    if (rounding.empty())
+      return c.set(op->getResult(0), input), success();
+    Value value = c.materialise(input, op->getLoc());
+    return c.finish(op, nn::UnaryOp::create(c.builder, op->getLoc(), c.typeOf(input.shape, to), c.builder.getStringAttr(rounding), value));
   }
   if (to.isF32() && input.integers) { // shape arithmetic that goes through float: constants only
     SmallVector<float> numbers;
@@ -272,8 +291,10 @@ static LogicalResult convertCast(Converter &c, Operation *op) {
     return c.known(op, input);
   }
   Location loc = op->getLoc();
-  Value value = c.materialise(input, loc);
-  return c.finish(op, nn::CastOp::create(c.builder, loc, c.typeOf(input.shape, to), value));
+  Value value = nn::CastOp::create(c.builder, loc, c.typeOf(input.shape, to), c.materialise(input, loc));
+  if (!rounding.empty())
+    value = nn::UnaryOp::create(c.builder, loc, c.typeOf(input.shape, to), c.builder.getStringAttr(rounding), value);
+  return c.finish(op, value);
 }
 
 LogicalResult axesOf(Converter &c, Operation *op, int64_t rank, SmallVector<int64_t> &axes) {

@@ -63,25 +63,9 @@ std::string ahm::onnx::suggestOperator(llvm::StringRef domain, llvm::StringRef n
   return (best->domain.empty() ? llvm::StringRef("ai.onnx") : best->domain).str() + "::" + best->name.str();
 }
 
-void ahm::onnx::printOperatorTable(llvm::raw_ostream &os) {
-  auto range = [&](int low, int high) {
-    if (high == kUnlimited)
-      os << low << " or more";
-    else if (low == high)
-      os << low;
-    else
-      os << low << " to " << high;
-  };
-  os << "| operator | domain | opsets | inputs | outputs | attributes | meaning |\n|---|---|---|---|---|---|---|\n";
-  for (const OperatorInfo &info : getOperatorTable()) {
-    os << "| " << info.name << " | " << (info.domain.empty() ? "ai.onnx" : info.domain) << " | ";
-    range(info.sinceOpset, info.lastOpset);
-    os << " | ";
-    range(info.minInputs, info.maxInputs);
-    os << " | ";
-    range(info.minOutputs, info.maxOutputs);
-    os << " | ";
-    llvm::interleave(info.attributes, os, [&](llvm::StringRef name) { os << name; }, " ");
-    os << " | " << info.summary << " |\n";
-  }
+void ahm::onnx::printOperatorTable(llvm::raw_ostream &os, llvm::function_ref<bool(const OperatorInfo &)> compiled) {
+  os << "| operator | domain | opsets | compiled | meaning |\n|---|---|---|---|---|\n";
+  for (const OperatorInfo &info : getOperatorTable())
+    os << "| " << info.name << " | " << (info.domain.empty() ? "ai.onnx" : info.domain) << " | " << info.sinceOpset << " to "
+       << info.lastOpset << " | " << (compiled(info) ? "yes" : "") << " | " << info.summary << " |\n";
 }

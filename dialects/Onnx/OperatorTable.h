@@ -4,6 +4,7 @@
 #define AHM_DIALECTS_ONNX_OPERATORTABLE_H
 
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/raw_ostream.h"
 #include <string>
@@ -47,8 +48,8 @@ const OperatorInfo *findOperator(llvm::StringRef domain, llvm::StringRef name);
 /// close enough to be more than a coincidence.
 std::string suggestOperator(llvm::StringRef domain, llvm::StringRef name);
 
-/// Prints the table as Markdown, one row an operator.
-void printOperatorTable(llvm::raw_ostream &os);
+/// Prints the table as Markdown, one row an operator; `compiled` says which of them the compiler takes further.
+void printOperatorTable(llvm::raw_ostream &os, llvm::function_ref<bool(const OperatorInfo &)> compiled);
 
 } // namespace ahm::onnx
 

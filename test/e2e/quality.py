@@ -88,7 +88,7 @@ def _():
     # --score against the recorded perplexity of the float32 model, over all windows.
     expected = json.loads((KJV / "expected.json").read_text())["perplexity"]["optimum"]["perplexity"]
     for weights, tolerance in (("mxint16", 1e-3), ("mxint8", 1e-2)):
-        done = run("ahm-run", kjv(weights), f"--score={KJV / 'val_ids.npy'}", "--timing=off")
+        done = run("ahm-run", kjv(weights, "corsair", "--prefill-logits=all"), f"--score={KJV / 'val_ids.npy'}", "--timing=off")
         value = float(done.stdout.strip().splitlines()[-1])
         assert value <= expected * (1 + tolerance), f"{weights}: perplexity {value}, float32 has {expected}"
 

@@ -1,4 +1,4 @@
-// The verifier's frame: expressions, regions, weights and caches; commands and ordering are in CommandChecks.cpp and
+// The verifier's frame: expressions, regions, weights and caches; commands and ordering are in CommandChecks.cpp, its families, and
 // VerifyOrder.cpp.
 #include "runtime/program/Verifier.h"
 

@@ -124,6 +124,8 @@ bool CommandChecker::checkAttention() {
     return false;
   if (expr(0) < 0 || expr(1) < 0)
     return fail("context length or position is negative");
+  if (c.ints[0] == 1 && !require(expr(1) == expr(0) - q[2], "the last causal query does not stand at the context's end"))
+    return false;
   if (!joint(expr(0) <= k[1], "a context of " + std::to_string(expr(0)) + " tokens exceeds the cache's capacity of " +
                                   std::to_string(k[1]) + "; compile with a larger --max-context"))
     return false;

@@ -154,12 +154,16 @@ private:
       }
       begins.clear();
       ends.clear();
-      for (const Range &range : ranges)
-        if (range.begin != range.end && (range.begin != 0 || range.end != total)) {
+      bool allWhole = true;
+      for (const Range &range : ranges) {
+        bool whole = range.begin == 0 && range.end == total;
+        allWhole &= whole;
+        if (!whole && range.begin != range.end) {
           begins.push_back(range.begin);
           ends.push_back(range.end);
         }
-      if (begins.empty())
+      }
+      if (allWhole)
         continue;
       begins.push_back(total);
       ends.push_back(0);
@@ -167,9 +171,11 @@ private:
       std::sort(ends.begin(), ends.end());
       for (size_t i = begin; i < end; ++i) {
         const Range &range = ranges[i - begin];
-        if (range.begin == range.end || (range.begin == 0 && range.end == total))
+        if (range.begin == 0 && range.end == total)
           continue;
-        if (std::binary_search(ends.begin(), ends.end(), range.begin) &&
+        if (range.begin == range.end && all[i].operand->byteOffset != -1)
+          continue; // a piece that this call leaves out
+        if (range.begin != range.end && std::binary_search(ends.begin(), ends.end(), range.begin) &&
             std::binary_search(begins.begin(), begins.end(), range.end))
           continue;
         if (isChosenPart(*all[i].operand, range, region))

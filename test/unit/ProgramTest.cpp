@@ -441,6 +441,9 @@ TEST(Program, Objects) {
     ExprId shorter = x.binary(ExprNode::Op::Sub, x.command(9).ins[0].dims[2], one);
     x.command(9).ins[0].dims[2] = x.command(9).outs[0].dims[2] = shorter;
   });
+  expectRefused("tensor 'out': its view", [](Example &x) { // an empty view is not the whole
+    x.p.entries[1].outputs[0].operand.dims[0] = x.constant(0);
+  });
   expectRefused("tensor 'out': its view",
                 [](Example &x) { x.p.entries[1].outputs[0].operand.dims[3] = x.constant(32); });
   expectRefused("elsewhere it is i32",

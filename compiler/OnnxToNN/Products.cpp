@@ -147,7 +147,8 @@ static LogicalResult convertInstanceNorm(Converter &c, Operation *op) {
   Value value = c.materialise(op->getOperand(0), loc);
   value = nn::GroupNormOp::create(c.builder, loc, value.getType(), value, c.builder.getI64IntegerAttr(channels.getValue()),
                                   c.builder.getF32FloatAttr(c.real(op, "epsilon", 1e-5f)));
-  for (auto [i, kind] : llvm::enumerate(ArrayRef<const char *>{"mul", "add"})) {
+  const char *const kinds[] = {"mul", "add"};
+  for (auto [i, kind] : llvm::enumerate(kinds)) {
     Value parameter = c.reshape(loc, c.materialise(op->getOperand(i + 1), loc), {input.shape[1], c.constant(1)});
     value = c.binary(loc, kind, value, parameter, input.shape, c.f32());
   }

@@ -40,7 +40,7 @@ namespace {
 
 /// Writes IR that parses again, with locations; appears by rename.
 LogicalResult writeModule(ModuleOp module, const std::string &path) {
-  std::string temporary = path + ".part", text;
+  std::string temporary = path + ".part";
   {
     std::error_code error;
     llvm::raw_fd_ostream out(temporary, error);

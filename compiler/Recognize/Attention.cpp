@@ -148,7 +148,8 @@ private:
     nn::MatMulOp inner;
     // Masks, at most a few, each proved; only one of them may be causal.
     for (unsigned step = 0; step < 4 && !inner; ++step) {
-      if ((inner = stripScaleTo(scores, scale)))
+      inner = stripScaleTo(scores, scale);
+      if (inner)
         break;
       Value a, b, mask;
       bool isCondition = false;

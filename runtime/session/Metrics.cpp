@@ -1,4 +1,5 @@
 // The session's numbers as JSON.
+#include "runtime/session/CountsJson.h"
 #include "runtime/session/Session.h"
 
 #include <nlohmann/json.hpp>
@@ -78,6 +79,7 @@ std::string Session::metricsJson() const {
                              {"lower_bound_ps", call.lowerBound},
                              {"roofline_peak_ps", call.rooflinePeak},
                              {"bytes", bytes},
+                             {"bytes_by_class", classesJson(call.classes)},
                              {"macs", call.macs},
                              {"energy_pj", {{"low", call.energy.low}, {"nominal", call.energy.nominal}, {"high", call.energy.high}}},
                              {"utilization", use},

@@ -88,6 +88,7 @@ int main(int argc, char **argv) {
        {"phases", "N", "time every call at N refresh phases as well; the metrics hold the fastest and the slowest"},
        {"threads", "N", "host threads for products; results do not depend on it (default: all)"},
        {"metrics", "F.json", "write the numbers of every call; times and energy are null with --timing=off"},
+       {"counts", "F.json", "write MACs and bytes of every call by ONNX node, class and tier"},
        {"trace", "F.json", "write the last call's schedule as a Chrome trace"},
        {"report", "F.html", "write a page with the numbers"},
        {"tokenizer", "tokenizer.json", "Hugging Face tokenizer for text in and out"},
@@ -111,6 +112,7 @@ int main(int argc, char **argv) {
   options.checkMemory = arguments.has("check-memory");
   options.threads = int(arguments.number("threads", 0, 1, 1024));
   options.phases = int(arguments.number("phases", 0, 1, 100000));
+  options.nodeCounts = arguments.has("counts");
   session::GenerateOptions generate;
   generate.count = arguments.number("generate", 0, 1, 1 << 24);
   generate.ignoreEos = arguments.has("ignore-eos");
@@ -261,6 +263,8 @@ int main(int argc, char **argv) {
       arguments.fail(error);
   }
   if (arguments.has("metrics") && !session::writeFile(arguments.text("metrics"), session->metricsJson(), error))
+    arguments.fail(error);
+  if (arguments.has("counts") && !session::writeFile(arguments.text("counts"), session->countsJson(), error))
     arguments.fail(error);
   if (arguments.has("trace") && session->lastEntry() &&
       !timing::writeTrace(program, *session->lastEntry(), session->lastTimings().at(session->lastEntry()->name), arguments.text("trace"), error))

@@ -1,4 +1,5 @@
 // The session's numbers as JSON.
+#include "runtime/session/CountsJson.h"
 #include "runtime/session/Session.h"
 
 #include "runtime/program/Footprint.h"
@@ -86,6 +87,7 @@ std::string Session::metricsJson() const {
                              {"lower_bound_ps", time(call.lowerBound)},
                              {"roofline_peak_ps", time(call.rooflinePeak)},
                              {"bytes", bytes},
+                             {"bytes_by_class", classesJson(call.classes)},
                              {"macs", call.macs},
                              {"energy_pj", energy},
                              {"utilization", use},

@@ -288,6 +288,13 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
       dims.push_back(program::evaluate(prog, dim, values));
     outputs[binding.name] = fetch(binding, dims, reading ? reading->host(hostOffset(binding.operand)) : nullptr);
   }
+  if (!timing::countNodes(prog, *entry, values, card, call.nodes, error))
+    return fail();
+  for (const timing::NodeCounts &node : call.nodes)
+    timing::addClasses(call.classes, node.classes);
+  if (!options.nodeCounts)
+    call.nodes.clear();
+  call.values = values;
   if (options.timing) {
     timing::Options simulation;
     timing::Result &traced = timings[entryName];

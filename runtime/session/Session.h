@@ -4,6 +4,7 @@
 
 #include "runtime/program/Program.h"
 #include "runtime/session/Npy.h"
+#include "runtime/timing/NodeCounts.h"
 #include "runtime/timing/Timing.h"
 #include "targets/Machine.h"
 
@@ -22,6 +23,7 @@ struct SessionOptions {
   bool functional = true, timing = true;
   bool checkMemory = false; // report reads of bytes that no command has written
   int threads = 0;          // 0: one a hardware thread
+  bool nodeCounts = false;  // keep every call's counts by ONNX node
   int phases = 0;           // refresh phases, spread over the period, at which each call is timed besides phase 0
   /// When set: called as each call goes on, with what it does now ("decode, call 3, command") and how much of that is done.
   std::function<void(const std::string &what, int64_t done, int64_t total)> progress;
@@ -38,6 +40,9 @@ struct CallMetrics {
   bool executed = false;               // the two below were counted in the kernels and copies
   timing::TierTable executedTiers;
   uint64_t executedMacs = 0;
+  timing::ClassTable classes;            // the commands' bytes by class, padding apart
+  std::vector<timing::NodeCounts> nodes; // the same by ONNX node, where SessionOptions::nodeCounts asks for it
+  std::vector<int64_t> values;           // the run-time values, by Program::values
   targets::EnergyBand energy; // picojoules
   std::vector<timing::EnergyPart> energyParts; // what it is the sum of
   std::vector<std::pair<std::string, double>> utilization;
@@ -111,6 +116,8 @@ public:
   /// Metrics as --metrics writes them; DESIGN's command lines state the form. Times, energy and utilization are null without the
   /// timing reading.
   std::string metricsJson() const;
+  /// Counts by call, ONNX node, class and tier as --counts writes them; docs/metrics.md states the form.
+  std::string countsJson() const;
   /// Ids from the program's options ("start_ids", "end_ids"); empty when absent.
   std::vector<int64_t> optionIds(const std::string &key) const;
 

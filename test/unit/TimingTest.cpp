@@ -1,6 +1,7 @@
 // The timing reading on small programs: counts of each opcode, refresh windows, bounds over random phases, determinism.
 #include "runtime/program/Opcodes.h"
 #include "runtime/timing/Breakdown.h"
+#include "runtime/timing/NodeCounts.h"
 #include "runtime/timing/Trace.h"
 #include "test/unit/ProgramBuilder.h"
 
@@ -199,7 +200,59 @@ TEST(Counts, GatherReadsUsedRowsAndSliceTakenElements) {
   EXPECT_EQ(c[Tier::Stash].read, 400u);
 }
 
-/// Every opcode counts without failing, and moves something.
+TEST(Counts, FormatsNeedWhatTheirBlocksHold) {
+  EXPECT_EQ(formatBytes(DType::F32, 3, 5), 60u);
+  EXPECT_EQ(formatBytes(DType::MxRows8, 2, 36), 2u * (36 + 2));
+  EXPECT_EQ(formatBytes(DType::MxRows16, 2, 36), 2u * (72 + 2));
+  EXPECT_EQ(formatBytes(DType::TilesMx4, 64, 3), 96u + 6);
+  EXPECT_EQ(formatBytes(DType::TilesMx8, 65, 3), 195u + 9);
+  EXPECT_EQ(formatBytes(DType::TilesMx16, 127, 288), 2u * 127 * 288 + 4 * 288);
+  EXPECT_EQ(formatBytes(DType::TilesInt8, 127, 288), 127u * 288);
+}
+
+/// What a class holds of a tier, less its padding and what is read again.
+uint64_t once(const CommandCounts &c, TrafficClass traffic, Tier tier) {
+  const ClassBytes &bytes = c.classes[static_cast<size_t>(traffic)][static_cast<size_t>(tier)];
+  return bytes.read - bytes.readPadding - bytes.readAgain;
+}
+
+TEST(Counts, PaddingIsStatedByClass) {
+  targets::Machine m = card("test-small");
+  Builder b;
+  b.gemm(5, 288, 100, 128);
+  b.program.regions[b.entry.commands.back().ins[1].region].lifetime = LifetimeClass::Weight;
+  CommandCounts c = b.count(m);
+  const ClassBytes &tiles = c.classes[size_t(TrafficClass::Weights)][size_t(Tier::Sram)];
+  EXPECT_EQ(tiles.read, 5u * 2 * 4224);
+  EXPECT_EQ(tiles.readPadding, tiles.read - (288u * 100 + 9 * 100));
+  EXPECT_EQ(once(c, TrafficClass::Activations, Tier::Stash), 5u * (9 + 288));
+  // The part of a product that begins at a later column reads its moving operand again.
+  b.entry.commands.back().ints[0] = 64;
+  c = b.count(m);
+  EXPECT_EQ(once(c, TrafficClass::Activations, Tier::Stash), 0u);
+  EXPECT_EQ(once(c, TrafficClass::Weights, Tier::Sram), 288u * 100 + 9 * 100);
+
+  uint32_t cache = b.region(Tier::Stash);
+  b.program.regions[cache].lifetime = LifetimeClass::Kv;
+  Operand rows = b.operand(cache, DType::MxRows16, {2, 4096, 36});
+  b.add(Opcode::Attention, Queue::Vector, {b.stash(DType::F32, {1, 8, 1, 36}), rows, rows},
+        {b.stash(DType::F32, {1, 8, 1, 36})}, {1, 0});
+  uint32_t context = static_cast<uint32_t>(b.constant(10));
+  b.entry.commands.back().exprs = {context, context};
+  c = b.count(m);
+  EXPECT_EQ(once(c, TrafficClass::Kv, Tier::Stash), 2u * 2 * 10 * (72 + 2));
+  EXPECT_EQ(c.classes[size_t(TrafficClass::Kv)][size_t(Tier::Stash)].read, 2u * 2 * 10 * (4 + 128));
+  EXPECT_EQ(once(c, TrafficClass::Activations, Tier::Stash), 8u * 36 * 4);
+
+  std::vector<NodeCounts> nodes;
+  std::string error;
+  ASSERT_TRUE(countNodes(b.program, b.entry, {}, m, nodes, error)) << error;
+  ASSERT_EQ(nodes.size(), 1u);
+  EXPECT_EQ(nodes[0].commands, 2u);
+  EXPECT_EQ(nodes[0].macs, 5u * 288 * 100 + 8 * 10 * 72);
+}
+
+/// Every opcode counts without failing, moves something, and gives every byte a class.
 TEST(Counts, EveryOpcodeMovesBytes) {
   targets::Machine m = card("test-small");
   for (int op = 0; op <= static_cast<int>(kLastOpcode); ++op) {
@@ -217,8 +270,17 @@ TEST(Counts, EveryOpcodeMovesBytes) {
     b.entry.commands.back().exprs = {context, context};
     CommandCounts c = b.count(m);
     uint64_t moved = 0;
-    for (const TierBytes &tier : c.tiers)
-      moved += tier.read + tier.written;
+    for (size_t tier = 0; tier < c.tiers.size(); ++tier) {
+      moved += c.tiers[tier].read + c.tiers[tier].written;
+      ClassBytes all;
+      for (const auto &traffic : c.classes) {
+        all.read += traffic[tier].read;
+        all.written += traffic[tier].written;
+        EXPECT_LE(traffic[tier].readPadding + traffic[tier].readAgain, traffic[tier].read) << opcodeName(static_cast<uint16_t>(op));
+      }
+      EXPECT_EQ(all.read, c.tiers[tier].read) << opcodeName(static_cast<uint16_t>(op));
+      EXPECT_EQ(all.written, c.tiers[tier].written) << opcodeName(static_cast<uint16_t>(op));
+    }
     if (opcode != Opcode::DmaTiles) // its tiles have size 0 here
       EXPECT_GT(moved, 0u) << opcodeName(static_cast<uint16_t>(op));
     run(b, m);

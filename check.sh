@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 ./setup.sh release
-models/fetch_moonshine.sh || echo "the end-to-end tests of Moonshine will be skipped" >&2
-test/e2e/fetch_oracle.sh || echo "the end-to-end tests against ONNX Runtime will be skipped" >&2
+models/fetch_moonshine.sh || echo "so the end-to-end tests of Moonshine are skipped" >&2
+test/e2e/fetch_oracle.sh || echo "so the end-to-end tests against ONNX Runtime are skipped" >&2
+echo "running all tests; the slowest take minutes"
 ctest --test-dir build --output-on-failure

@@ -18,9 +18,9 @@ if [ ${#missing[@]} -gt 0 ]; then
   echo "installing ${#missing[@]} Debian packages: ${missing[*]}"
   run() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
   export DEBIAN_FRONTEND=noninteractive
-  if ! { run apt-get update -qq && run apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; } </dev/null; then
+  if ! { run apt-get update -qq && run apt-get install -y -q --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}"; } </dev/null; then
     echo "could not install: ${missing[*]}" >&2
-    echo "these packages come from Debian 12 with its security updates; the network is needed once" >&2
+    echo "these packages come from Debian 12 with its security updates; the network is needed once, then run this again" >&2
     exit 1
   fi
 fi

@@ -47,6 +47,9 @@ function(ahm_use_mlir_pch target)
     target_compile_options(${target} PRIVATE
       "SHELL:-Xclang -fno-pch-timestamp -include-pch ${CMAKE_BINARY_DIR}/CMakeFiles/ahm_mlir_pch.dir/cmake_pch.hxx.pch")
     add_dependencies(${target} ahm_mlir_pch)
+    # A dependency between targets orders their links; each object has to wait for the header itself.
+    get_target_property(sources ${target} SOURCES)
+    set_property(SOURCE ${sources} APPEND PROPERTY OBJECT_DEPENDS ${CMAKE_BINARY_DIR}/CMakeFiles/ahm_mlir_pch.dir/cmake_pch.hxx.pch)
   endif()
 endfunction()
 

@@ -4,6 +4,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:-$here/cache/moonshine}
+. "$here/npm.sh"
 mkdir -p "$dir"
 
 model_package=@moonshine-ai/moonshine-js@0.1.29
@@ -20,11 +21,7 @@ has() { [ -f "$1" ] && echo "$2  $1" | sha256sum --check --status; }
 pack() {
   echo "fetching npm package $1" >&2
   local name
-  if ! name=$(cd "$3" && npm pack --silent "$1" 2>"$3/npm.log" | tail -n 1) || [ -z "$name" ]; then
-    echo "could not fetch the npm package $1: $(tail -n 1 "$3/npm.log" 2>/dev/null)" >&2
-    echo "the network (or npm's registry) is needed once; run this again when it is reachable" >&2
-    exit 1
-  fi
+  name=$(cd "$3" && npm_fetch "the npm package $1" pack "$1" | tail -n 1) || exit 1
   if ! echo "$2  $3/$name" | sha256sum --check --status; then
     echo "the npm package $1 is not the expected one (its sha256 differs from $2)" >&2
     exit 1

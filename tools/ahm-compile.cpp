@@ -9,7 +9,9 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <chrono>
@@ -26,21 +28,21 @@ static cl::opt<std::string> target("target", cl::init("corsair"), cl::value_desc
 static cl::opt<int64_t> cards("cards", cl::init(1), cl::desc("Cards the program runs on, as one larger memory with all-reduces between them (default 1)"), cl::cat(category));
 static cl::opt<std::string> weights("weights", cl::init("auto"), cl::desc("Format of weights: auto mxint16 mxint8 mxint4 int8 (default auto: "
                                     "what the model stores where the card takes it, mxint8 otherwise)"), cl::cat(category));
-static cl::opt<std::string> activations("activations", cl::desc("Format of the moving operand: mxint16 mxint8"), cl::cat(category));
-static cl::opt<std::string> kv("kv", cl::desc("Format of the KV cache: mxint16 mxint8"), cl::cat(category));
+static cl::opt<std::string> activations("activations", cl::desc("Format of the moving operand: mxint16 mxint8 (default mxint16 beside mxint16 weights, mxint8 otherwise)"), cl::cat(category));
+static cl::opt<std::string> kv("kv", cl::desc("Format of the KV cache: mxint16 mxint8 (default mxint16 beside mxint16 or plain int8 weights, mxint8 otherwise)"), cl::cat(category));
 static cl::opt<int64_t> batch("batch", cl::init(1), cl::desc("Sequences a decode call (default 1)"), cl::cat(category));
 static cl::opt<int64_t> maxContext("max-context", cl::init(0), cl::desc("Tokens that a cache can hold (default: the model's)"), cl::cat(category));
 static cl::opt<int64_t> prefillChunk("prefill-chunk", cl::init(64), cl::desc("Most tokens of one prefill call (default 64)"), cl::cat(category));
 static cl::list<std::string> maxDims("max-dim", cl::value_desc("NAME=N"), cl::desc("Largest value of a symbolic dimension"), cl::cat(category));
-static cl::opt<std::string> kvState("kv-state", cl::init("auto"), cl::desc("auto: past and present become cache state; off: they stay tensors"), cl::cat(category));
-static cl::opt<std::string> prefillLogits("prefill-logits", cl::init("last"), cl::desc("last or all: rows of logits that prefill returns"), cl::cat(category));
-static cl::opt<std::string> placement("placement", cl::init("hybrid"), cl::desc("Policy: hybrid sram-only dram-only static"), cl::cat(category));
+static cl::opt<std::string> kvState("kv-state", cl::init("auto"), cl::desc("auto: past and present become cache state; off: they stay tensors (default auto)"), cl::cat(category));
+static cl::opt<std::string> prefillLogits("prefill-logits", cl::init("last"), cl::desc("last or all: rows of logits that prefill returns (default last)"), cl::cat(category));
+static cl::opt<std::string> placement("placement", cl::init("hybrid"), cl::desc("Policy: hybrid sram-only dram-only static (default hybrid: resident where it fits, streamed where it costs least)"), cl::cat(category));
 static cl::opt<bool> timingOnly("timing-only", cl::desc("Write no weights: the program can be timed, not executed"), cl::cat(category));
 static cl::opt<std::string> compileTo("compile-to", cl::value_desc("PHASE"), cl::desc("Stop after a phase and write its IR: onnx nn recognized quantized hmem placed dimc"), cl::cat(category));
 static cl::opt<std::string> dumpPhasesTo("dump-phases-to", cl::value_desc("DIR"), cl::desc("Write the IR after every phase into DIR"), cl::cat(category));
 static cl::opt<bool> listOperators("list-operators", cl::desc("Print the table of operators that are read, as docs/operators.md has it (alone on the command line)"), cl::cat(category));
-static cl::list<int64_t> startIds("start-ids", cl::CommaSeparated, cl::desc("Ids that begin a sequence"), cl::cat(category));
-static cl::list<int64_t> endIds("end-ids", cl::CommaSeparated, cl::desc("Ids that end one"), cl::cat(category));
+static cl::list<int64_t> startIds("start-ids", cl::CommaSeparated, cl::desc("Ids that begin a sequence without a prompt (default: none; 1 for a transcription)"), cl::cat(category));
+static cl::list<int64_t> endIds("end-ids", cl::CommaSeparated, cl::desc("Ids that end one (default: eos_token_id of the config.json beside the model)"), cl::cat(category));
 
 static int fail(const std::string &message) {
   llvm::errs() << "ahm-compile: error: " << message << "\n";
@@ -56,7 +58,7 @@ int main(int argc, char **argv) {
   if (argc == 2 && llvm::StringRef(argv[1]) == "--list-operators") {
     llvm::outs() << "# Operators\n\nWhat the importer reads, and which of it is compiled further. A model with another operator is refused with an error that\n"
                     "names the node. Written by `ahm-compile --list-operators`.\n\n";
-    ahm::onnx::printOperatorTable(llvm::outs(), ahm::convertsOperator);
+    ahm::onnx::printOperatorTable(llvm::outs(), [](const ahm::onnx::OperatorInfo &info) { return ahm::convertsOperator(info.operation); });
     return 0;
   }
   cl::HideUnrelatedOptions(category);
@@ -114,6 +116,8 @@ int main(int argc, char **argv) {
     return usage("--compile-to: no phase '" + compileTo + "'; phases are:" + names);
   }
   std::string error;
+  if (llvm::StringRef folder = llvm::sys::path::parent_path(output); !folder.empty() && !llvm::sys::fs::is_directory(folder))
+    return fail(output + ": cannot write: there is no folder " + folder.str());
   if (!ahm::targets::findMachine(target, options.machine, options.targetText, error))
     return fail(error);
   if (cards.getNumOccurrences() && !ahm::targets::withCards(cards, options.targetText, target, options.machine, error))
@@ -158,9 +162,14 @@ int main(int argc, char **argv) {
   llvm::outs() << output << ": entries";
   for (const std::string &entry : summary.entries)
     llvm::outs() << " " << entry;
-  llvm::outs() << "\n  weights " << llvm::format("%.2f", summary.weightsBytes / 1e6) << " MB, SRAM "
-               << llvm::format("%.2f", summary.sramBytes / 1e6) << " MB, streamed from DRAM " << llvm::format("%.2f", summary.streamedBytes / 1e6)
-               << " MB (placement " << summary.policy << ")\n  compiled in " << llvm::format("%.2f", seconds) << " s, peak memory "
+  const ahm::program::Footprint &kept = summary.footprint;
+  auto megabytes = [](uint64_t bytes) { return llvm::format("%.2f MB", bytes / 1e6); };
+  llvm::outs() << "\n  weights " << megabytes(kept.weights) << ": " << megabytes(kept.residentSram) << " resident in SRAM, "
+               << megabytes(kept.residentStash) << " in the stash, " << megabytes(kept.streamed) << " streamed from DRAM, "
+               << megabytes(kept.inPlace) << " read in DRAM (placement " << summary.policy << ")\n  reserved: SRAM "
+               << megabytes(kept.reservedSram) << " (ring " << megabytes(kept.reservedRing) << "), stash " << megabytes(kept.reservedStash)
+               << " (caches " << megabytes(kept.caches) << ", activations " << megabytes(kept.reservedActivations) << "), DRAM "
+               << megabytes(kept.reservedDram) << "\n  compiled in " << llvm::format("%.2f", seconds) << " s, peak memory "
                << resources.ru_maxrss / 1024 << " MiB\n";
   if (options.machine.cards > 1)
     llvm::outs() << "  " << options.machine.cards << " cards are taken as one larger memory with " << options.machine.cards

@@ -1,5 +1,6 @@
 // ahm-inspect: what a compiled program holds, as text.
 #include "runtime/program/Loader.h"
+#include "runtime/program/MachineCapacities.h"
 #include "runtime/program/Print.h"
 #include "targets/Machine.h"
 #include "tools/Arguments.h"
@@ -30,14 +31,7 @@ int main(int argc, char **argv) {
     targets::Machine card;
     if (!targets::readMachine(prog.machine, path + " (embedded machine)", card, error))
       arguments.fail(error);
-    program::Capacities capacities;
-    capacities.sramBytesPerCore = uint64_t(card.sramPerCore);
-    capacities.cores = uint32_t(card.cores());
-    capacities.stashBytes = uint64_t(card.stashBytes());
-    capacities.dramBytesPerChiplet = uint64_t(card.dram.capacity);
-    capacities.chiplets = uint32_t(card.chiplets);
-    capacities.coresPerChiplet = uint32_t(card.coresPerChiplet());
-    if (!program::verify(prog, capacities, error))
+    if (!program::verify(prog, program::capacitiesOf(card), error))
       arguments.fail(path + ": " + error);
     if (prog.weightsFileBytes > 0) {
       program::WeightsFile weights;

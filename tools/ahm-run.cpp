@@ -63,40 +63,43 @@ static void printSummary(const session::Session &session, bool timed) {
     std::fprintf(stderr, "energy: %.6g J (%.6g to %.6g J)\n", energy.nominal / 1e12, energy.low / 1e12, energy.high / 1e12);
 }
 
-static std::string fileName(std::string name) {
-  for (char &c : name)
-    if (c == '/' || c == ':' || c == '\0')
-      c = '_';
-  return name + ".npy";
+static std::string shapeText(const session::Tensor &tensor) {
+  std::string text = tensor.descr + "[";
+  for (size_t i = 0; i < tensor.dims.size(); ++i)
+    text += (i ? "," : "") + std::to_string(tensor.dims[i]);
+  return text + "]";
 }
 
 int main(int argc, char **argv) {
   tools::Arguments arguments(
       "ahm-run", "Runs a compiled program on the simulated card.", "PROGRAM.ahm",
       {{"input", "NAME=F.npy", "an input of entry main; repeat for each"},
-       {"output-dir", "DIR", "write every output as NAME.npy"},
+       {"output-dir", "DIR", "write every output as NAME.npy; of a generation: the ids, and the outputs of each entry's last call"},
        {"prompt-ids", "1,2,3", "the prompt as token ids"},
        {"prompt", "TEXT", "the prompt as text; needs --tokenizer"},
        {"generate", "N", "generate up to N ids"},
-       {"audio", "F.wav", "transcribe 16 kHz audio"},
+       {"audio", "F.wav", "transcribe 16 kHz audio; with an encoder alone: its outputs"},
        {"score", "IDS.npy", "print the perplexity of ids"},
-       {"functional", "on|off", "compute values (on)"},
-       {"timing", "on|off", "compute times and energy (on)"},
+       {"functional", "on|off", "compute values (default on)"},
+       {"timing", "on|off", "compute times and energy (default on)"},
        {"context", "N", "valid tokens before the call, with --functional=off"},
        {"ignore-eos", "", "go on after an end id"},
        {"check-memory", "", "report reads of bytes that nothing wrote"},
        {"phases", "N", "time every call at N refresh phases as well; the metrics hold the fastest and the slowest"},
-       {"threads", "N", "host threads for products; results do not depend on it"},
-       {"metrics", "F.json", "write the numbers of every call"},
+       {"threads", "N", "host threads for products; results do not depend on it (default: all)"},
+       {"metrics", "F.json", "write the numbers of every call; times and energy are null with --timing=off"},
+       {"counts", "F.json", "write MACs and bytes of every call by ONNX node, class and tier"},
        {"trace", "F.json", "write the last call's schedule as a Chrome trace"},
        {"report", "F.html", "write a page with the numbers"},
        {"tokenizer", "tokenizer.json", "Hugging Face tokenizer for text in and out"},
        {"print-ids", "", "print ids even with a tokenizer"},
        {"logits", "F.npy", "write the logits, float32 [rows, vocabulary]"},
-       {"temperature", "T", "sample instead of taking the best id"},
-       {"seed", "N", "for sampling (0)"},
-       {"start-ids", "1", "decoder start ids for --audio"},
-       {"end-ids", "2,3", "ids that end generation"}});
+       {"dump-state", "DIR", "write the valid tokens of every cache, as they are at the end, as CACHE.npy: uint8 [heads, tokens, row bytes]; "
+                             "a row is its blocks' scale bytes, zero padded to a multiple of 4, then its elements"},
+       {"temperature", "T", "sample instead of taking the best id (default 0: the best)"},
+       {"seed", "N", "for sampling (default 0)"},
+       {"start-ids", "1", "ids that begin the sequence, before the prompt (default: the program's, for --audio else 1)"},
+       {"end-ids", "2,3", "ids that end generation (default: the program's)"}});
   arguments.parse(argc, argv);
   if (arguments.positionals().size() != 1)
     arguments.usage("one PROGRAM.ahm is needed");
@@ -109,6 +112,7 @@ int main(int argc, char **argv) {
   options.checkMemory = arguments.has("check-memory");
   options.threads = int(arguments.number("threads", 0, 1, 1024));
   options.phases = int(arguments.number("phases", 0, 1, 100000));
+  options.nodeCounts = arguments.has("counts");
   session::GenerateOptions generate;
   generate.count = arguments.number("generate", 0, 1, 1 << 24);
   generate.ignoreEos = arguments.has("ignore-eos");
@@ -137,6 +141,10 @@ int main(int argc, char **argv) {
   if ((arguments.has("trace") || arguments.has("report")) && !options.timing)
     arguments.usage("--trace and --report need --timing=on");
   bool generating = prompted || (arguments.has("generate") && !arguments.has("audio"));
+  if (arguments.has("start-ids") && !generating && !arguments.has("audio"))
+    arguments.usage("--start-ids begins a generation; give --generate=N, a prompt or --audio");
+  if (arguments.has("dump-state") && !options.functional)
+    arguments.usage("--dump-state needs --functional=on");
 
   // Read the small files first, so that a wrong one is found before minutes of work.
   session::Tensors inputs;
@@ -181,7 +189,8 @@ int main(int argc, char **argv) {
   if (!session)
     arguments.fail(error);
   const program::Program &program = session->program();
-  bool plain = !generating && audio.empty() && !arguments.has("score");
+  bool encoding = arguments.has("audio") && !program.findEntry("encoder.main") && program.findEntry("main");
+  bool plain = encoding || (!generating && !arguments.has("audio") && !arguments.has("score"));
   if (plain && !program.findEntry("main"))
     arguments.fail(path + ": the program has no entry main; give --prompt-ids and --generate, --audio or --score");
   if (!session->load(error))
@@ -193,8 +202,12 @@ int main(int argc, char **argv) {
   if (plain) {
     session::CallContext context;
     context.halves = true;
-    if (!session->call("main", inputs, context, outputs, error))
+    if (!(encoding ? session->encode(audio, outputs, error) : session->call("main", inputs, context, outputs, error)))
       arguments.fail(error);
+    tools::Progress::end();
+    if (options.functional && !arguments.has("output-dir"))
+      for (const auto &[name, tensor] : outputs)
+        std::fprintf(stderr, "output %s %s (write it with --output-dir=DIR)\n", name.c_str(), shapeText(tensor).c_str());
   } else if (arguments.has("score")) {
     double perplexity = 0;
     int64_t predictions = 0;
@@ -206,7 +219,7 @@ int main(int argc, char **argv) {
     tools::Progress::end();
     std::fprintf(stderr, "perplexity over %lld predictions\n", (long long)predictions);
   } else {
-    if (!(audio.empty() ? session->generate(prompt, generate, generation, error)
+    if (!(generating ? session->generate(prompt, generate, generation, error)
                         : session->transcribe(audio, generate, generation, error)))
       arguments.fail(error);
     if (options.functional) {
@@ -223,15 +236,21 @@ int main(int argc, char **argv) {
     ids.bytes.resize(generation.ids.size() * 8);
     if (!generation.ids.empty())
       std::memcpy(ids.bytes.data(), generation.ids.data(), ids.bytes.size());
-    outputs["ids"] = ids;
+    tools::Progress::end();
+    if (!generation.note.empty())
+      std::fprintf(stderr, "ahm-run: note: %s\n", generation.note.c_str());
+    outputs = std::move(generation.outputs);
+    outputs[outputs.count("ids") ? "generated_ids" : "ids"] = ids;
   }
   if (arguments.has("output-dir") && options.functional) {
     std::string folder = arguments.text("output-dir");
     ::mkdir(folder.c_str(), 0777); // a failure shows at the first file
     for (const auto &[name, tensor] : outputs)
-      if (!session::writeNpy(folder + "/" + fileName(name), tensor, error))
+      if (!session::writeNpy(folder + "/" + session::outputFileName(name), tensor, error))
         arguments.fail(error);
   }
+  if (arguments.has("dump-state") && !session->dumpState(arguments.text("dump-state"), error))
+    arguments.fail(error);
   if (arguments.has("logits")) {
     session::Tensor logits{"f4", {0, generation.vocabulary}, {}};
     if (generation.vocabulary > 0)
@@ -245,6 +264,8 @@ int main(int argc, char **argv) {
       arguments.fail(error);
   }
   if (arguments.has("metrics") && !session::writeFile(arguments.text("metrics"), session->metricsJson(), error))
+    arguments.fail(error);
+  if (arguments.has("counts") && !session::writeFile(arguments.text("counts"), session->countsJson(), error))
     arguments.fail(error);
   if (arguments.has("trace") && session->lastEntry() &&
       !timing::writeTrace(program, *session->lastEntry(), session->lastTimings().at(session->lastEntry()->name), arguments.text("trace"), error))

@@ -72,7 +72,7 @@ private:
           break;
         std::optional<Ratio> right = atom();
         auto by = right ? dyn_cast<AffineConstantExpr>(right->numerator) : AffineConstantExpr();
-        if (!by || right->denominator != 1 || by.getValue() <= 0 || left->denominator > kLargest / by.getValue())
+        if (!right || !by || right->denominator != 1 || by.getValue() <= 0 || left->denominator > kLargest / by.getValue())
           return std::nullopt;
         left->denominator *= by.getValue();
         continue;
@@ -82,7 +82,7 @@ private:
         return std::nullopt;
       auto by = dyn_cast<AffineConstantExpr>(right->numerator);
       if (floored) {
-        if (!by || right->denominator != 1 || by.getValue() <= 0 || left->denominator > kLargest / by.getValue())
+        if (!right || !by || right->denominator != 1 || by.getValue() <= 0 || left->denominator > kLargest / by.getValue())
           return std::nullopt;
         left = Ratio{left->numerator.floorDiv(left->denominator * by.getValue()), 1};
         continue;

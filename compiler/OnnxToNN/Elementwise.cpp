@@ -1,6 +1,8 @@
 // Element-wise operators and casts.
 #include "compiler/OnnxToNN/Build.h"
 
+#include "runtime/formats/Formats.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -390,7 +392,21 @@ static LogicalResult convertCast(Converter &c, Operation *op) {
     return op->emitError(op->getName().stripDialect()) << ": type " << c.integer(op, "to", 1)
                                                        << " is not supported; remedy: a float of 16 to 64 bits, an integer or bool";
   bool narrows = model.isInteger(16);
-  if (to == input.element && !narrows) {
+  // The card computes in float32. A cast to a shorter float still rounds to it, unless the value has that format already or is a
+  // truth value or byte, which both formats hold exactly.
+  Type from = cast<ShapedType>(op->getOperand(0).getType()).getElementType();
+  StringRef rounding = model.isF16() && !from.isF16() ? "round_f16" : model.isBF16() && !from.isBF16() ? "round_bf16" : "";
+  if (auto integer = dyn_cast<IntegerType>(from); integer && integer.getWidth() <= 8)
+    rounding = "";
+  if (!like && c.integer(op, "to", 1) == 11)
+    op->emitWarning("Cast: float64 is computed in float32");
+  if (!rounding.empty() && input.floats) {
+    for (float &x : *input.floats)
+      x = model.isF16() ? formats::halfToFloat(formats::floatToHalf(x)) : formats::bfloatToFloat(formats::floatToBfloat(x));
+    input.value = {};
+    return c.known(op, input);
+  }
+  if (to == input.element && rounding.empty() && !narrows) {
     c.set(op->getResult(0), input);
     return success();
   }
@@ -420,6 +436,8 @@ static LogicalResult convertCast(Converter &c, Operation *op) {
   }
   Build b(c, op->getLoc());
   Value value = b.cast(c.materialise(input, op->getLoc()), to);
+  if (!rounding.empty())
+    value = b.unary(rounding, value);
   return c.finish(op, narrows ? c.wrap(op->getLoc(), value, model) : value);
 }
 

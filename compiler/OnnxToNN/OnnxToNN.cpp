@@ -177,7 +177,7 @@ private:
         function.erase();
         return failure();
       }
-      if (failed(complete(converter, function, arguments, tokensOne))) {
+      if (failed(complete(converter, function, arguments))) {
         function.erase();
         return failure();
       }
@@ -239,7 +239,7 @@ private:
   }
 
   /// Results, attributes, and the removal of arguments that nothing reads.
-  LogicalResult complete(Converter &c, func::FuncOp function, ArrayRef<Symbolic> arguments, bool tokensOne) {
+  LogicalResult complete(Converter &c, func::FuncOp function, ArrayRef<Symbolic> arguments) {
     Builder attrs(module.getContext());
     Operation *terminator = graph.getBody().front().getTerminator();
     SmallVector<Value> results;
@@ -285,7 +285,7 @@ private:
     SmallVector<Attribute> values;
     for (unsigned symbol = 0; symbol < c.dims.size(); ++symbol) {
       int64_t low = 1, high = 0;
-      if (failed(bounds(c.dims.list()[symbol], tokensOne, low, high)))
+      if (failed(bounds(c.dims.list()[symbol], low, high)))
         return failure();
       values.push_back(attrs.getDictionaryAttr({attrs.getNamedAttr("name", attrs.getStringAttr(c.dims.list()[symbol])),
                                                 attrs.getNamedAttr("min", attrs.getI64IntegerAttr(low)),
@@ -359,7 +359,7 @@ private:
     return arg >= 0 && arg == roles.audio ? 8000 : 1;
   }
 
-  LogicalResult bounds(const std::string &name, bool tokensOne, int64_t &low, int64_t &high) {
+  LogicalResult bounds(const std::string &name, int64_t &low, int64_t &high) {
     auto [arg, axis] = placeOf(name);
     bool isTokens = arg >= 0 && arg == roles.ids && axis == 1;
     bool isPast = arg >= 0 && roles.pasts.count(static_cast<unsigned>(arg)) && axis == 2;

@@ -12,7 +12,7 @@
 #include "compiler/Shard/Shard.h"
 #include "compiler/Tile/Tile.h"
 #include "runtime/program/Loader.h"
-#include "runtime/program/Verifier.h"
+#include "runtime/program/MachineCapacities.h"
 #include "runtime/program/Writer.h"
 #include "runtime/timing/Timing.h"
 
@@ -40,7 +40,7 @@ namespace {
 
 /// Writes IR that parses again, with locations; appears by rename.
 LogicalResult writeModule(ModuleOp module, const std::string &path) {
-  std::string temporary = path + ".part", text;
+  std::string temporary = path + ".part";
   {
     std::error_code error;
     llvm::raw_fd_ostream out(temporary, error);
@@ -229,16 +229,8 @@ private:
     program::Program result;
     if (failed(emitProgram(*module, emitOptions, result)))
       return failure();
-    const targets::Machine &machine = options.machine;
-    program::Capacities capacities;
-    capacities.sramBytesPerCore = machine.sramPerCore;
-    capacities.cores = machine.cores();
-    capacities.stashBytes = machine.stashBytes();
-    capacities.dramBytesPerChiplet = machine.dram.capacity;
-    capacities.chiplets = machine.chiplets;
-    capacities.coresPerChiplet = machine.coresPerChiplet();
     std::string error;
-    bool sound = program::verify(result, capacities, error) && addTimes(result, error);
+    bool sound = program::verify(result, program::capacitiesOf(options.machine), error) && addTimes(result, error);
     if (sound && program::writeProgram(options.output, result, error)) {
       summarize(result, summary);
       return success();
@@ -247,7 +239,7 @@ private:
     return module->emitError(sound ? "" : "the emitted program does not verify: ") << error;
   }
 
-  /// Each entry's predicted time and bounds at the run-time values' maxima.
+  /// Each entry's predicted time and its bounds at the run-time values' maxima.
   bool addTimes(program::Program &result, std::string &error) {
     std::vector<int64_t> maxima;
     for (const program::RuntimeValue &value : result.values)
@@ -256,9 +248,9 @@ private:
       if (!timing::lowerBound(result, entry, maxima, options.machine, entry.lowerBound, error) ||
           !timing::upperBound(result, entry, maxima, options.machine, {}, entry.bound, error))
         return false;
-      auto found = predictions.find(entry.name);
-      // Placement predicts entries with products; loading has none, and its schedule's bound is its prediction.
-      entry.predicted = found == predictions.end() ? entry.bound : found->second.first;
+      // In the same closed form as the session's for any other values; what placement foresaw stands in the options.
+      if (!timing::predict(result, entry, maxima, options.machine, entry.predicted, error))
+        return false;
     }
     return true;
   }
@@ -266,17 +258,7 @@ private:
   void summarize(const program::Program &result, CompileSummary &summary) {
     summary.policy = result.placementPolicy;
     summary.gap = placementGap;
-    for (const program::WeightBlob &blob : result.weights)
-      summary.weightsBytes += blob.bytes;
-    for (const program::Region &region : result.regions) {
-      uint64_t bytes = region.bytes * region.unitCount;
-      if (region.tier == program::Tier::Sram && region.persistent)
-        summary.sramBytes += bytes;
-      if (region.tier == program::Tier::Sram && region.lifetime == program::LifetimeClass::Staging)
-        summary.streamedBytes += bytes;
-      if (region.tier == program::Tier::Dram)
-        summary.dramBytes += bytes;
-    }
+    summary.footprint = program::footprint(result);
     for (const program::Entry &entry : result.entries)
       summary.entries.push_back(entry.name);
   }

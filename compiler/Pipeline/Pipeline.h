@@ -1,6 +1,7 @@
 // The way from ONNX files to a program: phases, each a short list of passes followed by a check.
 #pragma once
 
+#include "runtime/program/Footprint.h"
 #include "targets/Machine.h"
 
 #include "mlir/Support/LLVM.h"
@@ -40,8 +41,7 @@ const std::vector<std::string> &phaseNames();
 
 /// What a compilation did, for the line that ahm-compile prints.
 struct CompileSummary {
-  uint64_t weightsBytes = 0, sramBytes = 0, dramBytes = 0, streamedBytes = 0;
-  int64_t predictedPs = 0, lowerBoundPs = 0;
+  program::Footprint footprint;
   double gap = 0;
   std::string policy;
   std::vector<std::string> entries;

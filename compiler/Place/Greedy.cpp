@@ -101,7 +101,7 @@ bool packResidents(const Problem &problem, std::vector<bool> &streamed, Bytes li
       for (size_t j = 0; j < largest.size() && j < 5; ++j)
         failure.live.push_back(problem.weights[largest[j]].name + " (" +
                                std::to_string(problem.weights[largest[j]].bytes()) + " bytes)");
-      failure.remedies.push_back("--placement=hybrid streams what does not fit from DRAM");
+      failure.remedies.emplace_back("--placement=hybrid streams what does not fit from DRAM");
       Bytes capacity = problem.sram.bytesPerCore * problem.sram.cores;
       failure.remedies.push_back("a format of fewer bits (--weights), or --cards=" +
                                  std::to_string((total + capacity - 1) / capacity + (total % capacity ? 0 : 1)));
@@ -329,7 +329,7 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
   if (!found) {
     Bytes slot = largestLocal(problem);
     failure = {"a streaming ring of two slots", "", "SRAM of each core", 2 * slot, problem.sram.bytesPerCore, {}, {}};
-    failure.remedies.push_back("a smaller chunk of weights a product, or a target with more SRAM a core");
+    failure.remedies.emplace_back("a smaller chunk of weights a product, or a target with more SRAM a core");
     return false;
   }
   solution = std::move(best);

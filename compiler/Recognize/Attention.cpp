@@ -235,7 +235,8 @@ private:
     nn::MatMulOp inner;
     // Masks, at most a few. All but one are proved; of the causal ones all say the same position.
     for (unsigned step = 0; step < 5 && !inner; ++step) {
-      if ((inner = stripScaleTo(scores, scale)))
+      inner = stripScaleTo(scores, scale);
+      if (inner)
         break;
       Value a, b, mask;
       bool isCondition = false;

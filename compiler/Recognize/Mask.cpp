@@ -205,6 +205,8 @@ private:
         a->below = a->below == 0, a->above = a->above == 0;
       else if (unary.getKind() == "neg")
         a->below = -a->below, a->above = -a->above;
+      else if (unary.getKind() == "round_f16" || unary.getKind() == "round_bf16")
+        return a; // 0 and 1 are exact, and a number that rounds to minus infinity masks as well as before
       else
         return std::nullopt;
       return a;

@@ -31,6 +31,9 @@ mlir::LogicalResult recogniseAttention(mlir::func::FuncOp function, const Recogn
 /// The last row's logits, next_ids, dead code and unused arguments.
 mlir::LogicalResult finishOutputs(mlir::ModuleOp module, const RecognizeOptions &options);
 
+/// Removes entries of nn.values that no shape and no position of the function uses, and renumbers the others.
+void dropUnusedValues(mlir::func::FuncOp function);
+
 } // namespace ahm::recognize
 
 #endif

@@ -94,6 +94,8 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
     for (auto function : module.getOps<func::FuncOp>())
       eraseDeadCode(function);
     mergeEqual(module);
+    for (auto function : module.getOps<func::FuncOp>())
+      recognize::dropUnusedValues(function);
     eraseUnusedSymbols(module);
   }
 

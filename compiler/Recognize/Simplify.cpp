@@ -73,8 +73,23 @@ struct SoftmaxOfShifted : OpRewritePattern<nn::SoftmaxOp> {
   }
 };
 
+/// A rounding to a 16-bit float whose result only enters matrix products: these quantise their operands to the card's formats
+/// themselves, and the structure around the product (attention) stays in sight.
+struct RoundingBeforeProduct : OpRewritePattern<nn::UnaryOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::UnaryOp op, PatternRewriter &rewriter) const override {
+    if ((op.getKind() != "round_f16" && op.getKind() != "round_bf16") || op->use_empty() ||
+        !llvm::all_of(op->getUsers(), [](Operation *user) { return isa<nn::MatMulOp>(user); }))
+      return failure();
+    rewriter.replaceOp(op, op.getInput());
+    return success();
+  }
+};
+
 } // namespace
 
-void addSimplifications(RewritePatternSet &patterns) { patterns.add<SliceOfConstant, AddZero, SoftmaxOfShifted>(patterns.getContext()); }
+void addSimplifications(RewritePatternSet &patterns) {
+  patterns.add<SliceOfConstant, AddZero, SoftmaxOfShifted, RoundingBeforeProduct>(patterns.getContext());
+}
 
 } // namespace ahm::recognize

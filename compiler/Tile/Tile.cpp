@@ -298,7 +298,6 @@ LogicalResult FunctionTiler::run() {
   func::ReturnOp::create(builder, function.getLoc());
   body->dropAllReferences();
   body->erase();
-  function.setAllArgAttrs(ArrayRef<DictionaryAttr>());
   function.removeArgAttrsAttr();
   function.removeResAttrsAttr();
   function.setType(FunctionType::get(context, {}, {}));
@@ -340,7 +339,6 @@ public:
       module.emitError() << "hmem-tile needs positive sram-per-core, cores and chiplet";
       return signalPassFailure();
     }
-    WeightTable weights(module, options);
     for (auto cache : llvm::make_early_inc_range(module.getOps<nn::CacheOp>())) {
       StringRef format = cache.getFormat();
       if (format.empty())
@@ -354,6 +352,8 @@ public:
 
       cache.erase();
     }
+    // It remembers a place among the module's operations, so those that go are gone by now.
+    WeightTable weights(module, options);
     for (auto function : module.getOps<func::FuncOp>())
       if (failed(tiling::FunctionTiler(function, weights, options).run()))
         return signalPassFailure();

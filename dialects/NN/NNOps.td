@@ -77,7 +77,7 @@ def NN_ConstantOp : NN_PureOp<"constant", [ConstantLike]> {
 //===-- Element-wise, reductions, shapes ----------------------------------------------------------------------------===//
 
 def NN_UnaryOp : NN_PureOp<"unary"> {
-  let summary = "Element-wise: neg abs sqrt rsqrt exp log erf tanh sigmoid reciprocal sin cos floor ceil round sign not gelu_erf gelu_tanh silu relu softplus";
+  let summary = "Element-wise: neg abs sqrt rsqrt exp log erf tanh sigmoid reciprocal sin cos floor ceil round sign not gelu_erf gelu_tanh silu relu softplus round_f16 round_bf16";
   let arguments = (ins StrAttr:$kind, AnyRankedTensor:$input);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$kind $input attr-dict `:` type($input) `->` type($result)";

@@ -123,7 +123,7 @@ AttributeOpsets ahm::onnx::attributeOpsets(const OperatorInfo &info, llvm::Strin
   return {info.sinceOpset, info.lastOpset};
 }
 
-void ahm::onnx::printOperatorTable(llvm::raw_ostream &os, llvm::function_ref<bool(llvm::StringRef)> compiled) {
+void ahm::onnx::printOperatorTable(llvm::raw_ostream &os, llvm::function_ref<bool(const OperatorInfo &)> compiled) {
   auto range = [&](int low, int high) {
     if (high == kUnlimited)
       os << low << " or more";
@@ -137,7 +137,7 @@ void ahm::onnx::printOperatorTable(llvm::raw_ostream &os, llvm::function_ref<boo
   for (const OperatorInfo &info : getOperatorTable()) {
     os << "| " << info.name << " | " << (info.domain.empty() ? "ai.onnx" : info.domain) << " | ";
     range(info.sinceOpset, info.lastOpset);
-    os << " | " << (compiled(info.operation) ? "yes" : "") << " | ";
+    os << " | " << (compiled(info) ? "yes" : "") << " | ";
     range(info.minInputs, info.maxInputs);
     os << " | ";
     range(info.minOutputs, info.maxOutputs);

@@ -54,9 +54,8 @@ AttributeOpsets attributeOpsets(const OperatorInfo &info, llvm::StringRef attrib
 /// close enough to be more than a coincidence.
 std::string suggestOperator(llvm::StringRef domain, llvm::StringRef name);
 
-/// Prints the table as Markdown, one row an operator; `compiled` says of an operation ("onnx.MatMul") whether more than its reading
-/// is supported.
-void printOperatorTable(llvm::raw_ostream &os, llvm::function_ref<bool(llvm::StringRef)> compiled);
+/// Prints the table as Markdown, one row an operator; `compiled` says which of them the compiler takes further.
+void printOperatorTable(llvm::raw_ostream &os, llvm::function_ref<bool(const OperatorInfo &)> compiled);
 
 } // namespace ahm::onnx
 

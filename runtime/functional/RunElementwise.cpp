@@ -40,6 +40,8 @@ bool unaryFloat(UnaryKind kind, const float *x, float *y, int64_t n) {
   case UnaryKind::Silu: formats::vsilu(x, y, n); return true;
   case UnaryKind::Relu: map(x, y, n, [](float v) { return v < 0 ? 0.0f : v; }); return true;
   case UnaryKind::Softplus: formats::vsoftplus(x, y, n); return true;
+  case UnaryKind::RoundF16: map(x, y, n, [](float v) { return formats::halfToFloat(formats::floatToHalf(v)); }); return true;
+  case UnaryKind::RoundBf16: map(x, y, n, [](float v) { return formats::bfloatToFloat(formats::floatToBfloat(v)); }); return true;
   case UnaryKind::Not: return false;
   }
   return false;

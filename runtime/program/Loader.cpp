@@ -51,7 +51,7 @@ bool writeProgram(const std::string &path, const Program &program, std::string &
   std::string temporary = path + ".tmp" + std::to_string(::getpid());
   std::FILE *file = std::fopen(temporary.c_str(), "wb");
   if (!file) {
-    error = systemError(temporary, "cannot create");
+    error = systemError(path, "cannot write");
     return false;
   }
   bool ok = std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();

@@ -32,6 +32,7 @@
 //   DynamicQuantize in x[f32 ..] out q[u8 ..], scale[f32 1], zero[u8 1]  ONNX DynamicQuantizeLinear over the whole tensor
 // Vector unit
 //   Unary   in x out y                 ints: UnaryKind          (f32; Not on bool; Neg/Abs also on i32)
+//            RoundF16, RoundBf16: to the nearest number of that format, ties to even, overflow to infinity; kept as f32
 //   Binary  in a,b out y               ints: BinaryKind         numpy broadcasting; comparisons give bool
 //   Select  in c[bool],a,b out y       broadcasting
 //   Reduce  in x out y                 ints: ReduceKind, axes... (out dims say whether axes are kept)
@@ -70,7 +71,7 @@ namespace ahm::program {
 
 enum class UnaryKind : uint8_t {
   Neg, Abs, Sqrt, Rsqrt, Exp, Log, Erf, Tanh, Sigmoid, Reciprocal, Sin, Cos, Floor, Ceil, Round, Sign, Not,
-  GeluErf, GeluTanh, Silu, Relu, Softplus
+  GeluErf, GeluTanh, Silu, Relu, Softplus, RoundF16, RoundBf16
 };
 enum class BinaryKind : uint8_t {
   Add, Sub, Mul, Div, Pow, Min, Max, Mod, Equal, Less, LessOrEqual, Greater, GreaterOrEqual, And, Or, Xor

@@ -71,8 +71,9 @@ static_assert(std::size(kOpcodeNames) == static_cast<size_t>(kLastOpcode) + 1);
 
 constexpr const char *kUnaryNames[] = {
     "neg", "abs",   "sqrt", "rsqrt", "exp",  "log", "erf",      "tanh",      "sigmoid", "reciprocal", "sin",
-    "cos", "floor", "ceil", "round", "sign", "not", "gelu_erf", "gelu_tanh", "silu",    "relu",       "softplus"};
-static_assert(std::size(kUnaryNames) == static_cast<size_t>(UnaryKind::Softplus) + 1);
+    "cos", "floor", "ceil", "round", "sign", "not", "gelu_erf", "gelu_tanh", "silu",    "relu",       "softplus",
+    "round_f16", "round_bf16"};
+static_assert(std::size(kUnaryNames) == static_cast<size_t>(UnaryKind::RoundBf16) + 1);
 
 constexpr const char *kBinaryNames[] = {"add",
                                         "sub",

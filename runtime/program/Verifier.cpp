@@ -1,5 +1,5 @@
-// The verifier's frame: expressions, regions, weights and caches; commands and ordering are in CommandChecks.cpp and
-// VerifyOrder.cpp.
+// The verifier's frame: expressions, regions, weights and caches. Commands are in CommandChecks.cpp and its families, what
+// they say of the same object in VerifyObjects.cpp, and their order in VerifyOrder.cpp.
 #include "runtime/program/Verifier.h"
 
 #include "runtime/program/Opcodes.h"
@@ -389,7 +389,7 @@ bool verify(const Program &program, const Capacities &capacities, std::string &e
         if (!checkBinding(program, corners, entry, binding, error))
           return false;
   }
-  return checkLoads(program, error) && checkOrder(program, footprints, true, error) &&
+  return checkLoads(program, error) && checkObjects(program, corners, error) && checkOrder(program, footprints, true, error) &&
          checkArrivalAtCorners(program, capacities, corners, std::move(footprints), error);
 }
 

@@ -4,14 +4,14 @@
 // What is proved, and from what:
 //  - regions lie inside their tier; persistent regions (weights, caches) overlap nothing;
 //  - expressions refer backwards, are small, and neither overflow nor divide by zero at any corner of the run-time
-//  values;
+//    values;
 //  - every command has the operands, types, tiers, numbers and shapes of Opcodes.h;
 //  - operands lie inside their regions at every corner. A corner gives each value its minimum or maximum: extents are
-//  taken
-//    to be monotone in each value, as sizes are;
+//    taken to be monotone in each value, as sizes are;
+//  - all views of a region agree on its object: type, the shape of tiles, the whole of it or pieces that fill it; a
+//    cache has its declared shape, and attention reads as many rows as an append leaves;
 //  - waits name earlier commands of the entry; two commands that touch a common byte, one of them writing, are ordered
-//  by
-//    their queues and waits; what is read was written before, through the same region;
+//    by their queues and waits; what is read was written before, through the same region;
 //  - `load` moves each weight exactly once and fills every resident weight region.
 // Numbers that depend on several values together (a cache position plus this call's tokens, a slice's end) need not fit
 // at corners which no call reaches, so they are checked again for each call by verifyCall.

@@ -45,6 +45,10 @@ bool checkCommand(const Program &program, const Capacities &capacities, const Co
 bool checkBinding(const Program &program, const Corners &corners, const Entry &entry, const Binding &binding,
                   std::string &error);
 
+/// Whether all views of a region agree on the object it holds. After checkCommand and checkBinding have passed all of
+/// them, at the same corners.
+bool checkObjects(const Program &program, const Corners &corners, std::string &error);
+
 /// Ordering and arrival over all entries. footprints[entry][command] as checkCommand filled them. Whether outputs are
 /// written is judged on request, since at a single corner they may be empty.
 bool checkOrder(const Program &program, const std::vector<std::vector<CommandFootprints>> &footprints,

@@ -342,17 +342,23 @@ private:
     });
   }
 
+  /// At the end an output's region must hold what was written through it, and nothing else.
   bool checkOutputs() {
     for (const Binding &binding : entry->outputs) {
-      bool written = false;
+      bool written = false, overwritten = false;
       const Region &region = program.regions[binding.operand.region];
       tierOf(region).eachStrip(region, [&](Strip &strip) {
-        for (auto it = strip.lower_bound(region.offset); it != strip.end() && it->first < region.offset + region.bytes;
-             ++it)
-          written |= it->second.region == binding.operand.region && it->second.writer != kBeforeEntry;
-        return !written;
+        auto it = strip.upper_bound(region.offset);
+        if (it != strip.begin() && std::prev(it)->second.end > region.offset)
+          --it;
+        for (; it != strip.end() && it->first < region.offset + region.bytes; ++it) {
+          bool own = it->second.region == binding.operand.region;
+          written |= own && it->second.writer != kBeforeEntry;
+          overwritten |= !own;
+        }
+        return true;
       });
-      if (!written && region.bytes != 0 && !isEmpty(binding.operand)) {
+      if ((!written || overwritten) && region.bytes != 0 && !isEmpty(binding.operand)) {
         error = "entry '" + entry->name + "' output '" + binding.name +
                 "': no command writes it, or something overwrote it";
         return false;

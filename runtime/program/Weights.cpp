@@ -152,7 +152,7 @@ bool WeightsWriter::open(const std::string &filePath, std::string &error) {
   temporary = filePath + ".tmp" + std::to_string(::getpid());
   file = std::fopen(temporary.c_str(), "wb");
   if (!file) {
-    error = systemError(temporary, "cannot create");
+    error = systemError(path, "cannot write");
     return false;
   }
   position = blobStart = 0;
@@ -166,7 +166,7 @@ bool WeightsWriter::put(std::span<const uint8_t> data, std::string &error) {
     return false;
   }
   if (std::fwrite(data.data(), 1, data.size(), file) != data.size()) {
-    error = systemError(temporary, "cannot write");
+    error = systemError(path, "cannot write");
     abandon();
     return false;
   }

@@ -1,46 +1,13 @@
 // Element types at a program's border. See Convert.h.
 #include "runtime/session/Convert.h"
+#include "runtime/formats/Formats.h"
 
-#include <bit>
-#include <cmath>
 #include <cstring>
 #include <limits>
 
 namespace ahm::session {
 
 using program::DType;
-
-uint16_t toHalf(float value) {
-  auto bits = std::bit_cast<uint32_t>(value);
-  auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000);
-  uint32_t magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000)
-    return sign | 0x7e00;
-  if (magnitude >= 0x477ff000) // 65520 and above round to infinity
-    return sign | 0x7c00;
-  if (magnitude < 0x38800000) { // subnormal: multiples of 2^-24, which nearbyint rounds to even
-    float scaled = std::bit_cast<float>(magnitude) * 16777216.0f;
-    return sign | static_cast<uint16_t>(std::nearbyint(scaled));
-  }
-  uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
-  return sign | static_cast<uint16_t>((rounded - 0x38000000) >> 13);
-}
-
-float fromHalf(uint16_t bits) {
-  uint32_t sign = uint32_t(bits & 0x8000) << 16, exponent = bits >> 10 & 31, fraction = bits & 1023;
-  if (exponent == 31)
-    return std::bit_cast<float>(sign | 0x7f800000 | fraction << 13);
-  if (exponent == 0)
-    return std::copysign(static_cast<float>(fraction) * 5.9604644775390625e-8f, sign ? -1.0f : 1.0f);
-  return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
-}
-
-static float roundToBfloat(float value) {
-  if (std::isnan(value))
-    return value;
-  auto bits = std::bit_cast<uint32_t>(value);
-  return std::bit_cast<float>((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000);
-}
 
 template <typename T> static T loadAs(const std::vector<uint8_t> &bytes, size_t i) {
   T value;
@@ -50,7 +17,7 @@ template <typename T> static T loadAs(const std::vector<uint8_t> &bytes, size_t 
 
 static float loadFloat(const NpyArray &tensor, size_t i) {
   if (tensor.descr == "f2")
-    return fromHalf(loadAs<uint16_t>(tensor.bytes, i));
+    return formats::halfToFloat(loadAs<uint16_t>(tensor.bytes, i));
   if (tensor.descr == "f8")
     return static_cast<float>(loadAs<double>(tensor.bytes, i));
   return loadAs<float>(tensor.bytes, i);
@@ -184,8 +151,8 @@ NpyArray fetchTensor(const program::Binding &binding, std::vector<int64_t> dims,
       float value;
       std::memcpy(&value, host + i * 4, 4);
       if (binding.dtype == "bfloat16")
-        value = roundToBfloat(value);
-      uint16_t half = size == 2 ? toHalf(value) : 0;
+        value = formats::bfloatToFloat(formats::floatToBfloat(value));
+      uint16_t half = size == 2 ? formats::floatToHalf(value) : 0;
       std::memcpy(&tensor.bytes[i * size], size == 2 ? static_cast<const void *>(&half) : &value, size);
       continue;
     }

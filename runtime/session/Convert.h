@@ -15,8 +15,4 @@ bool storeTensor(const program::Binding &binding, const NpyArray &tensor, uint8_
 /// float32 of bfloat16 values. Without `halves` float16 stays float32. Null `host`: an array without bytes.
 NpyArray fetchTensor(const program::Binding &binding, std::vector<int64_t> dims, const uint8_t *host, bool halves);
 
-/// IEEE binary16 and back; to binary16 rounds to nearest even.
-uint16_t toHalf(float value);
-float fromHalf(uint16_t bits);
-
 } // namespace ahm::session

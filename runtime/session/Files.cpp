@@ -54,4 +54,11 @@ bool writeFile(const std::string &path, const std::string &text, std::string &er
   return writeFile(path, text.data(), text.size(), error);
 }
 
+std::string outputFileName(std::string name) {
+  for (char &c : name)
+    if (c == '/' || c == ':' || c == '\0')
+      c = '_';
+  return name + ".npy";
+}
+
 } // namespace ahm::session

@@ -14,4 +14,7 @@ bool readFile(const std::string &path, std::vector<uint8_t> &bytes, std::string 
 bool writeFile(const std::string &path, const void *data, size_t bytes, std::string &error);
 bool writeFile(const std::string &path, const std::string &text, std::string &error);
 
+/// NAME.npy for an output or a cache; what cannot stand in a file name becomes '_'.
+std::string outputFileName(std::string name);
+
 } // namespace ahm::session

@@ -1,5 +1,8 @@
 // The session's numbers as JSON.
+#include "runtime/session/CountsJson.h"
 #include "runtime/session/Session.h"
+
+#include "runtime/program/Footprint.h"
 
 #include <nlohmann/json.hpp>
 
@@ -24,17 +27,7 @@ std::vector<int64_t> Session::optionIds(const std::string &key) const {
 
 std::string Session::metricsJson() const {
   static const char *tierNames[4] = {"sram", "stash", "dram", "host"};
-  uint64_t weights = 0, sram = 0, dram = 0;
-  for (const program::WeightBlob &blob : prog.weights)
-    weights += blob.bytes;
-  for (const program::Region &region : prog.regions) {
-    if (!region.persistent)
-      continue;
-    if (region.tier == program::Tier::Sram)
-      sram += region.bytes * region.unitCount;
-    if (region.tier == program::Tier::Dram)
-      dram += region.bytes * region.unitCount;
-  }
+  const program::Footprint kept = program::footprint(prog);
   // The placement is judged by what is called most: decode where there is one.
   const program::Entry *judged = nullptr;
   for (const char *name : {"decode", "decoder.decode", "main"})
@@ -53,17 +46,33 @@ std::string Session::metricsJson() const {
       predicted = given["placement_predicted_ps"].get<int64_t>();
   }
   Json root;
-  root["program"] = {{"weights_bytes", weights},
-                     {"sram_bytes", sram},
-                     {"dram_bytes", dram},
+  // Bytes of data first; "reserved" are the address ranges that hold them, holes included (program/Footprint.h).
+  root["program"] = {{"weights_bytes", kept.weights},
+                     {"sram_bytes", kept.residentSram},
+                     {"dram_bytes", kept.weights}, // every weight has its home there
+                     {"stash_bytes", kept.residentStash + kept.caches},
+                     {"streamed_bytes", kept.streamed},
+                     {"in_place_bytes", kept.inPlace},
+                     {"cache_bytes", kept.caches},
+                     {"reserved",
+                      {{"sram_bytes", kept.reservedSram},
+                       {"ring_bytes", kept.reservedRing},
+                       {"dram_bytes", kept.reservedDram},
+                       {"stash_bytes", kept.reservedStash},
+                       {"activation_bytes", kept.reservedActivations}}},
                      {"placement",
                       {{"policy", prog.placementPolicy},
                        {"predicted_ps", predicted},
                        {"lower_bound_ps", lower},
                        {"gap", gap}}}};
   root["calls"] = Json::array();
+  // Without the timing reading there are no times and no energy: null, not zero.
+  const bool timed = options.timing;
+  auto time = [&](int64_t picoseconds) { return timed ? Json(picoseconds) : Json(nullptr); };
   for (const CallMetrics &call : metrics) {
-    Json bytes, use = Json::object();
+    Json bytes, use = timed ? Json::object() : Json(nullptr), energy(nullptr);
+    if (timed)
+      energy = {{"low", call.energy.low}, {"nominal", call.energy.nominal}, {"high", call.energy.high}};
     for (size_t tier = 0; tier < 4; ++tier)
       bytes[tierNames[tier]] = {{"read", call.tiers[tier].read}, {"written", call.tiers[tier].written}};
     for (const auto &[name, value] : call.utilization)
@@ -72,14 +81,15 @@ std::string Session::metricsJson() const {
                              {"tokens", call.tokens},
                              {"batch", call.batch},
                              {"context", call.context},
-                             {"latency_ps", call.latency},
-                             {"predicted_ps", call.predicted},
-                             {"bound_ps", call.bound},
-                             {"lower_bound_ps", call.lowerBound},
-                             {"roofline_peak_ps", call.rooflinePeak},
+                             {"latency_ps", time(call.latency)},
+                             {"predicted_ps", time(call.predicted)},
+                             {"bound_ps", time(call.bound)},
+                             {"lower_bound_ps", time(call.lowerBound)},
+                             {"roofline_peak_ps", time(call.rooflinePeak)},
                              {"bytes", bytes},
+                             {"bytes_by_class", classesJson(call.classes)},
                              {"macs", call.macs},
-                             {"energy_pj", {{"low", call.energy.low}, {"nominal", call.energy.nominal}, {"high", call.energy.high}}},
+                             {"energy_pj", energy},
                              {"utilization", use},
                              {"wall_seconds", call.wallSeconds}});
     if (call.executed) {

@@ -73,4 +73,8 @@ bool Reading::run(const program::Entry &entry, const std::vector<int64_t> &value
 
 uint8_t *Reading::host(uint64_t offset) { return state->memory->host(offset); }
 
+const uint8_t *Reading::at(program::Tier tier, uint32_t unit, uint64_t offset, uint64_t bytes) {
+  return state->memory->at(tier, unit, offset, bytes);
+}
+
 } // namespace ahm::session

@@ -23,6 +23,8 @@ public:
            FunctionalCounts &counts, std::string &error);
   /// `bytes` bytes of host memory from `offset`; the verifier has proved that regions lie inside.
   uint8_t *host(uint64_t offset);
+  /// `bytes` bytes of a unit of a tier; null when they are not all there.
+  const uint8_t *at(program::Tier tier, uint32_t unit, uint64_t offset, uint64_t bytes);
 
 private:
   struct State;

@@ -6,14 +6,52 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <map>
-#include <tuple>
+#include <set>
 
 namespace ahm::session {
 
 static const char *const kTierNames[4] = {"SRAM", "stash", "DRAM", "host"};
 static const char *const kClassNames[5] = {"weights", "KV cache", "activations", "staging rings", "inputs and outputs"};
 static const char *const kQueueNames[program::kQueueCount] = {"host", "DMA", "arrays", "vector"};
+
+static const char *const kStyle = R"(
+:root{color-scheme:light dark;--page:#fcfcfb;--ink:#1d1c1a;--soft:#5f5e5a;--line:#dddcd8;--fill:#f1f0ed;
+  --a:#2a78d6;--b:#1baf7a;--c:#e0912f;--d:#8a6fd1;--e:#9a9994}
+@media(prefers-color-scheme:dark){:root{--page:#1a1a19;--ink:#f3f2ef;--soft:#b3b1ab;--line:#3b3a37;--fill:#2b2a28;
+  --a:#4b93ea;--b:#2fbd8a;--c:#d9923a;--d:#a08be0;--e:#85837e}}
+body{margin:0;background:var(--page);color:var(--ink);font:14px/1.45 system-ui,sans-serif}
+main{max-width:1180px;margin:0 auto;padding:24px}
+h1{font-size:22px;margin:0;overflow-wrap:anywhere}
+h2{font-size:17px;margin:36px 0 6px;border-top:1px solid var(--line);padding-top:14px}
+h3{font-size:14px;margin:18px 0 4px}
+p{margin:4px 0 10px;color:var(--soft);max-width:80em}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th{font-weight:500;color:var(--soft);vertical-align:bottom}
+td,th{padding:3px 10px 3px 0;text-align:right;border-bottom:1px solid var(--line)}
+td:first-child,th:first-child{text-align:left;overflow-wrap:anywhere}
+.bar{width:26%;text-align:left}
+.bar i{display:block;height:12px;background:var(--a);min-width:1px;border-radius:0 3px 3px 0}
+.bar i.b{background:var(--b)}
+.tiles{display:flex;flex-wrap:wrap;gap:12px;margin:16px 0}
+.tiles div{background:var(--fill);border-radius:8px;padding:10px 16px;min-width:150px}
+.tiles b{display:block;font-size:20px;font-weight:600}
+.tiles span{color:var(--soft)}
+.range{position:relative;height:14px}
+.range i{position:absolute;top:1px}
+.range u{position:absolute;top:-2px;height:18px;width:2px;background:var(--ink)}
+.stack{display:flex;height:16px;gap:2px}
+.stack i{height:16px;border-radius:0}
+.key i{display:inline-block;width:10px;height:10px;margin:0 5px 0 14px}
+.key i:first-child{margin-left:0}
+i.s0,.bar i.s0{background:var(--a)}i.s1,.bar i.s1{background:var(--b)}i.s2,.bar i.s2{background:var(--c)}
+i.s3,.bar i.s3{background:var(--d)}i.s4,.bar i.s4{background:var(--e)}
+i.free,.bar i.free{background:var(--fill);box-shadow:inset 0 0 0 1px var(--line)}
+details{margin:6px 0}
+summary{cursor:pointer;color:var(--soft)}
+.scroll{overflow-x:auto}
+)";
 
 static void addBand(targets::EnergyBand &sum, const targets::EnergyBand &band) {
   sum.low += band.low;
@@ -166,39 +204,8 @@ private:
   void head() {
     add("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
         "content=\"width=device-width\"><title>" +
-        escape(title) +
-        "</title><style>\n"
-        ":root{color-scheme:light "
-        "dark;--page:#fcfcfb;--ink:#1d1c1a;--soft:#5f5e5a;--line:#dddcd8;--fill:#f1f0ed;--a:#2a78d6;--b:#1baf7a;--c:#"
-        "e0912f;--d:#8a6fd1;--e:#9a9994}\n"
-        "@media(prefers-color-scheme:dark){:root{--page:#1a1a19;--ink:#f3f2ef;--soft:#b3b1ab;--line:#3b3a37;--fill:#"
-        "262523;--a:#4b93ea;--b:#2fbd8a;--c:#d9923a;--d:#a08be0;--e:#85837e}}\n"
-        "body{margin:0;background:var(--page);color:var(--ink);font:14px/1.45 "
-        "system-ui,sans-serif}main{max-width:1180px;margin:0 auto;padding:24px}\n"
-        "h1{font-size:22px;margin:0;overflow-wrap:anywhere}h2{font-size:17px;margin:36px 0 6px;border-top:1px solid "
-        "var(--line);padding-top:14px}h3{font-size:14px;margin:18px 0 4px}\n"
-        "p{margin:4px 0 "
-        "10px;color:var(--soft);max-width:80em}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-"
-        "nums}\n"
-        "th{font-weight:500;color:var(--soft);vertical-align:bottom}td,th{padding:3px 10px 3px "
-        "0;text-align:right;border-bottom:1px solid var(--line)}\n"
-        "td:first-child,th:first-child{text-align:left;overflow-wrap:anywhere}.bar{width:26%;text-align:left}.bar "
-        "i{display:block;height:12px;background:var(--a);min-width:1px;border-radius:0 3px 3px 0}\n"
-        ".bar i.b{background:var(--b)}.tiles{display:flex;flex-wrap:wrap;gap:12px;margin:16px 0}.tiles "
-        "div{background:var(--fill);border-radius:8px;padding:10px 16px;min-width:150px}\n"
-        ".tiles b{display:block;font-size:20px;font-weight:600}.tiles "
-        "span{color:var(--soft)}.range{position:relative;height:14px}.range "
-        "i{position:absolute;top:1px;border-radius:0 3px 3px 0}\n"
-        ".range "
-        "u{position:absolute;top:-2px;height:18px;width:2px;background:var(--ink)}.stack{display:flex;height:18px;gap:"
-        "2px;margin:6px 0}.stack i{display:block;height:18px;min-width:1px}\n"
-        ".key{color:var(--soft);margin:0 0 8px}.key i{display:inline-block;width:10px;height:10px;margin:0 5px 0 "
-        "14px;border-radius:2px}.s0{background:var(--a)}.s1{background:var(--b)}\n"
-        ".s2{background:var(--c)}.s3{background:var(--d)}.s4{background:var(--e)}.free{background:var(--fill)}details{"
-        "margin:6px 0}summary{cursor:pointer;color:var(--soft)}\n"
-        ".scroll{overflow-x:auto}@media print{main{max-width:none}}\n</style></head><body><main>\n<h1>" +
-        escape(title) + "</h1><p>Simulated on " + escape(machine.name) + "; placement " +
-        escape(program.placementPolicy) + ".</p>");
+        escape(title) + "</title><style>" + kStyle + "</style></head><body><main>\n<h1>" + escape(title) +
+        "</h1><p>Simulated on " + escape(machine.name) + "; placement " + escape(program.placementPolicy) + ".</p>");
   }
 
   void summary() {
@@ -366,32 +373,37 @@ private:
     add("</table></div>");
   }
 
-  /// Bytes of a tier that regions of a class cover; those that share addresses (rings, values that live at different
-  /// times) once.
-  uint64_t covered(program::Tier tier, program::LifetimeClass lifetime) const {
-    std::map<std::pair<uint32_t, uint32_t>, std::vector<std::pair<uint64_t, uint64_t>>> spans; // by unit range
+  /// Bytes of a tier that regions of a class (or, below 0, of any) cover; those that share addresses count once.
+  uint64_t covered(program::Tier tier, int lifetime) const {
+    std::vector<const program::Region *> regions;
+    std::set<uint64_t> edges; // of ranges of units (cores, chiplets) over which the same regions lie
     for (const program::Region &region : program.regions)
-      if (region.tier == tier && region.lifetime == lifetime && region.bytes)
-        spans[{region.firstUnit, region.unitCount}].emplace_back(region.offset, region.offset + region.bytes);
+      if (region.tier == tier && region.bytes && (lifetime < 0 || int(region.lifetime) == lifetime)) {
+        regions.push_back(&region);
+        edges.insert(region.firstUnit);
+        edges.insert(uint64_t(region.firstUnit) + region.unitCount);
+      }
+    std::sort(regions.begin(), regions.end(), [](const auto *a, const auto *b) { return a->offset < b->offset; });
     uint64_t sum = 0;
-    for (auto &[units, list] : spans) {
-      std::sort(list.begin(), list.end());
+    for (auto edge = edges.begin(); edge != edges.end() && std::next(edge) != edges.end(); ++edge) {
       uint64_t end = 0, length = 0;
-      for (auto [from, to] : list) {
-        from = std::max(from, end);
+      for (const program::Region *region : regions) {
+        if (region->firstUnit > *edge || uint64_t(region->firstUnit) + region->unitCount <= *edge)
+          continue;
+        uint64_t from = std::max(region->offset, end), to = region->offset + region->bytes;
         if (to > from) {
           length += to - from;
           end = to;
         }
       }
-      sum += length * units.second;
+      sum += length * (*std::next(edge) - *edge);
     }
     return sum;
   }
 
   void placement() {
     add("<h2>Placement</h2><p>What the program reserves in each memory. Addresses that several values use one after "
-        "the other count once.</p><p class=\"key\">");
+        "the other count once in each class.</p><p class=\"key\">");
     for (size_t c = 0; c < 5; ++c)
       add("<i class=\"s" + std::to_string(c) + "\"></i>" + kClassNames[c]);
     add("<i class=\"free\"></i>free</p><table><tr><th>memory<th>capacity<th>reserved");
@@ -402,11 +414,11 @@ private:
                                     uint64_t(machine.stashBytes()),
                                     uint64_t(machine.dram.capacity) * uint64_t(machine.chiplets), 0};
     for (size_t t = 0; t < 4; ++t) {
-      uint64_t parts[5], sum = 0;
-      for (size_t c = 0; c < 5; ++c)
-        sum += parts[c] = covered(static_cast<program::Tier>(t), static_cast<program::LifetimeClass>(c));
+      uint64_t parts[5], sum = 0, reserved = covered(static_cast<program::Tier>(t), -1);
+      for (int c = 0; c < 5; ++c)
+        sum += parts[c] = covered(static_cast<program::Tier>(t), c);
       add("<tr><td>" + std::string(kTierNames[t]) + (capacities[t] ? bytesCell(capacities[t]) : cell("")) +
-          bytesCell(sum));
+          bytesCell(reserved));
       for (uint64_t part : parts)
         add(part ? bytesCell(part) : cell(""));
       double whole = double(std::max(capacities[t], sum));

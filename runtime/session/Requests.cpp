@@ -1,6 +1,7 @@
 // Requests of several calls: generation, transcription, perplexity. Only this file knows what bindings' roles mean.
 #include "runtime/session/Session.h"
 
+#include "runtime/program/Verifier.h"
 #include "runtime/session/Wav.h"
 
 #include <algorithm>
@@ -15,7 +16,9 @@ struct Session::Request {
   std::map<std::string, int64_t> values; // run-time values by name that stay the same over the request
   Tensor encoder;                        // the encoder's output, for role "encoder_output"
   Tensors carried;                       // past_key_values.* inputs of programs that keep no cache state
-  Tensor logits, nextIds;                // of the last call
+  Tensors outputs;                       // of the last call
+  const Tensor *logits = nullptr, *nextIds = nullptr; // among them
+  bool overrun = false;                  // the last call failed because its context is larger than the program takes
   std::vector<float> rows;               // all logits so far
   int64_t vocabulary = 0;
   bool keepRows = true;
@@ -63,20 +66,15 @@ static std::string descrOf(const program::Binding &binding) {
   return binding.operand.dtype == program::DType::I32 ? "i8" : "b1";
 }
 
-bool Session::step(const std::string &entryName, const std::vector<int64_t> &ids, Request &request, std::string &error) {
-  const program::Entry *entry = prog.findEntry(entryName);
-  if (!entry) {
-    error = path + ": the program has no entry '" + entryName + "', so it cannot generate";
-    return false;
-  }
+/// What the session feeds to an entry of a request, by the bindings' roles; and what it knows about the call beyond that.
+bool Session::stepInputs(const program::Entry &entry, const std::vector<int64_t> &ids, Request &request, CallContext &context,
+                         Tensors &inputs, std::string &error) const {
   int64_t tokens = int64_t(ids.size());
-  CallContext context;
   context.tokens = tokens;
   context.past = request.past;
   context.values = request.values;
   context.fillPast = true;
-  Tensors inputs, outputs;
-  for (const program::Binding &binding : entry->inputs) {
+  for (const program::Binding &binding : entry.inputs) {
     size_t rank = binding.operand.dims.size();
     auto shape = [&](int64_t last) {
       std::vector<int64_t> dims(rank, 1);
@@ -112,13 +110,29 @@ bool Session::step(const std::string &entryName, const std::vector<int64_t> &ids
     } else if (binding.name.find("use_cache") != std::string::npos) {
       inputs[binding.name] = ones(descrOf(binding), shape(rank ? 1 : 0));
     } else {
-      error = path + ": entry '" + entryName + "': the session does not know what to feed to input '" + binding.name +
+      error = path + ": entry '" + entry.name + "': the session does not know what to feed to input '" + binding.name +
               "'; call the entry's inputs yourself";
       return false;
     }
   }
-  if (!call(entryName, inputs, context, outputs, error))
+  return true;
+}
+
+bool Session::step(const std::string &entryName, const std::vector<int64_t> &ids, Request &request, std::string &error) {
+  const program::Entry *entry = prog.findEntry(entryName);
+  if (!entry) {
+    error = path + ": the program has no entry '" + entryName + "', so it cannot generate";
     return false;
+  }
+  int64_t tokens = int64_t(ids.size());
+  CallContext context;
+  Tensors inputs, outputs;
+  if (!stepInputs(*entry, ids, request, context, inputs, error))
+    return false;
+  if (!call(entryName, inputs, context, outputs, error)) {
+    request.overrun = context.overrun;
+    return false;
+  }
   request.past += tokens;
   // Sizes of the cross cache stay for the request.
   for (const auto &[name, value] : context.values)
@@ -131,35 +145,79 @@ bool Session::step(const std::string &entryName, const std::vector<int64_t> &ids
           const std::string &name = prog.values[prog.exprs[dim].lhs].name;
           request.values[name] = context.values[name];
         }
-  request.nextIds = request.logits = Tensor();
+  request.nextIds = request.logits = nullptr;
+  request.outputs = std::move(outputs);
   for (const program::Binding &binding : entry->outputs) {
-    Tensor &output = outputs[binding.name];
+    const Tensor &output = request.outputs[binding.name];
     if (binding.role == "logits") {
-      request.logits = std::move(output);
+      request.logits = &output;
     } else if (binding.role == "next_ids") {
-      request.nextIds = std::move(output);
+      request.nextIds = &output;
     } else if (binding.name.rfind("present", 0) == 0 && output.elements() > 0) {
       std::string suffix = binding.name.substr(binding.name.find('.') == std::string::npos ? 7 : binding.name.find('.'));
-      request.carried["past_key_values" + suffix] = std::move(output);
+      request.carried["past_key_values" + suffix] = output;
     }
   }
-  if (request.logits.dims.empty() && request.nextIds.dims.empty()) {
+  bool rowed = request.logits && !request.logits->dims.empty();
+  if (!rowed && (!request.nextIds || request.nextIds->dims.empty())) {
     error = path + ": entry '" + entryName + "' has no output of role logits or next_ids";
     return false;
   }
-  if (!request.logits.dims.empty() && !request.logits.bytes.empty()) {
-    request.vocabulary = request.logits.dims.back();
-    int64_t rows = request.vocabulary > 0 ? request.logits.elements() / request.vocabulary : 0;
+  if (rowed && !request.logits->bytes.empty()) {
+    request.vocabulary = request.logits->dims.back();
+    int64_t rows = request.vocabulary > 0 ? request.logits->elements() / request.vocabulary : 0;
     if (rows < 1) {
       error = path + ": entry '" + entryName + "' returned no logits";
       return false;
     }
-    const float *data = reinterpret_cast<const float *>(request.logits.bytes.data());
+    const float *data = reinterpret_cast<const float *>(request.logits->bytes.data());
     // A prompt's rows only when there is one a token.
     if (request.keepRows && (rows == tokens || entryName.find("prefill") == std::string::npos))
-      request.rows.insert(request.rows.end(), data, data + request.logits.elements());
+      request.rows.insert(request.rows.end(), data, data + request.logits->elements());
   }
   return true;
+}
+
+/// Whether the program takes a decode call that ends with `context` valid tokens. True where only a call can tell: programs whose
+/// caches are inputs, and inputs that the session does not know.
+bool Session::takes(const std::string &entryName, int64_t context) const {
+  const program::Entry *entry = prog.findEntry(entryName);
+  if (!entry || context < 1)
+    return true;
+  for (const program::Binding &binding : entry->inputs)
+    if (binding.role == "encoder_output" || binding.name.find("past_key_values") != std::string::npos)
+      return true;
+  Request probe;
+  probe.past = context - 1;
+  CallContext call;
+  Tensors inputs;
+  std::vector<int64_t> values;
+  std::string ignored;
+  if (!stepInputs(*entry, {0}, probe, call, inputs, ignored))
+    return true;
+  if (!solveValues(*entry, inputs, call, values, ignored))
+    return !call.overrun;
+  return program::verifyCall(prog, *entry, values, ignored);
+}
+
+/// Refuses a request that needs a larger context than the program takes; `what` says what needs it.
+bool Session::admit(const std::string &what, int64_t context, std::string &error) const {
+  if (takes("decode", context))
+    return true;
+  // What takes a context takes a shorter one, so the longest is found by doubling, then by halves.
+  int64_t fits = 0, beyond = 1;
+  while (beyond < context && takes("decode", beyond)) {
+    fits = beyond;
+    beyond *= 2;
+  }
+  beyond = std::min(beyond, context);
+  while (beyond - fits > 1) {
+    int64_t middle = fits + (beyond - fits) / 2;
+    (takes("decode", middle) ? fits : beyond) = middle;
+  }
+  error = path + ": " + what + " need a context of " + std::to_string(context) + " tokens and the program takes " + std::to_string(fits) +
+          "; ask for less, or recompile with --max-context=" + std::to_string(context) + " where the model itself takes as many";
+  return false;
 }
 
 /// The id that follows, from the last row.
@@ -227,32 +285,55 @@ bool Session::decodeLoop(const GenerateOptions &options, const std::string &pref
   std::mt19937_64 random(options.seed);
   for (int64_t i = 0; i < count; ++i) {
     int64_t next = 0;
-    if (!request.nextIds.bytes.empty() && (options.temperature <= 0 || request.logits.bytes.empty())) {
-      size_t width = elementBytes(request.nextIds.descr);
-      const uint8_t *last = request.nextIds.bytes.data() + request.nextIds.bytes.size() - width;
+    bool chosen = request.nextIds && !request.nextIds->bytes.empty(), rows = request.logits && !request.logits->bytes.empty();
+    if (chosen && (options.temperature <= 0 || !rows)) {
+      size_t width = elementBytes(request.nextIds->descr);
+      const uint8_t *last = request.nextIds->bytes.data() + request.nextIds->bytes.size() - width;
       int32_t narrow;
       std::memcpy(&narrow, last, 4);
       next = narrow;
       if (width == 8)
         std::memcpy(&next, last, 8);
-    } else if (!request.logits.bytes.empty()) {
-      next = choose(request.logits, options.temperature, random);
+    } else if (rows) {
+      next = choose(*request.logits, options.temperature, random);
     }
     if (reading) {
       result.ids.push_back(next);
       if (!options.ignoreEos && std::find(endIds.begin(), endIds.end(), next) != endIds.end())
         break;
     }
-    if (i + 1 < count && !step(prefix + "decode", {next}, request, error))
+    if (i + 1 == count || step(prefix + "decode", {next}, request, error))
+      continue;
+    if (!request.overrun || !reading)
       return false;
+    // What was generated is worth more than an error: the request ends here, and says why.
+    result.note = "stopped after " + std::to_string(result.ids.size()) + " ids, before an end id: the cache is full with " +
+                  std::to_string(request.past) + " tokens (" + error + ")";
+    error.clear();
+    break;
   }
-  result.logits = std::move(request.rows);
-  result.vocabulary = request.vocabulary;
+  finish(request, result);
   return true;
 }
 
-bool Session::generate(const std::vector<int64_t> &prompt, const GenerateOptions &options, Generation &result,
+void Session::finish(Request &request, Generation &result) const {
+  for (auto &[name, tensor] : request.outputs) {
+    // Of two graphs that use the same name, the encoder's output keeps it.
+    bool taken = result.outputs.count(name) != 0;
+    result.outputs[taken ? "decoder." + name : name] = std::move(tensor);
+  }
+  request.outputs.clear();
+  result.logits = std::move(request.rows);
+  result.vocabulary = request.vocabulary;
+}
+
+bool Session::generate(const std::vector<int64_t> &asked, const GenerateOptions &options, Generation &result,
                        std::string &error) {
+  result = {};
+  std::vector<int64_t> prompt = options.startIds;
+  prompt.insert(prompt.end(), asked.begin(), asked.end());
+  if (prompt.empty() && reading)
+    prompt = optionIds("start_ids");
   for (int64_t id : prompt)
     if (id < 0) {
       error = path + ": token id " + std::to_string(id) + " of the prompt is negative; ids count from 0";
@@ -262,30 +343,32 @@ bool Session::generate(const std::vector<int64_t> &prompt, const GenerateOptions
   request.past = options.context;
   if (prompt.empty()) {
     if (reading) {
-      error = path + ": generation needs a prompt: --prompt-ids=1,2,3 or --prompt=TEXT";
+      error = path + ": generation needs a prompt: --prompt-ids=1,2,3, --prompt=TEXT or --start-ids=1";
       return false;
     }
+    if (!admit(std::to_string(options.context) + " tokens and " + std::to_string(options.count) + " decode calls",
+               options.context + options.count, error))
+      return false;
     for (int64_t i = 0; i < options.count; ++i)
       if (!step("decode", {0}, request, error))
         return false;
+    finish(request, result);
     return true;
   }
   if (reading && options.context) {
     error = path + ": --context needs --functional=off; with values the context is what the prompt put there";
     return false;
   }
+  // The last id that is generated is never fed back.
+  int64_t length = options.context + int64_t(prompt.size()), count = std::max<int64_t>(options.count, 1);
+  if (!admit(std::to_string(length) + " tokens of prompt and " + std::to_string(count) + " generated ids", length + count - 1, error))
+    return false;
   return feedPrompt(prompt, "", false, request, error) && decodeLoop(options, "", options.count, request, result, error);
 }
 
-bool Session::transcribe(const std::vector<float> &audio, const GenerateOptions &options, Generation &result,
-                         std::string &error) {
-  const program::Entry *encoder = prog.findEntry("encoder.main");
-  if (!encoder) {
-    error = path + ": transcription needs the entry encoder.main; compile the encoder and the decoder into one program";
-    return false;
-  }
-  Tensors inputs, outputs;
-  for (const program::Binding &binding : encoder->inputs) {
+bool Session::audioInputs(const program::Entry &entry, const std::vector<float> &audio, Tensors &inputs, std::string &error) const {
+  bool fed = false;
+  for (const program::Binding &binding : entry.inputs) {
     size_t rank = binding.operand.dims.size();
     std::vector<int64_t> dims(rank, 1);
     if (rank)
@@ -299,15 +382,42 @@ bool Session::transcribe(const std::vector<float> &audio, const GenerateOptions 
     if (!audio.empty())
       std::memcpy(tensor.bytes.data(), audio.data(), tensor.bytes.size());
     inputs[binding.name] = std::move(tensor);
+    fed = true;
   }
+  if (!fed)
+    error = path + ": entry '" + entry.name + "' has no float input that would take audio";
+  return fed;
+}
+
+bool Session::encode(const std::vector<float> &audio, Tensors &outputs, std::string &error) {
+  const program::Entry *encoder = prog.findEntry("main");
+  if (!encoder) {
+    error = path + ": the program has no entry main that would take audio";
+    return false;
+  }
+  Tensors inputs;
   CallContext context;
   context.tokens = int64_t(audio.size());
-  if (!call("encoder.main", inputs, context, outputs, error))
+  return audioInputs(*encoder, audio, inputs, error) && call("main", inputs, context, outputs, error);
+}
+
+bool Session::transcribe(const std::vector<float> &audio, const GenerateOptions &options, Generation &result,
+                         std::string &error) {
+  const program::Entry *encoder = prog.findEntry("encoder.main");
+  if (!encoder) {
+    error = path + ": transcription needs the entry encoder.main; compile the encoder and the decoder into one program";
+    return false;
+  }
+  result = {};
+  Tensors inputs;
+  CallContext context;
+  context.tokens = int64_t(audio.size());
+  if (!audioInputs(*encoder, audio, inputs, error) || !call("encoder.main", inputs, context, result.outputs, error))
     return false;
   Request request;
-  for (auto &[name, tensor] : outputs)
+  for (const auto &[name, tensor] : result.outputs)
     if (tensor.descr == "f4" && tensor.dims.size() == 3)
-      request.encoder = std::move(tensor);
+      request.encoder = tensor;
   if (request.encoder.dims.size() != 3) {
     error = path + ": entry 'encoder.main' has no float output of three dimensions";
     return false;

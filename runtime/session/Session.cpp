@@ -2,6 +2,7 @@
 #include "runtime/session/Session.h"
 
 #include "runtime/program/Loader.h"
+#include "runtime/program/MachineCapacities.h"
 #include "runtime/session/Convert.h"
 #include "runtime/session/Reading.h"
 
@@ -25,19 +26,11 @@ std::unique_ptr<Session> Session::open(const std::string &path, const SessionOpt
     return nullptr;
   if (!targets::readMachine(prog.machine, path + " (embedded machine)", session->card, error))
     return nullptr;
-  const targets::Machine &card = session->card;
-  program::Capacities capacities;
-  capacities.sramBytesPerCore = uint64_t(card.sramPerCore);
-  capacities.cores = uint32_t(card.cores());
-  capacities.stashBytes = uint64_t(card.stashBytes());
-  capacities.dramBytesPerChiplet = uint64_t(card.dram.capacity);
-  capacities.chiplets = uint32_t(card.chiplets);
-  capacities.coresPerChiplet = uint32_t(card.coresPerChiplet());
-  if (!program::verify(prog, capacities, error)) {
+  if (!program::verify(prog, program::capacitiesOf(session->card), error)) {
     error = path + ": " + error;
     return nullptr;
   }
-  if (options.functional && !(session->reading = Reading::open(path, prog, card, options, error)))
+  if (options.functional && !(session->reading = Reading::open(path, prog, session->card, options, error)))
     return nullptr;
   return session;
 }
@@ -156,6 +149,7 @@ bool Session::solveValues(const program::Entry &entry, const Tensors &inputs, Ca
     if (values[i] < value.min || values[i] > value.max) {
       error = "'" + value.name + "' is " + std::to_string(values[i]) + " in entry '" + entry.name + "'; the program takes " +
               std::to_string(value.min) + " to " + std::to_string(value.max);
+      context.overrun = values[i] > value.max;
       if (values[i] > value.max)
         error += "; recompile with --max-dim=" + value.name + "=" + std::to_string(values[i]) +
                  (context.fillPast ? " or --max-context=" + std::to_string(std::max(values[i], context.past + context.tokens)) : "");
@@ -202,8 +196,12 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
     }
   }
   std::vector<int64_t> values;
-  if (!solveValues(*entry, inputs, context, values, error) || !program::verifyCall(prog, *entry, values, error))
+  if (!solveValues(*entry, inputs, context, values, error))
     return fail();
+  if (!program::verifyCall(prog, *entry, values, error)) {
+    context.overrun = true;
+    return fail();
+  }
   auto hostOffset = [&](const program::Operand &operand) {
     return prog.regions[operand.region].offset +
            (operand.byteOffset < 0 ? 0 : uint64_t(program::evaluate(prog, operand.byteOffset, values)));
@@ -213,7 +211,6 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
   call.entry = entryName;
   call.tokens = context.tokens;
   call.context = context.past;
-  call.predicted = entry->predicted;
   if (reading) {
     for (const program::Binding &binding : entry->inputs)
       if (!storeTensor(binding, inputs.find(binding.name)->second, reading->host(hostOffset(binding.operand)), error))
@@ -224,6 +221,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
       progress = [&](size_t done, size_t total) { options.progress(progressText + "command", int64_t(done), int64_t(total)); };
     if (!reading->run(*entry, values, progress, counts, error))
       return fail();
+    noteCaches(*entry, values);
     call.executed = true;
     call.executedMacs = call.macs = counts.macs;
     call.executedTiers = call.tiers = counts.tiers;
@@ -234,12 +232,20 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
       dims.push_back(program::evaluate(prog, dim, values));
     outputs[binding.name] = fetchTensor(binding, dims, reading ? reading->host(hostOffset(binding.operand)) : nullptr, context.halves);
   }
+  if (!timing::countNodes(prog, *entry, values, card, call.nodes, error))
+    return fail();
+  for (const timing::NodeCounts &node : call.nodes)
+    timing::addClasses(call.classes, node.classes);
+  if (!options.nodeCounts)
+    call.nodes.clear();
+  call.values = values;
   if (options.timing) {
     timing::Options simulation;
     timing::Result &traced = timings[entryName];
     if (!timing::simulate(prog, *entry, values, card, simulation, traced, error) ||
         !timing::lowerBound(prog, *entry, values, card, call.lowerBound, error) ||
         !timing::upperBound(prog, *entry, values, card, simulation.startState, call.bound, error) ||
+        !timing::predict(prog, *entry, values, card, call.predicted, error) ||
         !timing::rooflinePeak(prog, *entry, values, card, call.rooflinePeak, error))
       return fail();
     for (int phase = 0; phase < options.phases; ++phase) {

@@ -4,6 +4,7 @@
 
 #include "runtime/program/Program.h"
 #include "runtime/session/Npy.h"
+#include "runtime/timing/NodeCounts.h"
 #include "runtime/timing/Timing.h"
 #include "targets/Machine.h"
 
@@ -22,6 +23,7 @@ struct SessionOptions {
   bool functional = true, timing = true;
   bool checkMemory = false; // report reads of bytes that no command has written
   int threads = 0;          // 0: one a hardware thread
+  bool nodeCounts = false;  // keep every call's counts by ONNX node
   int phases = 0;           // refresh phases, spread over the period, at which each call is timed besides phase 0
   /// When set: called as each call goes on, with what it does now ("decode, call 3, command") and how much of that is done.
   std::function<void(const std::string &what, int64_t done, int64_t total)> progress;
@@ -31,13 +33,16 @@ struct SessionOptions {
 struct CallMetrics {
   std::string entry;
   int64_t tokens = 0, batch = 1, context = 0; // context: valid tokens before the call
-  int64_t latency = 0, predicted = 0, bound = 0, lowerBound = 0, rooflinePeak = 0; // predicted: by the compiler, at maxima
+  int64_t latency = 0, predicted = 0, bound = 0, lowerBound = 0, rooflinePeak = 0; // 0 without the timing reading
   int64_t fastestPhase = 0, slowestPhase = 0; // over SessionOptions::phases; 0 when none were asked for
   timing::TierTable tiers;                                                         // bytes, by program::Tier
   uint64_t macs = 0;
   bool executed = false;               // the two below were counted in the kernels and copies
   timing::TierTable executedTiers;
   uint64_t executedMacs = 0;
+  timing::ClassTable classes;            // the commands' bytes by class, padding apart
+  std::vector<timing::NodeCounts> nodes; // the same by ONNX node, where SessionOptions::nodeCounts asks for it
+  std::vector<int64_t> values;           // the run-time values, by Program::values
   targets::EnergyBand energy; // picojoules
   std::vector<timing::EnergyPart> energyParts; // what it is the sum of
   std::vector<std::pair<std::string, double>> utilization;
@@ -49,6 +54,7 @@ struct CallContext {
   int64_t tokens = 0, past = 0;
   std::map<std::string, int64_t> values; // run-time values by name, for those that no input's shape tells
   bool fillPast = false;                 // other unknown values are the context length (or context + tokens by name)
+  bool overrun = false;                  // set when a call fails because a value or a cache would leave what the program takes
   bool halves = false; // give float16 outputs as float16; requests of several calls keep them in float32
 };
 
@@ -59,13 +65,16 @@ struct GenerateOptions {
   double temperature = 0;      // 0: greedy
   uint64_t seed = 0;
   int64_t context = 0; // valid tokens before the request (functional reading off)
-  std::vector<int64_t> startIds; // transcription; empty: the program's own, else 1
+  /// Ids that begin the sequence, before the prompt. Empty: the program's own where there is no prompt, for transcription else 1.
+  std::vector<int64_t> startIds;
 };
 
 struct Generation {
   std::vector<int64_t> ids;  // generated ones, an end id included
   std::vector<float> logits; // rows x vocabulary
   int64_t vocabulary = 0;
+  Tensors outputs;  // of the last call of each entry that the request made, by the model's names
+  std::string note; // why generation stopped before an end id or the count that was asked for; empty otherwise
 };
 
 class Reading; // the functional reading's state
@@ -82,12 +91,21 @@ public:
   /// model's types; without the functional reading their bytes stay empty.
   bool call(const std::string &entry, const Tensors &inputs, CallContext &context, Tensors &outputs, std::string &error);
 
-  /// Text generation with entries "prefill" and "decode", from an empty cache (or options.context).
+  /// Text generation with entries "prefill" and "decode", from an empty cache (or options.context). Refused before any work when
+  /// prompt and count together exceed the context that the program takes; the error names what would fit.
   bool generate(const std::vector<int64_t> &prompt, const GenerateOptions &options, Generation &result, std::string &error);
-  /// Speech: entries "encoder.main", "decoder.prefill", "decoder.decode". Without options.count, at most six ids a second.
+  /// Speech: entries "encoder.main", "decoder.prefill", "decoder.decode". Without options.count, at most six ids a second. When the
+  /// cache is full before an end id, the ids so far are the result and result.note says so.
   bool transcribe(const std::vector<float> &audio, const GenerateOptions &options, Generation &result, std::string &error);
+  /// An audio encoder alone: entry "main", fed with the samples in its float input.
+  bool encode(const std::vector<float> &audio, Tensors &outputs, std::string &error);
   /// Perplexity over windows of 512 ids, each from an empty cache.
   bool score(const std::vector<int64_t> &ids, double &perplexity, int64_t &predictions, std::string &error);
+
+  /// Writes the valid tokens of every cache that the last call left, as FOLDER/CACHE.npy: uint8 [heads, tokens, row bytes]. A row is one
+  /// token's head as the card stores it: a block format's scale bytes, zero padded to a multiple of 4, then its elements
+  /// (formats/Formats.h). Needs the functional reading.
+  bool dumpState(const std::string &folder, std::string &error);
 
   const program::Program &program() const { return prog; }
   const targets::Machine &machine() const { return card; }
@@ -96,8 +114,11 @@ public:
   const program::Entry *lastEntry() const { return tracedEntry; }
   /// The schedule of the last timed call of each entry, by its name.
   const std::map<std::string, timing::Result> &lastTimings() const { return timings; }
-  /// Metrics as --metrics writes them; DESIGN's command lines state the form.
+  /// Metrics as --metrics writes them; DESIGN's command lines state the form. Times, energy and utilization are null without the
+  /// timing reading.
   std::string metricsJson() const;
+  /// Counts by call, ONNX node, class and tier as --counts writes them; docs/metrics.md states the form.
+  std::string countsJson() const;
   /// Ids from the program's options ("start_ids", "end_ids"); empty when absent.
   std::vector<int64_t> optionIds(const std::string &key) const;
 
@@ -106,7 +127,14 @@ private:
   Session() = default;
   bool solveValues(const program::Entry &entry, const Tensors &inputs, CallContext &context, std::vector<int64_t> &values,
                    std::string &error) const;
+  bool stepInputs(const program::Entry &entry, const std::vector<int64_t> &ids, Request &request, CallContext &context, Tensors &inputs,
+                  std::string &error) const;
   bool step(const std::string &entryName, const std::vector<int64_t> &ids, Request &request, std::string &error);
+  bool takes(const std::string &entryName, int64_t context) const;
+  bool admit(const std::string &what, int64_t context, std::string &error) const;
+  void finish(Request &request, Generation &result) const;
+  bool audioInputs(const program::Entry &entry, const std::vector<float> &audio, Tensors &inputs, std::string &error) const;
+  void noteCaches(const program::Entry &entry, const std::vector<int64_t> &values);
   bool decodeLoop(const GenerateOptions &options, const std::string &prefix, int64_t count, Request &request,
                   Generation &result, std::string &error);
   bool feedPrompt(const std::vector<int64_t> &prompt, const std::string &prefix, bool singly, Request &request,
@@ -120,6 +148,7 @@ private:
   std::vector<CallMetrics> metrics;
   const program::Entry *tracedEntry = nullptr;
   std::map<std::string, timing::Result> timings;
+  std::vector<int64_t> cacheTokens; // valid tokens of each cache, as the last call that appended left them
 };
 
 } // namespace ahm::session

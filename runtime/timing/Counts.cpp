@@ -62,15 +62,18 @@ public:
       uint64_t weight = static_cast<uint64_t>(integer(0));
       uint64_t size = weight < program.weights.size() ? std::min(kLimit, program.weights[weight].bytes) : 0;
       counts[Tier::Host].read = size;
-      counts[Tier::Dram].written = size;
+      ClassBytes &file = counts.classes[size_t(TrafficClass::Weights)][size_t(Tier::Host)];
+      file.read = size;
+      file.readPadding = size - std::min(size, needed(out(0)));
+      write(out(0), size, needed(out(0)));
       counts.networkBytes = size;
       counts.dramPieces = 1;
       break;
     }
     case Opcode::DmaTiles: {
       uint64_t size = mul(natural(integer(0)), natural(integer(1)));
-      read(in(0), size);
-      write(out(0), size);
+      read(in(0), size, needed(in(0)));
+      write(out(0), size, needed(out(0)));
       counts.networkBytes = size;
       counts.dramPieces = 1;
       break;
@@ -94,9 +97,9 @@ public:
       counts.collectiveBytes = bytes(in(0));
       break;
     case Opcode::CacheAppend:
-      read(in(0), bytes(in(0)));
+      read(in(0));
       if (out(0) && in(0) && !in(0)->dims.empty())
-        write(out(0), mul(rows(in(0)), rowBytes(out(0)->dtype, last(in(0)))));
+        writeRows(out(0), rows(in(0)), last(in(0)));
       lanes(elements(in(0)), vector.quantize);
       break;
     case Opcode::QuantizeMx:
@@ -162,25 +165,79 @@ private:
   }
   uint64_t bytes(const Operand *operand) const { return operand ? operandBytes(program, *operand, values) : 0; }
 
-  void read(const Operand *operand, uint64_t size) {
-    if (operand) {
-      uint64_t &total = counts[program.regions[operand->region].tier].read;
-      total = sum(total, size);
+  TrafficClass trafficClass(const Operand &operand) const {
+    switch (command.op) {
+    case Opcode::HostToStash:
+    case Opcode::StashToHost:
+      return TrafficClass::Io;
+    case Opcode::CacheAppend:
+      return &operand == out(0) ? TrafficClass::Kv : TrafficClass::Activations;
+    case Opcode::Attention:
+      if (&operand == in(1) || &operand == in(2))
+        return TrafficClass::Kv;
+      break;
+    default:
+      break;
+    }
+    switch (program.regions[operand.region].lifetime) {
+    case LifetimeClass::Weight:
+      return TrafficClass::Weights;
+    case LifetimeClass::Kv:
+      return TrafficClass::Kv;
+    case LifetimeClass::Staging: // a ring slot holds what streams: tiles of weights, rows of caches
+      return isMxRows(operand.dtype) ? TrafficClass::Kv : TrafficClass::Weights;
+    default:
+      return TrafficClass::Activations;
     }
   }
-  void write(const Operand *operand, uint64_t size) {
-    if (operand) {
-      uint64_t &total = counts[program.regions[operand->region].tier].written;
-      total = sum(total, size);
-    }
+  ClassBytes &classBytes(const Operand &operand) {
+    return counts.classes[static_cast<size_t>(trafficClass(operand))]
+                         [static_cast<size_t>(program.regions[operand.region].tier)];
+  }
+
+  /// `size` bytes as stored, `needed` of them by the format.
+  void read(const Operand *operand, uint64_t size, uint64_t needed) {
+    if (!operand)
+      return;
+    uint64_t &total = counts[program.regions[operand->region].tier].read;
+    total = sum(total, size);
+    ClassBytes &part = classBytes(*operand);
+    part.read = sum(part.read, size);
+    part.readPadding = sum(part.readPadding, size - std::min(size, needed));
+  }
+  void write(const Operand *operand, uint64_t size, uint64_t needed) {
+    if (!operand)
+      return;
+    uint64_t &total = counts[program.regions[operand->region].tier].written;
+    total = sum(total, size);
+    ClassBytes &part = classBytes(*operand);
+    part.written = sum(part.written, size);
+    part.writtenPadding = sum(part.writtenPadding, size - std::min(size, needed));
+  }
+  /// What the format needs of a whole operand.
+  uint64_t needed(const Operand *operand) const {
+    return operand ? formatBytes(operand->dtype, rows(operand), last(operand)) : 0;
+  }
+  void read(const Operand *operand) { read(operand, bytes(operand), needed(operand)); }
+  /// Part of an operand: `count` rows of `length` elements.
+  void readRows(const Operand *operand, uint64_t count, uint64_t length) {
+    read(operand, mul(count, rowBytes(operand->dtype, length)), formatBytes(operand->dtype, count, length));
+  }
+  void writeRows(const Operand *operand, uint64_t count, uint64_t length) {
+    write(operand, mul(count, rowBytes(operand->dtype, length)), formatBytes(operand->dtype, count, length));
+  }
+  /// Not the first columns of a product: the operand has been read for those.
+  void readsAgain(const Operand &operand) {
+    uint64_t &again = classBytes(operand).readAgain;
+    again = sum(again, needed(&operand));
   }
   void readAll() {
     for (const Operand &operand : command.ins)
-      read(&operand, bytes(&operand));
+      read(&operand);
   }
   void writeAll() {
     for (const Operand &operand : command.outs)
-      write(&operand, bytes(&operand));
+      write(&operand, bytes(&operand), needed(&operand));
   }
   void lanes(uint64_t count, int64_t laneCycles) {
     counts.laneCycles = sum(counts.laneCycles, mul(count, natural(laneCycles)));
@@ -215,9 +272,12 @@ private:
     TileFormat format = tileFormat(w->dtype);
     int64_t tiles = targets::tileCount(format, static_cast<int64_t>(k), static_cast<int64_t>(c));
     product(0, mul(m, k, c), tiles, m, format, movingBits(a->dtype), program.regions[w->region].unitCount);
-    for (const Operand &operand : command.ins)
-      read(&operand, bytes(&operand));
-    write(out(0), mul(m, c, 4)); // only the columns that w holds
+    readAll();
+    if (integer(0) > 0)
+      for (const Operand &operand : command.ins)
+        if (&operand != w)
+          readsAgain(operand);
+    write(out(0), mul(m, c, 4), mul(m, c, 4)); // only the columns that w holds
     counts.multicastBytes = bytes(a);
     counts.networkBytes = sum(bytes(a), mul(m, c, 4));
     partials(m, k, c);
@@ -253,6 +313,9 @@ private:
             program.regions[w->region].unitCount);
     readAll();
     writeAll();
+    // The first channels of y stand at its start; a part that writes behind them takes the same patches again.
+    if (y->byteOffset >= 0 && evaluate(program, y->byteOffset, values) > 0)
+      readsAgain(*x);
     lanes(mul(length, contraction), vector.quantize); // patches, overlapping ones each time
     uint64_t patchBytes =
         mul(length, mxRowBytes(format == TileFormat::Mx16 ? DType::MxRows16 : DType::MxRows8, contraction));
@@ -284,28 +347,27 @@ private:
     // Each 32-column group of V has its own P, so a 64-column tile is passed twice.
     uint64_t valuePasses = mul(vectors, uint64_t(targets::tileColumns(format)) / 32);
     product(1, mul(scores, dv), int64_t(valueTiles), valuePasses, format, bits, machine.cores());
-    read(q, bytes(q));
+    read(q);
     uint64_t cacheBytes = 0;
-    for (auto [cache, size] : {std::pair{k, mul(headsKv, context, mxRowBytes(k->dtype, d))},
-                               std::pair{v, mul(headsKv, context, mxRowBytes(v->dtype, dv))}}) {
-      read(cache, size);
-      cacheBytes = sum(cacheBytes, size);
+    for (auto [cache, length] : {std::pair{k, d}, std::pair{v, dv}}) {
+      readRows(cache, mul(headsKv, context), length);
+      cacheBytes = sum(cacheBytes, mul(headsKv, context, mxRowBytes(cache->dtype, length)));
       if (isDram(*cache))
         counts.dramPieces += headsKv; // a head's tokens are contiguous
     }
     bool hasSinks = integer(2) != 0;
     size_t operands = command.ins.size();
     if (const Operand *mask = operands > (hasSinks ? 4u : 3u) ? in(3) : nullptr) {
-      read(mask, bytes(mask));
+      read(mask);
       lanes(scores, vector.add);
     }
     if (const Operand *sinks = hasSinks ? in(operands - 1) : nullptr) {
-      read(sinks, bytes(sinks));
+      read(sinks);
       lanes(mul(h, t), vector.add + vector.exp);
     }
     if (command.floats.size() > 1 && command.floats[1] > 0)
       lanes(scores, 2 * vector.add + vector.exp + vector.div); // the soft cap's tanh
-    write(out(0), bytes(out(0)));
+    writeAll();
     counts.networkBytes = sum(sum(bytes(q), cacheBytes), bytes(out(0)));
     lanes(elements(q), vector.quantize);
     lanes(scores, 4 * vector.add + vector.exp);               // scale, maximum, difference, sum
@@ -360,14 +422,16 @@ private:
     uint64_t n = elements(x), m = elements(y);
     switch (command.op) {
     case Opcode::Slice: // only the elements that are taken
-      read(x, x && y ? mul(rows(y), rowBytes(x->dtype, last(y))) : 0);
+      if (x && y)
+        readRows(x, rows(y), last(y));
       writeAll();
       lanes(m, vector.add);
       return;
     case Opcode::Gather: {
       uint64_t taken = x && y ? mul(rows(y), rowBytes(x->dtype, last(y))) : 0; // the rows used, not the table
-      read(x, taken);
-      read(in(1), bytes(in(1)));
+      if (x && y)
+        readRows(x, rows(y), last(y));
+      read(in(1));
       writeAll();
       counts.laneCycles = ceilDiv(taken, std::max<uint64_t>(1, natural(vector.gatherBytes)));
       if (x && isDram(*x)) {
@@ -474,6 +538,29 @@ Needs needsOf(Opcode op) {
 uint64_t mxRowBytes(DType dtype, uint64_t elements) {
   uint64_t blocks = ceilDiv(std::min(elements, kLimit), 32);
   return sum(ceilDiv(blocks, 4) * 4, mul(blocks, dtype == DType::MxRows16 ? 64 : 32));
+}
+
+uint64_t formatBytes(DType dtype, uint64_t rows, uint64_t length) {
+  uint64_t elements = mul(rows, length);
+  switch (dtype) {
+  case DType::MxRows8:
+    return sum(elements, mul(rows, ceilDiv(std::min(length, kLimit), 32)));
+  case DType::MxRows16:
+    return sum(mul(elements, 2), mul(rows, ceilDiv(std::min(length, kLimit), 32)));
+  case DType::TilesMx4:
+    return sum(ceilDiv(elements, 2), mul(ceilDiv(std::min(rows, kLimit), 32), length));
+  case DType::TilesMx8:
+    return sum(elements, mul(ceilDiv(std::min(rows, kLimit), 32), length));
+  case DType::TilesMx16:
+    return sum(mul(elements, 2), mul(ceilDiv(std::min(rows, kLimit), 32), length));
+  default:
+    return mul(elements, elementBytes(dtype));
+  }
+}
+
+const char *trafficClassName(TrafficClass traffic) {
+  static constexpr const char *names[] = {"weights", "kv", "activations", "io"};
+  return static_cast<size_t>(traffic) < kTrafficClasses ? names[static_cast<size_t>(traffic)] : "unknown";
 }
 
 uint64_t operandBytes(const Program &program, const Operand &operand, const std::vector<int64_t> &values) {

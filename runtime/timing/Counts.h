@@ -18,6 +18,24 @@ struct TierBytes {
 /// Index by program::Tier.
 using TierTable = std::array<TierBytes, 4>;
 
+/// What a byte is moved for. Weights: products' tiles, tables and folded vectors, wherever they stand. Kv: keys and
+/// values, also those that a cacheless attention quantises for itself. Io: both sides of a transfer from or to the host.
+enum class TrafficClass : uint8_t { Weights, Kv, Activations, Io };
+inline constexpr size_t kTrafficClasses = 4;
+const char *trafficClassName(TrafficClass traffic); // "weights", "kv", "activations", "io"
+
+/// One class's share of a tier's bytes, and how much of it the card adds to what the format needs. The format needs an
+/// element's bits for each logical element and a scale byte for each 32-block begun; padding is the rest: edges of
+/// tiles, of 32-blocks and of rows. `readAgain` is what a product that is cut by columns reads of its moving operand
+/// beyond the first time, padding aside.
+struct ClassBytes {
+  uint64_t read = 0, written = 0;
+  uint64_t readPadding = 0, writtenPadding = 0, readAgain = 0;
+};
+
+/// Index by TrafficClass, then by program::Tier. Over all classes, read and written sum up to a TierTable's.
+using ClassTable = std::array<std::array<ClassBytes, 4>, kTrafficClasses>;
+
 struct CommandCounts {
   uint64_t macs = 0;                         // of real elements: padding of tiles and blocks is not counted
   uint64_t macs4 = 0, macs8 = 0, macs16 = 0; // the same by energy class: the wider of the two operands
@@ -37,6 +55,7 @@ struct CommandCounts {
   std::array<Product, 2> products;
   uint64_t partialBytes = 0;   // float32 partial sums that leave the ganged arrays on top of the result (time only)
   uint64_t multicastBytes = 0; // the part of the stash reads that every quad takes in
+  ClassTable classes;          // the bytes of `tiers` by what they are moved for, padding apart
 
   TierBytes &operator[](program::Tier tier) { return tiers[static_cast<size_t>(tier)]; }
   const TierBytes &operator[](program::Tier tier) const { return tiers[static_cast<size_t>(tier)]; }
@@ -45,6 +64,10 @@ struct CommandCounts {
 /// Bytes of one row of `elements` in MxRows8 or MxRows16: one scale byte a 32-block, padded to 4 bytes, then whole
 /// blocks; the layout of formats/Formats.h.
 uint64_t mxRowBytes(program::DType dtype, uint64_t elements);
+
+/// Bytes that the format needs for `rows` rows of `length` elements (Tiles*: a contraction of `rows`, `length` columns):
+/// elements at their bits, one scale byte for each 32-block begun of an MX format. At most what is stored.
+uint64_t formatBytes(program::DType dtype, uint64_t rows, uint64_t length);
 
 /// Bytes of an operand at these values, as stored. Tiles*: whole tiles.
 uint64_t operandBytes(const program::Program &program, const program::Operand &operand,

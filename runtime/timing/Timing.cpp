@@ -1,22 +1,19 @@
 // The schedule and its bounds; see Timing.h for the model and the proofs.
-#include "runtime/timing/Timing.h"
+#include "runtime/timing/Work.h"
 
 #include <algorithm>
 
 namespace ahm::timing {
-namespace {
 
 using namespace ahm::program;
-using Wide = __int128;
 
-constexpr Picoseconds kLatest = 1000000000000000000; // 11.5 days: leaves room for sums
+namespace {
+
+using Wide = __int128;
 
 enum class Refresh { None, Windows, WorstEach };
 
-struct Work {
-  std::vector<CommandCounts> counts;
-  std::vector<CommandCost> costs;
-};
+} // namespace
 
 bool prepare(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
              const targets::Machine &machine, Work &work, std::string &error) {
@@ -54,6 +51,8 @@ bool prepare(const Program &program, const Entry &entry, const std::vector<int64
   }
   return true;
 }
+
+namespace {
 
 Wide stalledEndWide(const targets::RefreshModel &refresh, Picoseconds start, Picoseconds work) {
   if (work <= 0 || refresh.duration <= 0)
@@ -228,11 +227,7 @@ bool simulate(const Program &program, const Entry &entry, const std::vector<int6
   return true;
 }
 
-bool lowerBound(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
-                const targets::Machine &machine, Picoseconds &bound, std::string &error) {
-  Work work;
-  if (!prepare(program, entry, values, machine, work, error))
-    return false;
+Picoseconds busiest(const Entry &entry, const Work &work, const targets::Machine &machine) {
   std::vector<Wide> resources(resourceCount(machine), 0);
   std::array<Wide, kQueueCount> queues{};
   for (size_t i = 0; i < work.costs.size(); ++i) {
@@ -251,7 +246,15 @@ bool lowerBound(const Program &program, const Entry &entry, const std::vector<in
   }
   for (Wide queue : queues)
     best = std::max(best, queue);
-  bound = clampTime(best);
+  return clampTime(best);
+}
+
+bool lowerBound(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
+                const targets::Machine &machine, Picoseconds &bound, std::string &error) {
+  Work work;
+  if (!prepare(program, entry, values, machine, work, error))
+    return false;
+  bound = busiest(entry, work, machine);
   return true;
 }
 

@@ -81,6 +81,11 @@ bool lowerBound(const program::Program &program, const program::Entry &entry, co
 bool upperBound(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                 const targets::Machine &machine, const State &startState, Picoseconds &bound, std::string &error);
 
+/// What the call is expected to take, in closed form from the commands' costs at these values (Predict.cpp states it).
+/// lowerBound <= predicted <= upperBound from an idle start.
+bool predict(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
+             const targets::Machine &machine, Picoseconds &predicted, std::string &error);
+
 /// The usual roofline: total work over the whole card's peak rates, DRAM and PCIe at interface speed.
 bool rooflinePeak(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                   const targets::Machine &machine, Picoseconds &bound, std::string &error);

@@ -52,7 +52,7 @@ for n in ("cut", "random", "absent"):
     check(n + ".onnx", 1, n + ".onnx", "ahm-compile", W / f"{n}.onnx", "-o", out, absent=out)
 check("operator", 1, "NoSuchOp", "ahm-compile", model(W / "op.onnx", "NoSuchOp"), "-o", out, absent=out)
 check("external", 1, "gone.bin", "ahm-compile", model(W / "ext.onnx", external=True), "-o", out, absent=out)
-check("folder", 1, "", "ahm-compile", good, "-o", W / "none/out.ahm")
+check("folder", 1, str(W / "none/out.ahm"), "ahm-compile", good, "-o", W / "none/out.ahm")
 for n, t in (("unknown", "name: x\nnosuch: 1\n"), ("unit", "name: x\nclock: 1 parsec\n")):
     (W / f"{n}.yaml").write_text(t)
     check("target." + n, 1, n + ".yaml", "ahm-compile", good, "-o", out, f"--target={W}/{n}.yaml", absent=out)

@@ -1,19 +1,47 @@
 #!/usr/bin/env bash
-# A seeded sample of mutations over two compiled programs, one resident and one streaming. run.sh BUILD [SAMPLE]; SAMPLE "all"
-# takes every mutation. Exit 77 when the model is not at hand.
+# Mutations of compiled programs, each model resident and streaming: run.sh BUILD [SAMPLE|all] [FILTER]. SAMPLE (default 150) mutations
+# of each program, chosen by a fixed seed; "all" takes every one (test/bench/mutation.sh). FILTER: only programs whose name contains it.
+# Models: kjv-llama beside the project, Moonshine (models/fetch_moonshine.sh). Exit 1 when a score is below 99 %, 77 when no model is at hand.
 set -euo pipefail
 build=$1
-sample=${2:-200}
-model=$(cd "$(dirname "$0")/../.." && pwd)/../shared/assets/kjv-llama/model_optimum.onnx
-[ -f "$model" ] || { echo "kjv-llama is not at hand"; exit 77; }
+sample=${2:-150}
+filter=${3:-}
+root=$(cd "$(dirname "$0")/../.." && pwd)
+kjv=$root/../shared/assets/kjv-llama/model_optimum.onnx
+moonshine=$root/models/cache/moonshine
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for target in corsair kjv-quarter; do
-  "$build/bin/ahm-compile" "$model" --weights=mxint16 --target=$target -o "$work/$target.ahm" >/dev/null
-  echo "$target"
-  if [ "$sample" = all ]; then
-    "$build/mutation/ahm-mutate" "$work/$target.ahm" 0,12,7,99
+options=(--shadow)
+[ "$sample" = all ] || options+=("--sample=$sample" --seed=1)
+status=77
+
+# mutate NAME REQUEST COMPILE_ARGUMENTS...
+mutate() {
+  local name=$1 request=$2
+  shift 2
+  [[ $name == *"$filter"* ]] || return 0
+  echo "$name"
+  "$build/bin/ahm-compile" "$@" -o "$work/$name.ahm" >/dev/null
+  if "$build/mutation/ahm-mutate" "$work/$name.ahm" "$request" "${options[@]}"; then
+    [ $status = 1 ] || status=0
   else
-    "$build/mutation/ahm-mutate" "$work/$target.ahm" 0,12,7,99 "$sample" 1
+    status=1
   fi
-done
+}
+
+if [ -f "$kjv" ]; then
+  for target in corsair kjv-quarter; do
+    mutate "kjv-llama.$target" --prompt-ids=0,12,7,99 "$kjv" --weights=mxint16 --target=$target
+  done
+else
+  echo "kjv-llama is not at hand"
+fi
+if [ -f "$moonshine/encoder_model.onnx" ]; then
+  for target in corsair test-tiny; do
+    mutate "moonshine.$target" "--audio=$root/test/e2e/clips/say16.wav" \
+      "$moonshine/encoder_model.onnx" "$moonshine/decoder_model_merged.onnx" --target=$target
+  done
+else
+  echo "Moonshine is not at hand"
+fi
+exit $status

@@ -5,6 +5,7 @@
 #include "runtime/functional/Execute.h"
 #include "runtime/program/Opcodes.h"
 #include "runtime/program/Sizes.h"
+#include "test/unit/ProgramBuilder.h"
 
 #include <cmath>
 #include <cstring>
@@ -19,16 +20,9 @@ namespace {
 
 constexpr MemoryConfig kConfig{8, 1 << 16, 4, 2, 1 << 20};
 
-struct Builder {
-  Program program;
+struct Builder : ahm::test::ProgramBuilder {
   uint64_t next[4] = {64, 64, 64, 64}; // free byte of each tier
 
-  ExprId constant(int64_t value) {
-    ExprNode node;
-    node.constant = value;
-    program.exprs.push_back(node);
-    return static_cast<ExprId>(program.exprs.size() - 1);
-  }
   uint32_t region(const std::string &name, Tier tier, uint64_t bytes, uint32_t first = 0, uint32_t count = 1) {
     Region r;
     r.name = name;
@@ -38,16 +32,7 @@ struct Builder {
     r.bytes = bytes;
     r.offset = next[static_cast<size_t>(tier)];
     next[static_cast<size_t>(tier)] += (bytes + 63) / 64 * 64;
-    program.regions.push_back(r);
-    return static_cast<uint32_t>(program.regions.size() - 1);
-  }
-  Operand view(uint32_t region, DType dtype, std::vector<int64_t> dims) {
-    Operand operand;
-    operand.region = region;
-    operand.dtype = dtype;
-    for (int64_t d : dims)
-      operand.dims.push_back(constant(d));
-    return operand;
+    return addRegion(std::move(r));
   }
   Operand make(const std::string &name, DType dtype, std::vector<int64_t> dims, Tier tier = Tier::Stash) {
     uint64_t bytes = 0;
@@ -63,13 +48,7 @@ struct Builder {
   }
   Command &add(Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs,
                std::vector<int64_t> ints = {}, std::vector<uint32_t> waits = {}) {
-    Command c;
-    c.op = op;
-    c.queue = queue;
-    c.ins = std::move(ins);
-    c.outs = std::move(outs);
-    c.ints = std::move(ints);
-    c.waits = std::move(waits);
+    Command c = ahm::test::makeCommand(op, queue, std::move(ins), std::move(outs), std::move(ints), std::move(waits));
     c.source = static_cast<uint32_t>(program.sources.size());
     program.sources.push_back({"node" + std::to_string(c.source), "Op"});
     std::vector<Command> &commands = program.entries.back().commands;

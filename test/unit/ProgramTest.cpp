@@ -1,4 +1,6 @@
-// runtime/program: round trips, damaged files, the weights file, expressions, and what the verifier refuses.
+// runtime/program: round trips, damaged files, the weights file, files of earlier versions, expressions, and what the
+// verifier refuses.
+#include "runtime/functional/Execute.h"
 #include "runtime/program/Loader.h"
 #include "runtime/program/Opcodes.h"
 #include "runtime/program/Print.h"
@@ -167,11 +169,96 @@ TEST(Program, Versions) {
   EXPECT_NE(error.find("version"), std::string::npos);
 }
 
-/// Any single damaged byte, and any cut: a clean error, or a program that everything can still walk.
+/// Without what is only told to people or checked elsewhere (the weights file's place and checksums): what remains is
+/// what the verifier vouches for.
+Program verifiedPart(Program p) {
+  p.versionMinor = 0;
+  for (std::string *text : {&p.producer, &p.machine, &p.placementPolicy, &p.options})
+    text->clear();
+  p.weightsFileBytes = p.modelMacs = 0;
+  for (RuntimeValue &value : p.values)
+    value.name.clear();
+  for (Region &region : p.regions)
+    region.name.clear(), region.aliasGroup = 0;
+  for (WeightBlob &blob : p.weights)
+    blob.name.clear(), blob.fileOffset = blob.crc32 = 0;
+  for (Cache &cache : p.caches)
+    cache.name.clear();
+  for (Source &source : p.sources)
+    source = {};
+  for (Entry &entry : p.entries) {
+    entry.name.clear(), entry.module.clear();
+    entry.predicted = entry.bound = entry.lowerBound = 0;
+    for (Command &command : entry.commands)
+      command.source = 0;
+    for (auto *bindings : {&entry.inputs, &entry.outputs})
+      for (Binding &binding : *bindings)
+        binding.name.clear(), binding.dtype.clear(), binding.role.clear();
+  }
+  return p;
+}
+
+/// The run-time values of two calls that follow each other: all tokens from an empty cache, then one after them.
+std::vector<std::vector<int64_t>> requestOf(const Program &p) {
+  std::vector<std::vector<int64_t>> calls(2);
+  for (const RuntimeValue &value : p.values) {
+    calls[0].push_back(calls[0].empty() ? value.max : value.min);
+    calls[1].push_back(calls[1].empty() ? value.min : calls[0][0]);
+  }
+  return calls;
+}
+
+/// Whether these calls append after each other. What a cache holds before a call is the session's affair, so a program
+/// that appends elsewhere may read rows of calls that were never made.
+bool isRequest(const Program &p) {
+  std::vector<std::vector<int64_t>> calls = requestOf(p);
+  if (calls[0].empty())
+    return false;
+  for (const Entry &entry : p.entries)
+    for (const Command &command : entry.commands)
+      if (command.op == Opcode::CacheAppend &&
+          (evaluate(p, static_cast<ExprId>(command.exprs[0]), calls[0]) != 0 ||
+           evaluate(p, static_cast<ExprId>(command.exprs[0]), calls[1]) != calls[0][0]))
+        return false;
+  return true;
+}
+
+/// Runs `load` and the two calls under the shadow, with zeros for weights and inputs. "" or the first complaint.
+std::string runUnderShadow(const Program &p) {
+  ahm::functional::MemoryConfig machine{kMachine.cores, kMachine.sramBytesPerCore, kMachine.coresPerChiplet,
+                                        kMachine.chiplets, kMachine.stashBytes};
+  ahm::functional::CardMemory memory(p, machine);
+  if (!memory.ok())
+    return ""; // refused before anything runs
+  ahm::functional::Shadow shadow(p);
+  ahm::functional::Counters counters;
+  ahm::functional::RunOptions options;
+  options.checkMemory = true;
+  std::vector<uint8_t> zeros;
+  auto blobs = [&](uint32_t weight, const uint8_t *&data, uint64_t &bytes, std::string &) {
+    zeros.assign(p.weights[weight].bytes, 0);
+    data = zeros.data(), bytes = zeros.size();
+    return true;
+  };
+  std::string error;
+  for (const Entry &entry : p.entries)
+    for (const std::vector<int64_t> &values : requestOf(p)) {
+      if (!verifyCall(p, entry, values, error))
+        continue;
+      if (!runEntry(p, entry, values, memory, blobs, options, &shadow, counters, error))
+        return error;
+    }
+  return "";
+}
+
+/// Any single damaged byte, and any cut: a clean error; or the same program in all that the verifier vouches for; or
+/// another program, which then runs in bounds and in order under the shadow, as the verifier promised (unless its calls
+/// would read rows that only other calls write).
 TEST(Program, DamagedBytes) {
-  std::vector<uint8_t> bytes = serialize(Example().p);
-  size_t refused = 0;
-  auto tryLoad = [&](std::span<const uint8_t> data) {
+  const Program original = Example().p;
+  const std::vector<uint8_t> bytes = serialize(original), vouched = serialize(verifiedPart(original));
+  size_t refused = 0, equal = 0, ran = 0, unordered = 0;
+  auto tryLoad = [&](std::span<const uint8_t> data, const std::string &what) {
     Program program;
     std::string error;
     bool ok = deserialize(data, program, error) && verify(program, kMachine, error);
@@ -184,16 +271,62 @@ TEST(Program, DamagedBytes) {
     printSummary(program, text);
     printMemoryMap(program, text);
     printCommands(program, text);
+    if (serialize(verifiedPart(program)) == vouched) {
+      ++equal;
+      return;
+    }
+    if (!isRequest(program)) {
+      ++unordered;
+      return;
+    }
+    ++ran;
+    EXPECT_EQ(runUnderShadow(program), "") << what;
   };
+  EXPECT_EQ(runUnderShadow(original), "");
   for (size_t i = 0; i < bytes.size(); ++i)
     for (uint8_t mask : {0x01, 0x80, 0xFF}) {
       std::vector<uint8_t> damaged = bytes;
       damaged[i] ^= mask;
-      tryLoad(damaged);
+      tryLoad(damaged, "byte " + std::to_string(i) + " ^ " + std::to_string(mask));
     }
   for (size_t length = 0; length < bytes.size(); ++length)
-    tryLoad(std::span(bytes).first(length));
+    tryLoad(std::span(bytes).first(length), "cut to " + std::to_string(length));
   EXPECT_GT(refused, bytes.size());
+  EXPECT_GT(equal, 0u);
+  EXPECT_GT(ran, 0u);
+  EXPECT_LT(unordered, ran);
+  std::cout << refused << " refused, " << equal << " the same, " << ran << " run under the shadow, " << unordered
+            << " with other cache positions\n";
+}
+
+/// A file of each minor version since the last major one stands in test/unit/golden and loads. AHM_WRITE_GOLDEN=1
+/// writes the current version's, once, when the minor is raised; an old file is never written again.
+TEST(Program, Golden) {
+  namespace fs = std::filesystem;
+  auto path = [](uint32_t minor) {
+    return "test/unit/golden/program-" + std::to_string(kVersionMajor) + "." + std::to_string(minor) + ".ahm";
+  };
+  std::string error;
+  if (std::getenv("AHM_WRITE_GOLDEN")) {
+    fs::create_directories("test/unit/golden");
+    Example example;
+    example.p.versionMajor = kVersionMajor, example.p.versionMinor = kVersionMinor;
+    ASSERT_TRUE(writeProgram(path(kVersionMinor), example.p, error)) << error;
+  }
+  for (uint32_t minor = 1; minor <= kVersionMinor; ++minor) {
+    ASSERT_TRUE(fs::exists(path(minor))) << path(minor) << " is missing; run this test with AHM_WRITE_GOLDEN=1";
+    Program back;
+    ASSERT_TRUE(loadProgram(path(minor), back, &kMachine, error)) << error;
+    EXPECT_EQ(back.versionMinor, minor);
+    ASSERT_EQ(back.entries.size(), 2u);
+    ASSERT_EQ(back.entries[1].commands.size(), 10u);
+    EXPECT_EQ(back.entries[1].commands[4].op, Opcode::GemmMx);
+    EXPECT_EQ(back.entries[1].commands[4].waits, (std::vector<uint32_t>{1, 3}));
+    EXPECT_EQ(back.entries[1].inputs[0].role, "ids");
+    EXPECT_EQ(back.caches[0].capacity, 16);
+    EXPECT_EQ(back.sources[1].node, "/layer/MatMul");
+    EXPECT_EQ(runUnderShadow(back), "");
+  }
 }
 
 TEST(Program, Expressions) {
@@ -262,24 +395,68 @@ TEST(Program, CommandForm) {
 }
 
 TEST(Program, Order) {
-  // Every wait of the example is needed.
+  // Every wait of the example is needed, by the verifier's account and by the shadow's.
   for (size_t i = 0; i < Example().p.entries[1].commands.size(); ++i)
-    for (size_t w = 0; w < Example().command(i).waits.size(); ++w)
-      EXPECT_NE(errorAfter([&](Example &x) { x.command(i).waits.erase(x.command(i).waits.begin() + w); }), "")
+    for (size_t w = 0; w < Example().command(i).waits.size(); ++w) {
+      auto drop = [&](Example &x) { x.command(i).waits.erase(x.command(i).waits.begin() + w); };
+      EXPECT_NE(errorAfter(drop), "") << "command " << i << " wait " << w;
+      // Were the loader to miss it, the shadow would tell, and whose command it is.
+      Example unverified;
+      drop(unverified);
+      EXPECT_NE(runUnderShadow(unverified.p).find("(node '/layer/MatMul'"), std::string::npos)
           << "command " << i << " wait " << w;
+    }
   expectRefused("without waiting for", [](Example &x) { x.command(5).waits.clear(); }); // the ring slot is still read
-  expectRefused("use before arrival", [](Example &x) {
-    x.command(4).ins[0].region = x.y[1];
-    x.command(4).ins[0].dims[0] = x.constant(1);
-    x.command(4).outs[0].dims[2] = x.constant(1);
-  });
+  expectRefused("use before arrival", [](Example &x) { x.command(3).ins[0].region = x.y[1]; });
   expectRefused("stale bytes", [](Example &x) { x.command(6).ins[1].region = x.slots[0]; });
   expectRefused("stale bytes", [](Example &x) { x.p.regions[x.y[1]].offset = 4096; });
   expectRefused("which it reads", [](Example &x) { x.p.regions[x.rows].offset = 64; });
-  // Enough bytes arrive in the largest call only: a constant four rows are read where `tokens` were written.
-  expectRefused("at its minimum",
-                [](Example &x) { x.command(3).ins[0].dims[0] = x.command(3).outs[0].dims[0] = x.constant(4); });
+  // Enough bytes arrive in the largest call only: the row after the `tokens` that were written is read in smaller ones.
+  expectRefused("at its minimum", [](Example &x) {
+    ExprId tokens = 0, rowBytes = x.constant(256), four = x.constant(4), three = x.constant(3), d64 = x.constant(64);
+    ExprId rest = x.binary(ExprNode::Op::FloorDiv, x.binary(ExprNode::Op::Sub, four, tokens), three);
+    uint32_t copy = x.region("rest", Tier::Stash, LifetimeClass::Activation, 40960, 256);
+    x.add(x.step, Opcode::Copy, Queue::Vector,
+          {{x.x, DType::F32, x.binary(ExprNode::Op::Mul, tokens, rowBytes), {rest, d64}}},
+          {{copy, DType::F32, -1, {rest, d64}}});
+  });
   expectRefused("output 'out'", [](Example &x) { x.p.entries[1].commands.pop_back(); });
+  expectRefused("output 'out'", [](Example &x) { // the last bytes of it are overwritten by another output
+    uint32_t ids = x.region("next_ids", Tier::Host, LifetimeClass::Io, 64 + 1020, 16);
+    Operand view = x.command(0).outs[0];
+    x.add(x.step, Opcode::StashToHost, Queue::Host, {view}, {{ids, view.dtype, -1, view.dims}});
+    x.p.entries[1].outputs.push_back({"next_ids", "int64", "", {ids, view.dtype, -1, view.dims}});
+  });
+}
+
+/// Views that are sound one by one, but not of the same object.
+TEST(Program, Objects) {
+  expectRefused("used whole", [](Example &x) { x.command(2).ins[0].dims[0] = x.constant(99); }); // the table's last row
+  expectRefused("node '/layer/MatMul'", [](Example &x) { x.command(2).ins[0].dims[0] = x.constant(99); });
+  expectRefused("elsewhere it is tiles_mx8[63,64]", [](Example &x) { // the same tiles
+    x.p.entries[0].commands[0].outs[0].dims[0] = x.constant(63);
+  });
+  expectRefused("used whole", [](Example &x) { // a length in run-time values
+    ExprId one = x.constant(1);
+    ExprId shorter = x.binary(ExprNode::Op::Sub, x.command(9).ins[0].dims[2], one);
+    x.command(9).ins[0].dims[2] = x.command(9).outs[0].dims[2] = shorter;
+  });
+  expectRefused("tensor 'out': its view", [](Example &x) { // an empty view is not the whole
+    x.p.entries[1].outputs[0].operand.dims[0] = x.constant(0);
+  });
+  expectRefused("tensor 'out': its view",
+                [](Example &x) { x.p.entries[1].outputs[0].operand.dims[3] = x.constant(32); });
+  expectRefused("elsewhere it is i32",
+                [](Example &x) { x.command(9).ins[0].dtype = x.command(9).outs[0].dtype = DType::I32; });
+  expectRefused("views cache 'kv'", [](Example &x) {
+    ExprId less = x.constant(15);
+    x.command(7).outs[0].dims[1] = x.command(8).ins[1].dims[1] = x.command(8).ins[2].dims[1] = less;
+  });
+  expectRefused("stand at the context's end", [](Example &x) { x.command(8).exprs[0] = 0; });
+  expectRefused("is read over a context", [](Example &x) {
+    x.command(8).ints[0] = 0;
+    x.command(8).exprs[0] = 0; // the tokens of this call without those before
+  });
 }
 
 /// y written by two products, half the columns each; a reader needs both.
@@ -289,6 +466,7 @@ TEST(Program, ProductsInPieces) {
     for (uint32_t r : {x.homes[0], x.slots[0]})
       x.p.regions[r].bytes = 4224;
     x.command(1).ins[0].dims[1] = x.command(1).outs[0].dims[1] = half;
+    x.p.entries[0].commands[0].outs[0].dims[1] = half;
     Command &gemm = x.command(4);
     gemm.ins[1].dims[1] = half;
     if (both) {

@@ -8,6 +8,7 @@
 #include "runtime/session/Session.h"
 #include "runtime/session/Tokenizer.h"
 #include "runtime/session/Wav.h"
+#include "test/unit/ProgramBuilder.h"
 
 #include <gtest/gtest.h>
 
@@ -86,20 +87,6 @@ TEST(Npy, BadFilesAreErrors) {
   EXPECT_FALSE(readNpy("/nonexistent/x.npy", back, error));
   EXPECT_NE(error.find("/nonexistent/x.npy"), std::string::npos);
   EXPECT_FALSE(writeNpy("/nonexistent/x.npy", array, error));
-}
-
-TEST(Convert, HalfsRoundToEven) {
-  EXPECT_EQ(toHalf(1.0f), 0x3c00);
-  EXPECT_EQ(toHalf(-2.5f), 0xc100);
-  EXPECT_EQ(toHalf(1.0f + 0x1p-11f), 0x3c00); // a tie, to even
-  EXPECT_EQ(toHalf(1.0f + 0x3p-11f), 0x3c02);
-  EXPECT_EQ(toHalf(65504.0f), 0x7bff);
-  EXPECT_EQ(toHalf(65520.0f), 0x7c00);
-  EXPECT_EQ(toHalf(0x1p-24f), 0x0001);
-  EXPECT_EQ(toHalf(0x1p-26f), 0x0000);
-  for (uint32_t bits = 0; bits < 0x10000; ++bits)
-    if ((bits & 0x7fff) <= 0x7c00)
-      EXPECT_EQ(toHalf(fromHalf(uint16_t(bits))), bits);
 }
 
 TEST(Convert, NumbersThatDoNotFitAreErrors) {
@@ -195,21 +182,16 @@ TEST(Session, MissingProgramIsAnError) {
 /// up to 8 tokens, which stand for the context.
 ahm::program::Program countingModel() {
   using namespace ahm::program;
-  Program p;
+  ahm::test::ProgramBuilder builder;
+  Program &p = builder.program;
   p.versionMajor = kVersionMajor;
   p.versionMinor = kVersionMinor;
   std::string error;
   ahm::targets::Machine card;
   EXPECT_TRUE(ahm::targets::findMachine("corsair", card, p.machine, error)) << error;
   p.options = R"({"end_ids":[9]})";
-  p.values = {{"tokens", 1, 4}, {"total", 1, 8}};
-  auto expr = [&](ExprNode node) {
-    p.exprs.push_back(node);
-    return ExprId(p.exprs.size() - 1);
-  };
-  auto constant = [&](int64_t n) { return expr({ExprNode::Op::Const, 0, 0, n}); };
-  ExprId one = constant(1), vocabulary = constant(16), minusOne = constant(-1);
-  ExprId tokens = expr({ExprNode::Op::Value, 0, 0, 0}), total = expr({ExprNode::Op::Value, 1, 0, 0});
+  ExprId one = builder.constant(1), vocabulary = builder.constant(16), minusOne = builder.constant(-1);
+  ExprId tokens = builder.value("tokens", 1, 4), total = builder.value("total", 1, 8);
   auto region = [&](const char *name, Tier tier, uint64_t offset, uint64_t bytes) {
     Region r;
     r.name = name;
@@ -217,8 +199,7 @@ ahm::program::Program countingModel() {
     r.lifetime = tier == Tier::Host ? LifetimeClass::Io : LifetimeClass::Activation;
     r.offset = offset;
     r.bytes = bytes;
-    p.regions.push_back(r);
-    return uint32_t(p.regions.size() - 1);
+    return builder.addRegion(r);
   };
   uint32_t hostIds = region("ids", Tier::Host, 0, 64), hostMask = region("mask", Tier::Host, 64, 64),
            hostLogits = region("logits", Tier::Host, 128, 256), ids = region("ids", Tier::Stash, 0, 64),
@@ -232,13 +213,7 @@ ahm::program::Program countingModel() {
     entry.name = decode ? "decode" : "prefill";
     auto add = [&](Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs, std::vector<int64_t> ints,
                    std::vector<uint32_t> waits) {
-      Command command;
-      command.op = op;
-      command.queue = queue;
-      command.ins = std::move(ins);
-      command.outs = std::move(outs);
-      command.ints = std::move(ints);
-      command.waits = std::move(waits);
+      Command command = ahm::test::makeCommand(op, queue, std::move(ins), std::move(outs), std::move(ints), std::move(waits));
       if (op == Opcode::Iota)
         command.exprs = {uint32_t(minusOne)};
       entry.commands.push_back(command);
@@ -284,7 +259,13 @@ TEST(Session, GeneratesUntilTheEndId) {
     EXPECT_GT(call.latency, 0);
     EXPECT_LE(call.lowerBound, call.latency);
     EXPECT_GE(call.bound, call.latency);
+    EXPECT_LE(call.lowerBound, call.predicted);
+    EXPECT_GE(call.bound, call.predicted);
   }
+  // Every output of the last call is there, by the model's name.
+  ASSERT_EQ(result.outputs.count("logits"), 1u);
+  EXPECT_EQ(result.outputs["logits"].dims, (std::vector<int64_t>{1, 1, 16}));
+  EXPECT_EQ(std::memcmp(result.outputs["logits"].bytes.data(), &result.logits[4 * 16], 64), 0);
   result = {};
   ASSERT_TRUE(session->generate({6, 7}, request, result, error)) << error;
   EXPECT_EQ(result.ids, (std::vector<int64_t>{8, 9}));
@@ -295,11 +276,29 @@ TEST(Session, GeneratesUntilTheEndId) {
   EXPECT_EQ(predictions, 3);
   EXPECT_GT(perplexity, 1);
   EXPECT_LT(perplexity, 3);
-  // Too long a context says what to do.
+  // Too long a context is refused before any call and says what to do; the longest that fits runs.
   request.count = 20;
   request.ignoreEos = true;
+  size_t before = session->calls().size();
   EXPECT_FALSE(session->generate({3}, request, result, error));
-  EXPECT_NE(error.find("--max-context=9"), std::string::npos) << error;
+  EXPECT_NE(error.find("need a context of 20 tokens and the program takes 8"), std::string::npos) << error;
+  EXPECT_NE(error.find("--max-context=20"), std::string::npos) << error;
+  EXPECT_EQ(session->calls().size(), before);
+  request.count = 8;
+  EXPECT_TRUE(session->generate({3}, request, result, error)) << error;
+  EXPECT_EQ(result.ids.size(), 8u);
+  request.count = 9;
+  EXPECT_FALSE(session->generate({3}, request, result, error));
+  // Start ids begin the sequence, with a prompt and without one.
+  request.count = 2;
+  request.startIds = {1, 5};
+  ASSERT_TRUE(session->generate({}, request, result, error)) << error;
+  EXPECT_EQ(result.ids, (std::vector<int64_t>{6, 7}));
+  ASSERT_TRUE(session->generate({3}, request, result, error)) << error;
+  EXPECT_EQ(result.ids, (std::vector<int64_t>{4, 5}));
+  EXPECT_EQ(session->calls()[session->calls().size() - 2].tokens, 3);
+  request.startIds.clear();
+  EXPECT_FALSE(session->generate({}, request, result, error));
   EXPECT_FALSE(session->generate({int64_t(1) << 40}, request, result, error));
   EXPECT_FALSE(session->transcribe({0, 0}, request, result, error));
   ::unlink(path.c_str());
@@ -340,6 +339,24 @@ TEST(Session, ReportShowsEveryEntryAndStandsAlone) {
   EXPECT_EQ(groups[0].entry, "prefill");
   EXPECT_EQ(groups[1].calls, 3);
   EXPECT_EQ(timeText(1.5e9), "1.500 ms");
+}
+
+TEST(Session, MetricsWithoutTimesAreNull) {
+  auto bytes = ahm::program::serialize(countingModel());
+  std::string path = temporary("untimed.ahm"), error;
+  ASSERT_TRUE(writeFile(path, bytes.data(), bytes.size(), error)) << error;
+  SessionOptions options;
+  options.timing = false;
+  auto session = Session::open(path, options, error);
+  ASSERT_TRUE(session) << error;
+  GenerateOptions request;
+  request.count = 1;
+  Generation result;
+  ASSERT_TRUE(session->generate({3}, request, result, error)) << error;
+  std::string metrics = session->metricsJson();
+  for (const char *key : {"latency_ps", "predicted_ps", "bound_ps", "roofline_peak_ps", "energy_pj", "utilization"})
+    EXPECT_NE(metrics.find("\"" + std::string(key) + "\": null"), std::string::npos) << key << metrics;
+  ::unlink(path.c_str());
 }
 
 TEST(Session, TimesCallsWithoutValues) {

@@ -1,7 +1,9 @@
 // The timing reading on small programs: counts of each opcode, refresh windows, bounds over random phases, determinism.
 #include "runtime/program/Opcodes.h"
 #include "runtime/timing/Breakdown.h"
+#include "runtime/timing/NodeCounts.h"
 #include "runtime/timing/Trace.h"
+#include "test/unit/ProgramBuilder.h"
 
 #include <gtest/gtest.h>
 
@@ -23,55 +25,26 @@ targets::Machine card(const std::string &name) {
 }
 
 /// Builds a program by hand: constants, regions and commands.
-struct Builder {
-  Program program;
+struct Builder : test::ProgramBuilder {
   Entry entry;
 
   Builder() {
     entry.name = "main";
     program.sources.push_back({"node\"\\\n\xc3\xa9", "Op"});
   }
-  ExprId constant(int64_t value) {
-    ExprNode node;
-    node.constant = value;
-    program.exprs.push_back(node);
-    return static_cast<ExprId>(program.exprs.size() - 1);
-  }
-  ExprId value(const std::string &name, int64_t min, int64_t max) {
-    program.values.push_back({name, min, max});
-    ExprNode node;
-    node.op = ExprNode::Op::Value;
-    node.lhs = static_cast<int32_t>(program.values.size() - 1);
-    program.exprs.push_back(node);
-    return static_cast<ExprId>(program.exprs.size() - 1);
-  }
   uint32_t region(Tier tier, uint32_t firstUnit = 0, uint32_t unitCount = 1) {
     Region region;
     region.tier = tier;
     region.firstUnit = firstUnit;
     region.unitCount = unitCount;
-    program.regions.push_back(region);
-    return static_cast<uint32_t>(program.regions.size() - 1);
+    return addRegion(std::move(region));
   }
-  Operand operand(uint32_t region, DType dtype, std::vector<int64_t> dims) {
-    Operand result;
-    result.region = region;
-    result.dtype = dtype;
-    for (int64_t dim : dims)
-      result.dims.push_back(constant(dim));
-    return result;
-  }
+  Operand operand(uint32_t region, DType dtype, const std::vector<int64_t> &dims) { return view(region, dtype, dims); }
   Operand stash(DType dtype, std::vector<int64_t> dims) { return operand(region(Tier::Stash), dtype, dims); }
   uint32_t add(Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs,
                std::vector<int64_t> ints = {}, std::vector<uint32_t> waits = {}) {
-    Command command;
-    command.op = op;
-    command.queue = queue;
-    command.ins = std::move(ins);
-    command.outs = std::move(outs);
-    command.ints = std::move(ints);
-    command.waits = std::move(waits);
-    entry.commands.push_back(command);
+    entry.commands.push_back(
+        test::makeCommand(op, queue, std::move(ins), std::move(outs), std::move(ints), std::move(waits)));
     return static_cast<uint32_t>(entry.commands.size() - 1);
   }
   uint32_t dma(int64_t tiles, uint32_t cores, uint32_t chiplets, std::vector<uint32_t> waits = {}) {
@@ -227,7 +200,59 @@ TEST(Counts, GatherReadsUsedRowsAndSliceTakenElements) {
   EXPECT_EQ(c[Tier::Stash].read, 400u);
 }
 
-/// Every opcode counts without failing, and moves something.
+TEST(Counts, FormatsNeedWhatTheirBlocksHold) {
+  EXPECT_EQ(formatBytes(DType::F32, 3, 5), 60u);
+  EXPECT_EQ(formatBytes(DType::MxRows8, 2, 36), 2u * (36 + 2));
+  EXPECT_EQ(formatBytes(DType::MxRows16, 2, 36), 2u * (72 + 2));
+  EXPECT_EQ(formatBytes(DType::TilesMx4, 64, 3), 96u + 6);
+  EXPECT_EQ(formatBytes(DType::TilesMx8, 65, 3), 195u + 9);
+  EXPECT_EQ(formatBytes(DType::TilesMx16, 127, 288), 2u * 127 * 288 + 4 * 288);
+  EXPECT_EQ(formatBytes(DType::TilesInt8, 127, 288), 127u * 288);
+}
+
+/// What a class holds of a tier, less its padding and what is read again.
+uint64_t once(const CommandCounts &c, TrafficClass traffic, Tier tier) {
+  const ClassBytes &bytes = c.classes[static_cast<size_t>(traffic)][static_cast<size_t>(tier)];
+  return bytes.read - bytes.readPadding - bytes.readAgain;
+}
+
+TEST(Counts, PaddingIsStatedByClass) {
+  targets::Machine m = card("test-small");
+  Builder b;
+  b.gemm(5, 288, 100, 128);
+  b.program.regions[b.entry.commands.back().ins[1].region].lifetime = LifetimeClass::Weight;
+  CommandCounts c = b.count(m);
+  const ClassBytes &tiles = c.classes[size_t(TrafficClass::Weights)][size_t(Tier::Sram)];
+  EXPECT_EQ(tiles.read, 5u * 2 * 4224);
+  EXPECT_EQ(tiles.readPadding, tiles.read - (288u * 100 + 9 * 100));
+  EXPECT_EQ(once(c, TrafficClass::Activations, Tier::Stash), 5u * (9 + 288));
+  // The part of a product that begins at a later column reads its moving operand again.
+  b.entry.commands.back().ints[0] = 64;
+  c = b.count(m);
+  EXPECT_EQ(once(c, TrafficClass::Activations, Tier::Stash), 0u);
+  EXPECT_EQ(once(c, TrafficClass::Weights, Tier::Sram), 288u * 100 + 9 * 100);
+
+  uint32_t cache = b.region(Tier::Stash);
+  b.program.regions[cache].lifetime = LifetimeClass::Kv;
+  Operand rows = b.operand(cache, DType::MxRows16, {2, 4096, 36});
+  b.add(Opcode::Attention, Queue::Vector, {b.stash(DType::F32, {1, 8, 1, 36}), rows, rows},
+        {b.stash(DType::F32, {1, 8, 1, 36})}, {1, 0});
+  uint32_t context = static_cast<uint32_t>(b.constant(10));
+  b.entry.commands.back().exprs = {context, context};
+  c = b.count(m);
+  EXPECT_EQ(once(c, TrafficClass::Kv, Tier::Stash), 2u * 2 * 10 * (72 + 2));
+  EXPECT_EQ(c.classes[size_t(TrafficClass::Kv)][size_t(Tier::Stash)].read, 2u * 2 * 10 * (4 + 128));
+  EXPECT_EQ(once(c, TrafficClass::Activations, Tier::Stash), 8u * 36 * 4);
+
+  std::vector<NodeCounts> nodes;
+  std::string error;
+  ASSERT_TRUE(countNodes(b.program, b.entry, {}, m, nodes, error)) << error;
+  ASSERT_EQ(nodes.size(), 1u);
+  EXPECT_EQ(nodes[0].commands, 2u);
+  EXPECT_EQ(nodes[0].macs, 5u * 288 * 100 + 8 * 10 * 72);
+}
+
+/// Every opcode counts without failing, moves something, and gives every byte a class.
 TEST(Counts, EveryOpcodeMovesBytes) {
   targets::Machine m = card("test-small");
   for (int op = 0; op <= static_cast<int>(kLastOpcode); ++op) {
@@ -245,8 +270,17 @@ TEST(Counts, EveryOpcodeMovesBytes) {
     b.entry.commands.back().exprs = {context, context};
     CommandCounts c = b.count(m);
     uint64_t moved = 0;
-    for (const TierBytes &tier : c.tiers)
-      moved += tier.read + tier.written;
+    for (size_t tier = 0; tier < c.tiers.size(); ++tier) {
+      moved += c.tiers[tier].read + c.tiers[tier].written;
+      ClassBytes all;
+      for (const auto &traffic : c.classes) {
+        all.read += traffic[tier].read;
+        all.written += traffic[tier].written;
+        EXPECT_LE(traffic[tier].readPadding + traffic[tier].readAgain, traffic[tier].read) << opcodeName(static_cast<uint16_t>(op));
+      }
+      EXPECT_EQ(all.read, c.tiers[tier].read) << opcodeName(static_cast<uint16_t>(op));
+      EXPECT_EQ(all.written, c.tiers[tier].written) << opcodeName(static_cast<uint16_t>(op));
+    }
     if (opcode != Opcode::DmaTiles) // its tiles have size 0 here
       EXPECT_GT(moved, 0u) << opcodeName(static_cast<uint16_t>(op));
     run(b, m);
@@ -313,6 +347,10 @@ TEST(Timing, BoundsHoldOverRandomPhases) {
         std::string error;
         ASSERT_TRUE(rooflinePeak(b.program, b.entry, {}, *machine, peak, error)) << error;
         ASSERT_LE(low, high);
+        Picoseconds predicted = 0;
+        ASSERT_TRUE(predict(b.program, b.entry, {}, *machine, predicted, error)) << error;
+        ASSERT_LE(low, predicted);
+        ASSERT_LE(predicted, high);
         for (int i = 0; i < 20; ++i) {
           Result r = run(b, *machine, static_cast<Picoseconds>(random() % 1000000));
           ASSERT_LE(low, r.latency);

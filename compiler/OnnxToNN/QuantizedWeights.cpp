@@ -307,8 +307,19 @@ LogicalResult convertDequantize(Converter &c, Operation *op) {
     return b.fail("blocks of a tensor that is computed at run time are not supported; remedy: quantise it by tensor or by axis");
   // (x - zero) * scale in float32: the difference of two 8-bit numbers is exact.
   Value x = b.cast(b.input(0), c.f32());
-  if (b.has(2))
-    x = b.binary("sub", x, alongAxis(b, b.cast(b.input(2), c.f32()), axis, rank));
+  if (b.has(2)) {
+    Value zero;
+    if (auto known = c.knownIntegers(op, 2)) { // a number of the model needs no cast on the card
+      Symbolic constant;
+      constant.shape = c.get(op->getOperand(2)).shape;
+      constant.element = c.f32();
+      constant.floats.emplace(known->begin(), known->end());
+      zero = c.materialise(constant, op->getLoc());
+    } else {
+      zero = b.cast(b.input(2), c.f32());
+    }
+    x = b.binary("sub", x, alongAxis(b, zero, axis, rank));
+  }
   return b.result(0, b.binary("mul", x, alongAxis(b, b.input(1), axis, rank)));
 }
 

@@ -334,9 +334,11 @@ private:
       state.written[footprint.firstColumn] = footprint.lastColumn;
   }
 
-  /// True of a view without elements, whatever the call: a dimension is the constant 0.
+  /// True of a view without elements, whatever the call: a dimension is the constant 0, and its region is the one line
+  /// that nothing takes. A larger region was made for elements.
   bool isEmpty(const Operand &operand) const {
-    return std::any_of(operand.dims.begin(), operand.dims.end(), [&](ExprId dim) {
+    constexpr uint64_t line = 64;
+    return program.regions[operand.region].bytes <= line && std::any_of(operand.dims.begin(), operand.dims.end(), [&](ExprId dim) {
       const ExprNode &node = program.exprs[static_cast<size_t>(dim)];
       return node.op == ExprNode::Op::Const && node.constant == 0;
     });

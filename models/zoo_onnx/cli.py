@@ -47,8 +47,8 @@ def arguments(argv):
     a.add_argument("--moe", choices=["dense", "loop"], default="dense", help="experts outside genai: all of them, or a loop that gathers")
     a.add_argument("--cache", choices=["default", "static", "expanded", "parts"], default="default",
                    help="static: TensorScatter into a cache of fixed length (onnx23); expanded: DeepSeek's K and V of every head; parts: its latent and its rotated part in two caches")
-    a.add_argument("--decoder", choices=["merged", "split"], default="merged", help="Whisper in optimum style: one decoder with an If, or model.onnx for the "
-                   "first call and decoder_with_past_model.onnx for the others")
+    a.add_argument("--decoder", choices=["merged", "split"], help="optimum: merged: one If over the ways with and without a cache (Whisper's default); split: "
+                   "Whisper's model.onnx for the first call and decoder_with_past_model.onnx for the others")
     a.add_argument("--mask", choices=["trilu", "less", "bool"], default="", help="how the mask is built (optimum; default: as the model's code)")
     a.add_argument("--rope", choices=["computed", "gathered"], default="", help="whence angles come (optimum; default: as the model's code)")
     a.add_argument("--data", choices=["one", "each"], default="one", help="external data in one file, or a file for each tensor as torch.onnx.export writes it")
@@ -109,9 +109,11 @@ def prepare(a):
         raise Refused(f"--cache={a.cache} is DeepSeek's; other models' caches hold K and V of every head already")
     if a.decoder == "split" and (model.family != "whisper" or a.style != "optimum"):
         raise Refused("--decoder=split is for Whisper in optimum style")
+    if a.decoder == "merged" and (model.family not in ("llama", "whisper") or a.style != "optimum"):
+        raise Refused("--decoder=merged is for decoders with rotary embeddings and Whisper, in optimum style")
     check_storage(a, model)
     options = Options(style=a.style, bits=a.weights_bits, quantize=a.quantize, block=a.block, zero_points=a.zero_points, dequantized=a.dequantized, moe=a.moe,
-                      cache=a.cache, opset=a.opset, element=ELEMENTS[a.dtype], fixed_mask=a.mask, fixed_rope=a.rope, split=a.decoder == "split", each=a.data == "each")
+                      cache=a.cache, opset=a.opset, element=ELEMENTS[a.dtype], fixed_mask=a.mask, fixed_rope=a.rope, split=a.decoder == "split", each=a.data == "each", merged=a.decoder == "merged")
     return model, options
 
 

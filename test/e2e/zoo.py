@@ -129,7 +129,9 @@ def files():
     zoo("llama-3.1-8b --scale=tiny --style=onnx23", b)
     check("onnx23 style", {("", "RMSNormalization"), ("", "RotaryEmbedding"), ("", "Attention")} <= kinds(b))
     for words, says in (("nothing", "no model nothing"), ("gpt-2 --window=4", "no attention window"), ("llama-3.1-8b --scale=7", "--scale=7"),
-                        ("llama-3.1-8b --cache=static", "onnx23"), ("llama-3.1-8b --weights-bits=4 --quantize=mxfp4 --style=genai", "experts"), ("llama-3.1-8b --weights-bits=4", "genai"), ("llama-3.1-8b --layers=0", "--layers=0")):
+                        ("llama-3.1-8b --cache=static", "onnx23"), ("llama-3.1-8b --weights-bits=4 --quantize=mxfp4 --style=genai", "experts"), ("llama-3.1-8b --weights-bits=4", "genai"), ("llama-3.1-8b --layers=0", "--layers=0"),
+                        ("llama-3.1-8b --seed=-1", "--seed=-1"), ("llama-3.1-8b --opset=9", "14 to 24"),
+                        ("gpt-oss-20b --weights-bits=4 --block=128 --style=genai", "2880")):
         out = WORK / "refused"
         done = command(words, out, 1)
         check(f"refuses {words}", says in done.stderr and len(done.stderr.splitlines()) == 1 and not out.exists(), done.stderr)

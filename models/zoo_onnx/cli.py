@@ -19,6 +19,9 @@ STYLES = {"optimum": Optimum, "genai": Genai, "onnx23": Standard}
 ELEMENTS = {"float32": FLOAT, "float16": FLOAT16, "bfloat16": BFLOAT16}
 
 
+LOWEST_OPSET, HIGHEST_OPSET = {"optimum": 14, "genai": 21, "onnx23": 23}, 24
+
+
 class Refused(Exception):
     """A request that cannot be met; the message is for the user."""
 
@@ -47,8 +50,8 @@ def arguments(argv):
     a.add_argument("--moe", choices=["dense", "loop"], default="dense", help="experts outside genai: all of them, or a loop that gathers")
     a.add_argument("--cache", choices=["default", "static", "expanded", "parts"], default="default",
                    help="static: TensorScatter into a cache of fixed length (onnx23); expanded: DeepSeek's K and V of every head; parts: its latent and its rotated part in two caches")
-    a.add_argument("--decoder", choices=["merged", "split"], default="merged", help="Whisper in optimum style: one decoder with an If, or model.onnx for the "
-                   "first call and decoder_with_past_model.onnx for the others")
+    a.add_argument("--decoder", choices=["merged", "split"], help="optimum: merged: one If over the ways with and without a cache (Whisper's default); split: "
+                   "Whisper's model.onnx for the first call and decoder_with_past_model.onnx for the others")
     a.add_argument("--mask", choices=["trilu", "less", "bool"], default="", help="how the mask is built (optimum; default: as the model's code)")
     a.add_argument("--rope", choices=["computed", "gathered"], default="", help="whence angles come (optimum; default: as the model's code)")
     a.add_argument("--data", choices=["one", "each"], default="one", help="external data in one file, or a file for each tensor as torch.onnx.export writes it")
@@ -80,9 +83,14 @@ def check_storage(a, model):
         raise Refused(f"--weights-bits with --quantize={a.quantize} needs --style=genai, or --dequantized")
     if a.quantize != "nbits" and a.zero_points:
         raise Refused(f"--quantize={a.quantize} has no zero points")
-    opset = a.opset or {"optimum": 14, "genai": 21, "onnx23": 23}[a.style]
+    opset = a.opset or LOWEST_OPSET[a.style]
     if a.quantize == "qdq" and opset < 21 and a.weights_bits == 4:
         raise Refused("--quantize=qdq with 4 bits needs opset 21 or later; take another --style")
+    block = 32 if a.quantize == "mxfp4" else a.block
+    sides = {"hidden size": model.hidden, "size of an expert": model.experts.ffn if model.experts else 0}
+    for side, size in sides.items():   # MatMulNBits fills up a last block, the others do not
+        if model.family == "llama" and a.quantize != "qdq" and size % block:
+            raise Refused(f"blocks of {block} do not divide the {side}, {size}; take another --block or --hidden")
     if a.quantize == "mxfp4" and (a.weights_bits != 4 or model.experts is None):
         raise Refused("--quantize=mxfp4 needs --weights-bits=4 and a model with experts")
 
@@ -109,9 +117,16 @@ def prepare(a):
         raise Refused(f"--cache={a.cache} is DeepSeek's; other models' caches hold K and V of every head already")
     if a.decoder == "split" and (model.family != "whisper" or a.style != "optimum"):
         raise Refused("--decoder=split is for Whisper in optimum style")
+    if a.decoder == "merged" and (model.family not in ("llama", "whisper") or a.style != "optimum"):
+        raise Refused("--decoder=merged is for decoders with rotary embeddings and Whisper, in optimum style")
+    if a.seed < 0:
+        raise Refused(f"--seed={a.seed}: take 0 or more")
+    lowest = {"loop": 16}.get(a.moe, 14) if a.style == "optimum" else 24 if a.cache == "static" else LOWEST_OPSET[a.style]
+    if a.opset and not lowest <= a.opset <= HIGHEST_OPSET:
+        raise Refused(f"--opset={a.opset}: this style and these options need {lowest} to {HIGHEST_OPSET}")
     check_storage(a, model)
     options = Options(style=a.style, bits=a.weights_bits, quantize=a.quantize, block=a.block, zero_points=a.zero_points, dequantized=a.dequantized, moe=a.moe,
-                      cache=a.cache, opset=a.opset, element=ELEMENTS[a.dtype], fixed_mask=a.mask, fixed_rope=a.rope, split=a.decoder == "split", each=a.data == "each")
+                      cache=a.cache, opset=a.opset, element=ELEMENTS[a.dtype], fixed_mask=a.mask, fixed_rope=a.rope, split=a.decoder == "split", each=a.data == "each", merged=a.decoder == "merged")
     return model, options
 
 

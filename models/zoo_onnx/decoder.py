@@ -23,6 +23,7 @@ class Options:
     element: int = FLOAT
     each: bool = False         # a file of external data for each tensor
     split: bool = False        # Whisper: two decoder files instead of a merged one
+    merged: bool = False       # decoders alone: one If over the ways with and without a cache
     fixed_mask: str = ""       # trilu, less or bool instead of the model's own
     fixed_rope: str = ""       # computed or gathered instead of the model's own
 
@@ -118,21 +119,35 @@ class Decoder:
         self.caches.append((past, present, heads, width))
         return past, present
 
-    def declare(self, position_ids, cache_inputs=True):
+    def grow(self, past, new, present):
+        """The cache with the new tokens behind it, [b, heads, t, width]."""
+        return self.g.op("Concat", [past, new], [present], axis=2)
+
+    def declare(self, position_ids):
         """Inputs and outputs of a decoder with growing caches, in the exporters' order."""
-        g, m = self.g, self.m
+        g = self.g
         g.input("input_ids", INT64, ["batch_size", "sequence_length"])
         g.input("attention_mask", INT64, ["batch_size", "total_sequence_length"])
         if position_ids:
             g.input("position_ids", INT64, ["batch_size", "sequence_length"])
-        g.output("logits", g.element, ["batch_size", "sequence_length", m.vocab])
-        for past, present, heads, width in self.caches:
+        for past, _, heads, width in self.caches:
             g.input(past, g.element, ["batch_size", heads, "past_sequence_length", width])
+        self.declare_outputs(g)
+
+    def declare_outputs(self, g):
+        g.output("logits", g.element, ["batch_size", "sequence_length", self.m.vocab])
+        for _, present, heads, width in self.caches:
             g.output(present, g.element, ["batch_size", heads, "total_sequence_length", width])
 
     # The model
 
     def build(self):
+        self.fill()
+        self.finish()
+        return self.model()
+
+    def fill(self):
+        """The nodes of the whole model."""
         m, g = self.m, self.g
         self.begin()
         x = self.embed()
@@ -151,8 +166,6 @@ class Decoder:
             with g.within("/model/norm" if last else f"/model/layers.{i + 1}/input_layernorm"):
                 x, n = self.add_norm(x, f, "model.norm" if last else f"model.layers.{i + 1}.input_layernorm", last)
         self.head(n)
-        self.finish()
-        return self.model()
 
     attention_scope = "self_attn"
 

@@ -39,7 +39,9 @@ class Graph:
 
     def __init__(self, names, data, element=FLOAT):
         self.names, self.data, self.element = names, data, element
-        self.nodes, self.initializers, self.inputs, self.outputs = [], [], [], []
+        self.holder = onnx.ModelProto()      # the graph is built in its place: nothing is copied at the end
+        self.proto = self.holder.graph
+        self.nodes, self.initializers, self.inputs, self.outputs = self.proto.node, self.proto.initializer, self.proto.input, self.proto.output
         self.scope, self.used, self.known, self.number = "", {}, {}, 0
         self.parameters = 0
 
@@ -69,11 +71,10 @@ class Graph:
             outputs = [made(i) for i in range(outputs)]
         else:
             outputs = [made(i) if o is None else o for i, o in enumerate([outputs] if isinstance(outputs, str) else outputs)]
-        node = onnx.NodeProto(op_type=kind, name=name, domain=domain)
+        node = self.nodes.add(op_type=kind, name=name, domain=domain)
         node.input.extend(inputs)
         node.output.extend(outputs)
         node.attribute.extend(attribute(k, v) for k, v in attributes.items() if v is not None)
-        self.nodes.append(node)
         return outputs[0] if len(outputs) == 1 else outputs
 
     # Constants
@@ -132,18 +133,15 @@ class Graph:
         return name
 
     def graph(self, name="main_graph"):
-        g = onnx.GraphProto(name=name)
-        g.node.extend(self.nodes)
-        g.initializer.extend(self.initializers)
-        g.input.extend(self.inputs)
-        g.output.extend(self.outputs)
-        return g
+        self.proto.name = name
+        return self.proto
 
     def model(self, opsets, ir_version, producer, version):
-        m = onnx.ModelProto(ir_version=ir_version, producer_name=producer, producer_version=version)
+        m = self.holder
+        m.ir_version, m.producer_name, m.producer_version = ir_version, producer, version
         for domain, number in opsets:
             m.opset_import.add(domain=domain, version=number)
-        m.graph.CopyFrom(self.graph())
+        self.graph()
         return m
 
     # Small helpers that every style uses

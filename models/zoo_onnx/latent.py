@@ -45,7 +45,7 @@ def absorbed(d, i, b, s, q_nope, q_rope, latent, k_rope, up):
         k = g.unsqueeze(d.scatter(i, "key", g.op("Concat", [latent, flat], axis=-1), width), 1)
     else:
         past, present = d.cache(i, "key", 1, width)
-        k = g.op("Concat", [past, g.op("Concat", [g.unsqueeze(latent, 1), k_rope], axis=-1)], [present], axis=2)
+        k = d.grow(past, g.op("Concat", [g.unsqueeze(latent, 1), k_rope], axis=-1), present)
     v = g.slice(k, 3, 0, l.kv_rank)
     y = attend(d, q, k, v)
     return g.op("MatMul", [y, values])
@@ -55,8 +55,7 @@ def in_parts(d, i, q_latent, q_rope, latent, k_rope):
     """Attention whose key is the latent beside the rotated part, each cached alone, and whose value is the latent."""
     g, l = d.g, d.m.latent
     (past_r, present_r), (past_l, present_l) = d.cache(i, "key", 1, l.rope_dim), d.cache(i, "value", 1, l.kv_rank)
-    rope = g.op("Concat", [past_r, k_rope], [present_r], axis=2)
-    low = g.op("Concat", [past_l, g.unsqueeze(latent, 1)], [present_l], axis=2)
+    rope, low = d.grow(past_r, k_rope, present_r), d.grow(past_l, g.unsqueeze(latent, 1), present_l)
     if d.names == "flat":
         return attend(d, g.op("Concat", [q_latent, q_rope], axis=-1), g.op("Concat", [low, rope], axis=-1), low)
     scores = [g.op("MatMul", [q, g.transpose(k, 0, 1, 3, 2)]) for q, k in ((q_latent, low), (q_rope, rope))]
@@ -76,9 +75,7 @@ def expanded(d, i, b, s, q_nope, q_rope, latent, k_rope, up):
     (past_k, present_k), (past_v, present_v) = d.cache(i, "key", m.heads, m.head_dim), d.cache(i, "value", m.heads, l.v_dim)
     if d.names == "flat":
         return g.op("Attention", [q, k, v, d.masks[None], past_k, past_v], [None, present_k, present_v], scale=d.scale())[0]
-    k = g.op("Concat", [past_k, k], [present_k], axis=2)
-    v = g.op("Concat", [past_v, v], [present_v], axis=2)
-    return attend(d, q, k, v)
+    return attend(d, q, d.grow(past_k, k, present_k), d.grow(past_v, v, present_v))
 
 
 def attend(d, q, k, v):

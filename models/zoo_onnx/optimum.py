@@ -1,19 +1,39 @@
 """The style of Optimum and transformers.js: TorchScript's primitive operators, opset 14 (17 with a loop over experts)."""
 from . import primitives as p
 from .decoder import Decoder
-from .tensors import concat
+from .graph import Graph
+from .tensors import BOOL, concat
 
 
 class Optimum(Decoder):
     names = "torch"
+    with_past = True     # false inside the branch of a merged decoder that starts a sequence
+
+    def build(self):
+        if not self.options.merged:
+            return super().build()
+        outer, branches = self.g, {}
+        for branch, self.with_past in (("then_branch", True), ("else_branch", False)):
+            self.g, self.caches = Graph(self.names, outer.data, outer.element), []
+            self.g.known, self.g.weight = outer.known, outer.weight      # weights live in the outer graph, once
+            self.fill()
+            self.declare_outputs(self.g)
+            branches[branch] = self.g.graph(branch)
+        self.g = outer
+        self.finish()
+        outer.input("use_cache_branch", BOOL, [1])
+        outer.op("If", ["use_cache_branch"], [o.name for o in outer.outputs], **branches)
+        return self.model()
+
+    def grow(self, past, new, present):
+        return super().grow(past, new, present) if self.with_past else self.g.op("Identity", [new], [present])
 
     def begin(self):
         g, m, o = self.g, self.m, self.options
         self.opset = g.opset = o.opset or (17 if m.experts and o.moe == "loop" else 14)
         with g.within("/model"):
             self.batch, self.seq = g.dim("input_ids", 0), g.dim("input_ids", 1)
-            first = "past_key_values.0.key"
-            self.past = g.dim(first, 2)
+            self.past = g.dim("past_key_values.0.key", 2) if self.with_past else g.ints(0)
             self.total = g.op("Add", [self.past, self.seq])
             self.masks = {}
             form = o.fixed_mask or m.mask
@@ -34,7 +54,7 @@ class Optimum(Decoder):
 
     def weight_name(self, name):
         if name not in self.g.known:
-            self.g.known[name] = f"onnx::MatMul_{len(self.g.nodes) + 1000}"
+            self.g.known[name] = f"onnx::MatMul_{len(self.g.known) + 1000}"
         return self.g.known[name]
 
     def embed(self):
@@ -80,8 +100,7 @@ class Optimum(Decoder):
                    self.project(i, x, "v", m.kv_heads))
         q, k = self.rotary(q, m.heads, m.head_dim), self.rotary(k, m.kv_heads, m.head_dim)
         (past_k, present_k), (past_v, present_v) = (self.cache(i, w, m.kv_heads, m.head_dim) for w in ("key", "value"))
-        k = g.op("Concat", [past_k, k], [present_k], axis=2)
-        v = g.op("Concat", [past_v, v], [present_v], axis=2)
+        k, v = self.grow(past_k, k, present_k), self.grow(past_v, v, present_v)
         group = m.heads // m.kv_heads
         k, v = (p.repeat_kv(g, y, self.b, m.kv_heads, group, m.head_dim) for y in (k, v))
         y = p.attend(g, q, k, v, self.masks[m.window if m.windowed(i) else None], self.scale(), m.attention, self.sink(i))

@@ -90,9 +90,7 @@ class Standard(Optimum):
             v = self.project(i, x, "v", m.kv_heads)
             (past_k, present_k), (past_v, present_v) = (self.cache(i, w, m.kv_heads, m.head_dim) for w in ("key", "value"))
             if m.sinks:
-                k = g.op("Concat", [past_k, k], [present_k], axis=2)
-                v = g.op("Concat", [past_v, v], [present_v], axis=2)
-                y = self.with_sinks(i, q, k, v, window)
+                y = self.with_sinks(i, q, self.grow(past_k, k, present_k), self.grow(past_v, v, present_v), window)
             else:
                 y = g.op("Attention", [q, k, v, self.masks[window], past_k, past_v], [None, present_k, present_v], scale=self.scale())[0]
         y = g.reshape(g.transpose(y, 0, 2, 1, 3), 0, 0, m.heads * m.head_dim)

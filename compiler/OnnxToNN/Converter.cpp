@@ -265,7 +265,8 @@ LogicalResult Converter::broadcast(Operation *op, ArrayRef<ArrayRef<AffineExpr>>
       std::string left, right;
       llvm::raw_string_ostream(left) << have;
       llvm::raw_string_ostream(right) << want;
-      return op->emitError(op->getName().stripDialect() + ": dimensions " + left + " and " + right + " do not broadcast");
+      return op->emitError(op->getName().stripDialect() + ": dimensions " + left + " and " + right +
+                           " do not broadcast; remedy: export the model again, or fix the shapes of its inputs");
     }
   return success();
 }
@@ -465,7 +466,7 @@ static const llvm::StringMap<Handler> &allHandlers() {
   return handlers;
 }
 
-LogicalResult Converter::convert(Operation *op) {
+LogicalResult Converter::convertNode(Operation *op) {
   const llvm::StringMap<Handler> &handlers = allHandlers();
   StringRef name = op->getName().stripDialect();
   if (name == "Constant")
@@ -487,6 +488,32 @@ LogicalResult Converter::convert(Operation *op) {
   if (failed(checkInputs(op)))
     return failure();
   return handler->second(*this, op);
+}
+
+std::string Converter::describe(Operation *op) const {
+  StringRef name = op->getName().stripDialect();
+  bool microsoft = name.consume_front("ms.");
+  return ("operator " + name + ", domain " + (microsoft ? "com.microsoft" : "ai.onnx") + ", opset " + Twine(microsoft ? 1 : opset(op))).str();
+}
+
+/// Errors of a conversion leave it with the operator, its domain and opset behind what is wrong; the node is the location.
+LogicalResult Converter::convert(Operation *op) {
+  std::string message;
+  std::optional<Location> where;
+  LogicalResult result = success();
+  {
+    ScopedDiagnosticHandler collect(op->getContext(), [&](Diagnostic &diagnostic) {
+      if (diagnostic.getSeverity() != DiagnosticSeverity::Error || where)
+        return failure(); // passed on
+      where = diagnostic.getLocation();
+      llvm::raw_string_ostream(message) << diagnostic;
+      return success();
+    });
+    result = convertNode(op);
+  }
+  if (where)
+    return emitError(*where) << message << " (" << describe(op) << ")";
+  return result;
 }
 
 /// A choice known now takes one branch. Otherwise both are computed, as they have no effects, and every result is chosen.

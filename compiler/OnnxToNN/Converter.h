@@ -59,6 +59,8 @@ public:
 
   mlir::LogicalResult convertBlock(mlir::Block &block);
   mlir::LogicalResult convert(mlir::Operation *op);
+  /// "operator Add, domain ai.onnx, opset 17", for errors.
+  std::string describe(mlir::Operation *op) const;
 
   Symbolic &get(mlir::Value value) { return environment[value]; }
   void set(mlir::Value value, Symbolic symbolic) { environment[value] = std::move(symbolic); }
@@ -115,6 +117,7 @@ public:
   mlir::Value binary(mlir::Location loc, llvm::StringRef kind, mlir::Value lhs, mlir::Value rhs, llvm::ArrayRef<AffineExpr> shape, mlir::Type element);
 
 private:
+  mlir::LogicalResult convertNode(mlir::Operation *op);
   mlir::LogicalResult convertIf(mlir::Operation &op);
   mlir::LogicalResult checkInputs(mlir::Operation *op);
   SmallVector<int64_t> least;

@@ -170,9 +170,10 @@ private:
         if (succeeded(converted) && dims.isOpen(value))
           converted = op->emitError(op->getName().stripDialect())
                       << ": a size of its output depends on the contents of its inputs, and nothing in the graph says it; "
-                         "remedy: export with constant inputs, or declare the output's shape";
+                         "remedy: export with constant inputs, or declare the output's shape ("
+                      << converter.describe(op) << ")";
       if (succeeded(converted) && !converter.doubts.empty())
-        converted = converter.doubts.front().first->emitError(converter.doubts.front().second);
+        converted = converter.doubts.front().first->emitError(converter.doubts.front().second) << " (" << converter.describe(converter.doubts.front().first) << ")";
       if (failed(converted)) {
         function.erase();
         return failure();

@@ -17,7 +17,7 @@ static LogicalResult productShape(Converter &c, Operation *op, ArrayRef<AffineEx
       c.restart = true;
       return failure();
     }
-    return op->emitError(op->getName().stripDialect() + ": contracted dimensions differ");
+    return op->emitError(op->getName().stripDialect() + ": contracted dimensions differ; remedy: export the model again, or fix the shapes of its inputs");
   }
   if (failed(c.broadcast(op, {a.drop_back(2), b.drop_back(2)}, shape)))
     return failure();

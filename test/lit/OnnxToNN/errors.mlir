@@ -19,7 +19,7 @@ func.func @bound(%x: tensor<?xf32> {onnx.name = "x", onnx.dims = ["n"]}) -> (ten
 
 func.func @broadcast(%x: tensor<4xf32> {onnx.name = "x", onnx.dims = [4]}, %y: tensor<3xf32> {onnx.name = "y", onnx.dims = [3]})
     -> (tensor<*xf32> {onnx.name = "z"}) attributes {onnx.opset = 17 : i64} {
-  // expected-error@+1 {{Add: dimensions 3 and 4 do not broadcast}}
+  // expected-error@+1 {{Add: dimensions 3 and 4 do not broadcast; remedy: export the model again, or fix the shapes of its inputs (operator Add, domain ai.onnx, opset 17)}}
   %0 = onnx.Add(%x, %y) : (tensor<4xf32>, tensor<3xf32>) -> tensor<*xf32>
   return %0 : tensor<*xf32>
 }

@@ -375,6 +375,41 @@ std::optional<int64_t> Converter::lowerBound(AffineExpr expr) const {
   }
 }
 
+/// Element types that the handlers take for granted, so that a wrong one is an error of the node and not of the program.
+LogicalResult Converter::checkTypes(Operation *op) {
+  StringRef name = op->getName().stripDialect();
+  static const llvm::StringSet<> floats = {"Sqrt", "Exp", "Log", "Erf", "Tanh", "Sigmoid", "Reciprocal", "Sin", "Cos", "Floor", "Ceil", "Round",
+                                           "Softplus", "LeakyRelu", "Elu", "HardSigmoid", "IsNaN", "IsInf", "Gelu", "Swish", "Softmax", "LogSoftmax",
+                                           "LpNormalization", "Conv", "LayerNormalization", "RMSNormalization", "InstanceNormalization",
+                                           "GroupNormalization", "BatchNormalization", "DynamicQuantizeLinear"};
+  static const llvm::StringMap<unsigned> firstIndex = {{"GatherElements", 1}, {"GatherND", 1}, {"ScatterElements", 1}, {"Scatter", 1}, {"ScatterND", 1},
+                                                       {"CumSum", 1}, {"Tile", 1}, {"Reshape", 1}, {"Expand", 1}, {"TopK", 1}, {"Slice", 1}, {"Pad", 1},
+                                                       {"Trilu", 1}, {"Unsqueeze", 1}, {"Squeeze", 1}, {"ConstantOfShape", 0}};
+  auto wrong = [&](unsigned i, StringRef wanted) {
+    return op->emitError(name) << ": input " << i << " must be " << wanted << "; remedy: Cast it";
+  };
+  auto index = firstIndex.find(name);
+  for (unsigned i = 0; i < op->getNumOperands(); ++i) {
+    if (!has(op, i))
+      continue;
+    Type element = get(op->getOperand(i)).element;
+    if (floats.contains(name) && element != f32())
+      return wrong(i, "a float");
+    bool isIndex = index != firstIndex.end() && i >= index->second &&
+                   !((name == "Pad" && i == 2) || (name.starts_with("Scatter") && i == 2));
+    if (isIndex && element != i32())
+      return wrong(i, "integers");
+    bool sameAsFirst = name == "Concat" || (name == "Pad" && i == 2);
+    if (sameAsFirst && element != get(op->getOperand(0)).element)
+      return wrong(i, "of the first one's element type");
+    if (name == "Where" && i == 2 && element != get(op->getOperand(1)).element)
+      return wrong(i, "of the second one's element type");
+    if (name == "Where" && i == 0 && element != i1())
+      return wrong(i, "bool");
+  }
+  return success();
+}
+
 /// Inputs that the handlers take for granted are present, so that a malformed node is an error and not a crash.
 LogicalResult Converter::checkInputs(Operation *op) {
   StringRef name = op->getName().stripDialect();
@@ -485,7 +520,7 @@ LogicalResult Converter::convertNode(Operation *op) {
   if (handler == handlers.end())
     return op->emitError("operator ") << name << " (" << op->getName() << ") is read but not compiled; remedy: export it decomposed into the "
                                       << "operators of docs/operators.md";
-  if (failed(checkInputs(op)))
+  if (failed(checkInputs(op)) || failed(checkTypes(op)))
     return failure();
   return handler->second(*this, op);
 }
@@ -510,6 +545,11 @@ LogicalResult Converter::convert(Operation *op) {
       return success();
     });
     result = convertNode(op);
+    // A use of what was not computed must find an error, not nothing.
+    for (OpResult output : op->getResults())
+      if (succeeded(result) && !output.use_empty() && !environment.count(output))
+        result = op->emitError(op->getName().stripDialect())
+                 << ": its output " << output.getResultNumber() << " is not supported; remedy: export the model without it";
   }
   if (where)
     return emitError(*where) << message << " (" << describe(op) << ")";

@@ -120,6 +120,7 @@ private:
   mlir::LogicalResult convertNode(mlir::Operation *op);
   mlir::LogicalResult convertIf(mlir::Operation &op);
   mlir::LogicalResult checkInputs(mlir::Operation *op);
+  mlir::LogicalResult checkTypes(mlir::Operation *op);
   SmallVector<int64_t> least;
   llvm::DenseMap<mlir::Value, Symbolic> environment;
 };

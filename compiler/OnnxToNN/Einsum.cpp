@@ -60,6 +60,8 @@ private:
       return error() << "'" << equation << "' has " << parts.size() << " terms for " << op->getNumOperands() << " inputs";
     for (auto [i, part] : llvm::enumerate(parts)) {
       Symbolic &input = c.get(op->getOperand(i));
+      if (input.element != c.get(op->getOperand(0)).element)
+        return error() << "input " << i << " has another element type than the first; remedy: Cast it";
       Labels labels;
       if (failed(expand(part, input.shape.size(), labels)))
         return failure();

@@ -20,8 +20,13 @@ static LogicalResult stepsFrom(Converter &c, Operation *op, AffineExpr count) {
 static LogicalResult convertRange(Converter &c, Operation *op) {
   Location loc = op->getLoc();
   SmallVector<Symbolic> limits;
-  for (unsigned i = 0; i < 3; ++i)
+  for (unsigned i = 0; i < 3; ++i) {
     limits.push_back(c.get(op->getOperand(i)));
+    if (Build(c, loc).product(limits.back().shape) != c.constant(1))
+      return op->emitError("Range: start, limit and delta must be scalars");
+    if (limits.back().element != limits.front().element)
+      return op->emitError("Range: start, limit and delta must have one element type");
+  }
   if (llvm::all_of(limits, [](const Symbolic &s) { return s.floats && s.floats->size() == 1; })) {
     // As ONNX says it: max(ceil((limit - start) / delta), 0) elements.
     float start = limits[0].floats->front(), delta = limits[2].floats->front();
@@ -75,6 +80,8 @@ static LogicalResult convertConstantOfShape(Converter &c, Operation *op) {
       return failure();
   }
   auto value = op->getAttrOfType<DenseElementsAttr>("value");
+  if (value && value.getNumElements() != 1)
+    return op->emitError("ConstantOfShape: its value must have one element");
   bool isFloat = !value || isa<FloatType>(value.getElementType());
   result.element = scalar.element = isFloat ? Type(c.f32()) : nnElement(value.getElementType());
   float number = 0;

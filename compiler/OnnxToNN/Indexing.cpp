@@ -158,6 +158,8 @@ static LogicalResult convertOneHot(Converter &c, Operation *op) {
   Build b(c, op->getLoc());
   Symbolic indices = c.get(op->getOperand(0)), depth = c.get(op->getOperand(1));
   int64_t rank = indices.shape.size() + 1, axis = 0;
+  if (c.get(op->getOperand(2)).shape.size() != 1 || c.get(op->getOperand(2)).shape[0] != c.constant(2))
+    return op->emitError("OneHot: values must be two numbers: off and on");
   if (failed(c.axis(op, -1, rank, axis)))
     return failure();
   SmallVector<AffineExpr> shape;

@@ -13,6 +13,21 @@ static LogicalResult convertIdentity(Converter &c, Operation *op) {
   return success();
 }
 
+/// In inference nothing is dropped, and the mask keeps all.
+static LogicalResult convertDropout(Converter &c, Operation *op) {
+  if (c.has(op, 2)) {
+    std::optional<SmallVector<int64_t>> training = c.knownIntegers(op, 2);
+    if (!training || training->empty() || training->front() != 0)
+      return op->emitError("Dropout: training is not supported; remedy: export the model for inference");
+  }
+  Symbolic input = c.get(op->getOperand(0));
+  c.set(op->getResult(0), input);
+  if (op->getNumResults() == 1)
+    return success();
+  Build b(c, op->getLoc());
+  return c.finish(op, b.broadcast(b.number(1, c.i1()), input.shape), 1);
+}
+
 static LogicalResult convertShape(Converter &c, Operation *op) {
   Symbolic &input = c.get(op->getOperand(0));
   int64_t rank = input.shape.size(), begin = c.integer(op, "start", 0), end = c.integer(op, "end", rank);
@@ -292,7 +307,8 @@ static LogicalResult convertSize(Converter &c, Operation *op) {
 }
 
 void addShape(llvm::StringMap<Handler> &handlers) {
-  handlers["Identity"] = handlers["Dropout"] = convertIdentity;
+  handlers["Identity"] = convertIdentity;
+  handlers["Dropout"] = convertDropout;
   handlers["Shape"] = convertShape;
   handlers["Unsqueeze"] = convertUnsqueeze;
   handlers["Squeeze"] = convertSqueeze;

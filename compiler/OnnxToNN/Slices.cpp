@@ -124,10 +124,13 @@ static LogicalResult sliceByData(Converter &c, Operation *op) {
     return failure();
   Value starts = c.materialise(op->getOperand(1), op->getLoc());
   Value steps = c.has(op, 4) ? c.materialise(op->getOperand(4), op->getLoc()) : Value();
-  auto count = dyn_cast<AffineConstantExpr>(b.shapeOf(starts).front());
+  auto count = b.shapeOf(starts).size() == 1 ? dyn_cast<AffineConstantExpr>(b.shapeOf(starts).front()) : AffineConstantExpr();
   std::optional<SmallVector<int64_t>> axes = c.knownIntegers(op, 3);
   if (!count)
-    return op->emitError("Slice: the number of sliced dimensions must be constant");
+    return op->emitError("Slice: starts must be a vector of constant length; remedy: export it so");
+  for (unsigned i : {3u, 4u})
+    if (c.has(op, i) && c.get(op->getOperand(i)).shape != b.shapeOf(starts))
+      return op->emitError("Slice: starts, axes and steps differ in number");
   if (!c.has(op, 3))
     axes = llvm::to_vector(llvm::seq<int64_t>(0, count.getValue()));
   // The entry of a vector that belongs to a dimension; with axes of the run, the one whose axis it is, or `otherwise`.
@@ -308,8 +311,8 @@ static LogicalResult paddings(Converter &c, Operation *op, ArrayRef<AffineExpr> 
   if (failed(c.shapeFromData(op, 0, rank, shape)))
     return failure();
   Value amounts = c.materialise(op->getOperand(1), op->getLoc());
-  auto count = dyn_cast<AffineConstantExpr>(b.shapeOf(amounts).front());
-  if (!count || (axes && count.getValue() != static_cast<int64_t>(2 * axes->size())))
+  auto count = b.shapeOf(amounts).size() == 1 ? dyn_cast<AffineConstantExpr>(b.shapeOf(amounts).front()) : AffineConstantExpr();
+  if (!count || count.getValue() % 2 || (!axes && (c.get(op->getOperand(3)).shape.size() != 1 || c.get(op->getOperand(3)).shape[0] != c.constant(count.getValue() / 2))) || (axes && count.getValue() != static_cast<int64_t>(2 * axes->size())))
     return op->emitError("Pad: the number of amounts does not fit the dimensions");
   Value before = b.slice(amounts, 0, c.constant(0), c.constant(count.getValue() / 2));
   Value dimension = axes ? Value() : b.fromBeginning(c.materialise(op->getOperand(3), op->getLoc()), c.constant(rank));

@@ -70,3 +70,28 @@ func.func @einsum(%x: tensor<2x3xf32> {onnx.name = "x", onnx.dims = [2, 3]}, %y:
   %0 = onnx.Einsum(%x, %y) {equation = "ij,ij->i"} : (tensor<2x3xf32>, tensor<2x4xf32>) -> tensor<*xf32>
   return %0 : tensor<*xf32>
 }
+
+// -----
+
+func.func @dropout(%x: tensor<2x3xf32> {onnx.name = "x", onnx.dims = [2, 3]}, %t: tensor<i1> {onnx.name = "t", onnx.dims = []}) -> (tensor<*xf32> {onnx.name = "out"}) attributes {onnx.opset = 17 : i64} {
+  %ratio = onnx.Constant dense<0.5> : tensor<f32> : tensor<f32>
+  // expected-error@+1 {{Dropout: training is not supported; remedy: export the model for inference (operator Dropout, domain ai.onnx, opset 17)}}
+  %0 = onnx.Dropout(%x, %ratio, %t) : (tensor<2x3xf32>, tensor<f32>, tensor<i1>) -> tensor<*xf32>
+  return %0 : tensor<*xf32>
+}
+
+// -----
+
+func.func @float(%x: tensor<2x3xi64> {onnx.name = "x", onnx.dims = [2, 3]}) -> (tensor<*xi64> {onnx.name = "out"}) attributes {onnx.opset = 17 : i64} {
+  // expected-error@+1 {{Softmax: input 0 must be a float; remedy: Cast it (operator Softmax, domain ai.onnx, opset 17)}}
+  %0 = onnx.Softmax(%x) : (tensor<2x3xi64>) -> tensor<*xi64>
+  return %0 : tensor<*xi64>
+}
+
+// -----
+
+func.func @index(%x: tensor<2x3xf32> {onnx.name = "x", onnx.dims = [2, 3]}, %i: tensor<2x3xf32> {onnx.name = "i", onnx.dims = [2, 3]}) -> (tensor<*xf32> {onnx.name = "out"}) attributes {onnx.opset = 17 : i64} {
+  // expected-error@+1 {{GatherElements: input 1 must be integers; remedy: Cast it}}
+  %0 = onnx.GatherElements(%x, %i) : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<*xf32>
+  return %0 : tensor<*xf32>
+}

@@ -7,6 +7,8 @@
 
 #include "llvm/ADT/BitVector.h"
 
+#include <tuple>
+
 namespace ahm::recognize {
 using namespace mlir;
 
@@ -233,6 +235,7 @@ private:
     float softcap = 0, hiddenBy = 0;
     Value unproved;
     AffineExpr limit;
+    std::tuple<Value, bool, float> limiting; // the mask that says the limit
     bool unprovedCondition = false;
     nn::MatMulOp inner;
     // Masks, at most a few. All but one are proved; of the causal ones all say the same position.
@@ -277,8 +280,10 @@ private:
         return;
       if (found->limit && limit && found->limit != limit)
         return;
-      if (found->limit)
+      if (found->limit) {
         limit = found->limit;
+        limiting = {mask, isCondition, hidden};
+      }
       if (found->causal) {
         found->window = meaning.window && found->window ? std::min(meaning.window, found->window) : std::max(meaning.window, found->window);
         meaning = *found;
@@ -301,18 +306,22 @@ private:
     // Only a broadcast product could have more scores than queries and keys.
     if (scoresShape != SmallVector<AffineExpr>{q[0], q[1], q[2], k[2]})
       return;
+    // Of a cache of fixed size only the valid tokens are attended to: what lies behind them must be hidden.
+    std::optional<CacheRef> known = cacheRefOf(keys), knownValues = cacheRefOf(values);
+    AffineExpr valid = known ? known->length.getResult(0) : k[2];
+    AffineExpr seen = meaning.causal ? simplifyAffineExpr(meaning.position + q[2], 0, symbols) : k[2];
+    if ((valid != k[2] && limit != valid && seen != valid) || (knownValues ? knownValues->length.getResult(0) : k[2]) != valid)
+      return;
+    if (limit && limit != valid) { // it hides more than that: an unknown mask as any other
+      if (unproved)
+        return;
+      std::tie(unproved, unprovedCondition, hiddenBy) = limiting;
+    }
     OpBuilder builder(product);
     Value mask, sinks;
     if (unproved && (!broadcastsTo(unproved, scoresShape) || !(mask = maskOperand(unproved, unprovedCondition, hiddenBy, product))))
       return;
     if (sinkColumn && !(sinks = sinkVector(sinkColumn, heads, builder)))
-      return;
-    // Of a cache of fixed size only the valid tokens are attended to: what lies behind them must be hidden.
-    std::optional<CacheRef> known = cacheRefOf(keys), knownValues = cacheRefOf(values);
-    AffineExpr valid = known ? known->length.getResult(0) : k[2];
-    AffineExpr seen = meaning.causal ? simplifyAffineExpr(meaning.position + q[2], 0, symbols) : k[2];
-    if ((limit && limit != valid) || (valid != k[2] && limit != valid && seen != valid) ||
-        (knownValues ? knownValues->length.getResult(0) : k[2]) != valid)
       return;
     CacheRef key = reference(keys, product), value = reference(values, product);
     AffineMap position = meaning.causal ? AffineMap::get(0, symbols, meaning.position) : key.position;

@@ -5,6 +5,8 @@
 #include "runtime/program/Opcodes.h"
 #include "runtime/program/Writer.h"
 #include "llvm/ADT/StringMap.h"
+#include <cmath>
+#include <cstdio>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -278,6 +280,7 @@ private:
       return success();
     }
     WeightsWriter writer;
+    PackingLoss loss;
     std::string error;
     if (!writer.open(options.weightsPath, error))
       return module.emitError() << error;
@@ -291,7 +294,7 @@ private:
         written += bytes.size();
         return writer.append(bytes, why);
       };
-      if (failed(packWeight(weight, options.sourceDirectory, sink)))
+      if (failed(packWeight(weight, options.sourceDirectory, sink, &loss)))
         return failure();
       if (written != static_cast<uint64_t>(weight.getBytes()))
         return weight.emitOpError() << "was packed to " << written << " bytes instead of " << weight.getBytes();
@@ -299,6 +302,13 @@ private:
     }
     if (!writer.finish(program.weightsFileBytes, error))
       return module.emitError() << error;
+    if (loss.weights && loss.energy > 0) {
+      char percent[32];
+      std::snprintf(percent, sizeof(percent), "%.3g", 100 * std::sqrt(loss.error / loss.energy));
+      emitWarning(UnknownLoc::get(module.getContext()))
+          << loss.weights << " weights stored in integers under float scales were rounded to blocks under powers of two: " << percent
+          << " % of the weights (root mean square); --weights=mxint16 keeps more";
+    }
     return success();
   }
 

@@ -32,8 +32,13 @@ mlir::LogicalResult emitProgram(mlir::ModuleOp module, const EmitOptions &option
 
 /// Receives a blob's bytes in order; false with a reason stops the packing.
 using ByteSink = std::function<bool(std::span<const uint8_t> bytes, std::string &error)>;
-/// Packs one weight: tiles in tile order, or dense row-major elements; exactly the op's `bytes`.
-mlir::LogicalResult packWeight(hmem::WeightOp weight, const std::string &sourceDirectory, const ByteSink &sink);
+/// What block formats of power-of-two scales lose of weights that stand under float scales.
+struct PackingLoss {
+  unsigned weights = 0;           // tiled weights with float scales
+  double error = 0, energy = 0;   // sums of squares: of the differences, of the values
+};
+/// Packs one weight: tiles in tile order, or dense row-major elements; exactly the op's `bytes`. Adds to `loss` where it is given.
+mlir::LogicalResult packWeight(hmem::WeightOp weight, const std::string &sourceDirectory, const ByteSink &sink, PackingLoss *loss = nullptr);
 
 /// Argument "emit-print": emits timing only (or with weights to the file named by its option), verifies the program
 /// without a machine's limits, and prints its listing to standard output. The module is left as it is.

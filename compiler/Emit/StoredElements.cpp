@@ -216,4 +216,27 @@ float StoredElements::number(int64_t position) const {
   }
 }
 
+void StoredElements::numbers(int64_t position, int64_t step, int64_t count, float *out) const {
+  auto each = [&](auto read) {
+    for (int64_t i = 0; i < count; ++i)
+      out[i] = read(position + i * step);
+  };
+  switch (kind) {
+  case Kind::F32:
+    return each([this](int64_t at) { return read<float>(bytes, at); });
+  case Kind::F16:
+    return each([this](int64_t at) { return formats::halfToFloat(read<uint16_t>(bytes, at)); });
+  case Kind::BF16:
+    return each([this](int64_t at) { return formats::bfloatToFloat(read<uint16_t>(bytes, at)); });
+  case Kind::U8:
+    return each([this](int64_t at) { return static_cast<float>(bytes[at]); });
+  case Kind::I8:
+    return each([this](int64_t at) { return static_cast<float>(read<int8_t>(bytes, at)); });
+  case Kind::U4:
+    return each([this](int64_t at) { return static_cast<float>(nibble(bytes, at)); });
+  default:
+    return each([this](int64_t at) { return number(at); });
+  }
+}
+
 } // namespace ahm

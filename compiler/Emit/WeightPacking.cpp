@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kBatchTiles = 512; // about 2 MiB at a time
 
-LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const ByteSink &sink) {
+LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const ByteSink &sink, PackingLoss *loss) {
   StringRef name = weight.getFormat();
   formats::TileFormat format = name == "mxint4"    ? formats::TileFormat::MxInt4
                                : name == "mxint16" ? formats::TileFormat::MxInt16
@@ -31,12 +31,16 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
   if (bytesOfTile != weight.getTileBytes())
     return weight.emitOpError() << "has tiles of " << weight.getTileBytes() << " bytes; " << name << " tiles have "
                                 << bytesOfTile;
+  // A 16-bit format's loss is below what the products keep.
+  bool measures = loss && source.hasFloatScales() && (format == formats::TileFormat::MxInt8 || format == formats::TileFormat::MxInt4);
+  std::vector<std::pair<double, double>> losses; // of each tile, added in order
   std::vector<uint8_t> batch;
   std::string error;
   std::atomic<bool> outOfRange = false;
   for (int64_t first = 0; first < tiles; first += kBatchTiles) {
     int64_t count = std::min(kBatchTiles, tiles - first);
     batch.assign(static_cast<size_t>(count * bytesOfTile), 0);
+    losses.assign(measures ? static_cast<size_t>(count) : 0, {0.0, 0.0});
     llvm::parallelFor(0, static_cast<size_t>(count), [&](size_t i) {
       int64_t tile = first + static_cast<int64_t>(i), kTile = tile % kTiles, columnTile = tile / kTiles;
       int64_t row0 = kTile * rowsOfTile, column0 = columnTile * columnsOfTile;
@@ -56,16 +60,35 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
         return;
       }
       float values[64 * 128];
-      for (int64_t r = 0; r < rows; ++r)
+      // Along the source's nearer dimension, where neighbours share bytes and scales.
+      if (source.columnStep() <= source.rowStep())
+        for (int64_t r = 0; r < rows; ++r)
+          source.values(source.position(row0 + r, column0), source.columnStep(), columns, values + r * columns, 1);
+      else
         for (int64_t c = 0; c < columns; ++c)
-          values[r * columns + c] = source.value(source.position(row0 + r, column0 + c));
+          source.values(source.position(row0, column0 + c), source.rowStep(), rows, values + c, columns);
       formats::packTileMx(values, columns, rows, columns, 0, 0, format, out);
+      if (measures) {
+        float kept[64 * 128];
+        formats::unpackTileMx(out, columns, rows, columns, 0, 0, format, kept);
+        for (int64_t at = 0; at < rows * columns; ++at) {
+          double difference = static_cast<double>(values[at]) - kept[at];
+          losses[i].first += difference * difference;
+          losses[i].second += static_cast<double>(values[at]) * values[at];
+        }
+      }
     });
+    for (auto [difference, energy] : losses) {
+      loss->error += difference;
+      loss->energy += energy;
+    }
     if (outOfRange)
       return weight.emitOpError() << "has elements beyond 8 bits";
     if (!sink(batch, error))
       return weight.emitError() << error;
   }
+  if (measures)
+    ++loss->weights;
   return success();
 }
 
@@ -108,12 +131,12 @@ LogicalResult packDense(hmem::WeightOp weight, const WeightSource &source, const
 
 } // namespace
 
-LogicalResult packWeight(hmem::WeightOp weight, const std::string &sourceDirectory, const ByteSink &sink) {
+LogicalResult packWeight(hmem::WeightOp weight, const std::string &sourceDirectory, const ByteSink &sink, PackingLoss *loss) {
   WeightSource source;
   std::string error;
   if (!source.open(weight, sourceDirectory, error))
     return weight.emitOpError() << "cannot be packed: " << error;
-  return weight.isTiles() ? packTiles(weight, source, sink) : packDense(weight, source, sink);
+  return weight.isTiles() ? packTiles(weight, source, sink, loss) : packDense(weight, source, sink);
 }
 
 } // namespace ahm

@@ -249,7 +249,7 @@ bool WeightSource::addBlocks(ArrayAttr step, const std::string &sourceDirectory,
   return true;
 }
 
-float WeightSource::Blocks::dequantize(float q, int64_t position) const {
+std::pair<float, float> WeightSource::Blocks::zeroAndScale(int64_t position) const {
   int64_t at = 0, zeroAt = 0;
   if (!single) {
     int64_t i = position % inner, rest = position / inner, a = rest % along;
@@ -261,7 +261,51 @@ float WeightSource::Blocks::dequantize(float q, int64_t position) const {
       at = zeroAt = a;
     }
   }
-  return (q - (hasZeros ? zeros.number(zeroAt) : zero)) * scales.number(at);
+  return {hasZeros ? zeros.number(zeroAt) : zero, scales.number(at)};
+}
+
+float WeightSource::Blocks::dequantize(float q, int64_t position) const {
+  auto [offset, scale] = zeroAndScale(position);
+  return (q - offset) * scale;
+}
+
+void WeightSource::Blocks::dequantize(int64_t position, int64_t step, int64_t count, float *q) const {
+  for (int64_t i = 0; i < count;) {
+    // Neighbours along the axis share a scale up to the end of their block; a single scale is everybody's.
+    int64_t same = 1, at = position + i * step;
+    if (single)
+      same = count - i;
+    else if (block > 0 && step == 1 && inner == 1)
+      same = std::min({count - i, block - at % along % block, along - at % along});
+    auto [offset, scale] = zeroAndScale(at);
+    for (int64_t end = i + same; i < end; ++i)
+      q[i] = (q[i] - offset) * scale;
+  }
+}
+
+bool WeightSource::hasFloatScales() const {
+  for (const Step &step : steps)
+    if (step.what == Step::Block && step.blocks->scales.isFloatNumber())
+      return true;
+  return false;
+}
+
+void WeightSource::values(int64_t position, int64_t step, int64_t count, float *out, int64_t spacing) const {
+  float line[256];
+  for (int64_t first = 0; first < count; first += 256) {
+    int64_t n = std::min<int64_t>(256, count - first), at = position + first * step;
+    stored.numbers(at, step, n, line);
+    for (const Step &each : steps) {
+      if (each.what == Step::Block) {
+        each.blocks->dequantize(at, step, n, line);
+        continue;
+      }
+      for (int64_t i = 0; i < n; ++i)
+        line[i] = each.what == Step::Dequantize ? (line[i] - each.b) * each.a : each.what == Step::Multiply ? line[i] * each.a : line[i] + each.a;
+    }
+    for (int64_t i = 0; i < n; ++i)
+      out[(first + i) * spacing] = line[i];
+  }
 }
 
 float WeightSource::value(int64_t position) const {

@@ -24,7 +24,11 @@ public:
 
   int64_t count() const { return elements; }
   bool isInteger() const;
+  /// f32, f16, bf16 or f64: a number with a mantissa.
+  bool isFloatNumber() const { return kind == Kind::F32 || kind == Kind::F16 || kind == Kind::BF16 || kind == Kind::F64; }
   float number(int64_t position) const;
+  /// number(position + i * step) into out[i], i < count.
+  void numbers(int64_t position, int64_t step, int64_t count, float *out) const;
   int64_t integer(int64_t position) const;
 
 private:
@@ -47,6 +51,13 @@ public:
   int64_t position(int64_t row, int64_t column) const { return start + row * strides[0] + column * strides[1]; }
   /// The element after all element-wise steps, each rounded to f32.
   float value(int64_t position) const;
+  /// value(position + i * step) into out[i * spacing], i < count.
+  void values(int64_t position, int64_t step, int64_t count, float *out, int64_t spacing) const;
+  /// Elements ahead in source order of the next row, or column, of a matrix.
+  int64_t rowStep() const { return strides[0]; }
+  int64_t columnStep() const { return strides[1]; }
+  /// Float scales stand over blocks, channels or the tensor: a block format's power of two says them only nearly.
+  bool hasFloatScales() const;
   /// The stored integer; only for integer sources without element-wise steps.
   int64_t integer(int64_t position) const { return stored.integer(position); }
   bool isInteger() const { return stored.isInteger(); }
@@ -61,6 +72,8 @@ private:
     int64_t along = 1, inner = 1, block = 0, blocks = 1, zeroPitch = 1;
     float zero = 0;
     float dequantize(float q, int64_t position) const;
+    void dequantize(int64_t position, int64_t step, int64_t count, float *q) const;
+    std::pair<float, float> zeroAndScale(int64_t position) const;
   };
   struct Step {
     enum { Dequantize, Multiply, Add, Block } what;

@@ -23,6 +23,10 @@ struct GraphRoles {
   int64_t condition = -1; // the boolean of the top-level If
   int64_t audio = -1;     // float [batch, samples]
   std::set<unsigned> pasts; // rank-4 float with a growing dimension
+  // Caches of a fixed size, into which TensorScatter writes.
+  std::set<unsigned> fixedPasts;
+  int64_t writeIndex = -1;  // where it writes: the number of tokens before this call
+  int64_t validLength = -1; // tokens that attention sees, this call's included
 };
 
 std::string argName(func::FuncOp graph, unsigned i) {
@@ -71,6 +75,18 @@ bool feedsConvolution(Value value) {
   return false;
 }
 
+/// True when the value reaches this operand of an operator through nothing but changes of type.
+bool feeds(Value value, StringRef name, unsigned operand) {
+  for (OpOperand &use : value.getUses()) {
+    StringRef user = use.getOwner()->getName().stripDialect();
+    if (user == name && use.getOperandNumber() == operand)
+      return true;
+    if ((user == "Cast" || user == "Identity") && feeds(use.getOwner()->getResult(0), name, operand))
+      return true;
+  }
+  return false;
+}
+
 GraphRoles findRoles(func::FuncOp graph) {
   GraphRoles roles;
   for (BlockArgument arg : graph.getArguments()) {
@@ -84,6 +100,12 @@ GraphRoles findRoles(func::FuncOp graph) {
       roles.ids = i;
     else if (isa<FloatType>(type.getElementType()) && type.getRank() == 2 && feedsConvolution(arg))
       roles.audio = i;
+    else if (isa<IntegerType>(type.getElementType()) && type.getRank() == 1 && feeds(arg, "TensorScatter", 2))
+      roles.writeIndex = i;
+    else if (isa<IntegerType>(type.getElementType()) && type.getRank() == 1 && feeds(arg, "Attention", 6))
+      roles.validLength = i;
+    else if (isa<FloatType>(type.getElementType()) && (type.getRank() == 3 || type.getRank() == 4) && feeds(arg, "TensorScatter", 0))
+      roles.fixedPasts.insert(i);
     else if (isa<FloatType>(type.getElementType()) && type.getRank() == 4 && type.isDynamicDim(2))
       roles.pasts.insert(i);
   }
@@ -128,7 +150,7 @@ public:
         return failure();
       return make((prefix + "decode").str(), true, true);
     }
-    if (roles.ids >= 0 && !roles.pasts.empty()) {
+    if (isDecoder()) {
       if (failed(make((prefix + "prefill").str(), false, std::nullopt)))
         return failure();
       return make((prefix + "decode").str(), true, std::nullopt);
@@ -136,7 +158,9 @@ public:
     return make((prefix + "main").str(), false, std::nullopt);
   }
 
-  bool isDecoder() const { return roles.ids >= 0 && (roles.condition >= 0 || !roles.pasts.empty()); }
+  bool isDecoder() const {
+    return roles.ids >= 0 && (roles.condition >= 0 || !roles.pasts.empty() || (!roles.fixedPasts.empty() && roles.writeIndex >= 0));
+  }
   bool hasIds() const { return roles.ids >= 0; }
 
 private:
@@ -201,6 +225,30 @@ private:
     return false;
   }
 
+  AffineExpr tokensOfIds(Dimensions &dims) {
+    auto type = cast<RankedTensorType>(graph.getArgument(static_cast<unsigned>(roles.ids)).getType());
+    ArrayAttr list = argDims(graph, static_cast<unsigned>(roles.ids));
+    if (!type.isDynamicDim(1))
+      return getAffineConstantExpr(type.getDimSize(1), module.getContext());
+    if (auto text = list ? dyn_cast<StringAttr>(list[1]) : StringAttr(); text && !text.getValue().empty())
+      return dims.parsed(text.getValue());
+    return dims.named(argName(graph, static_cast<unsigned>(roles.ids)) + ".1");
+  }
+
+  bool isWriteIndex(StringRef name) { return roles.writeIndex >= 0 && isDecoder() && name == argName(graph, static_cast<unsigned>(roles.writeIndex)); }
+
+  /// Tokens that the smallest of the fixed caches holds; 0 when none says so.
+  int64_t fixedCapacity() {
+    int64_t least = 0;
+    for (unsigned past : roles.fixedPasts) {
+      auto type = cast<RankedTensorType>(graph.getArgument(past).getType());
+      int64_t axis = type.getRank() - 2;
+      if (!type.isDynamicDim(axis))
+        least = least ? std::min(least, type.getDimSize(axis)) : type.getDimSize(axis);
+    }
+    return least;
+  }
+
   void bindFixed(Dimensions &dims, bool tokensOne) {
     for (unsigned i = 0; i < graph.getNumArguments(); ++i)
       if (ArrayAttr list = argDims(graph, i))
@@ -234,6 +282,12 @@ private:
       symbolic.element = nnElement(element);
       if (static_cast<int64_t>(i) == roles.condition)
         symbolic.integers.emplace(1, getAffineConstantExpr(*branch, context));
+      // One sequence's position in a fixed cache is a run-time value; what attention sees ends behind this call's tokens.
+      bool isOne = symbolic.shape.size() == 1 && symbolic.shape[0] == getAffineConstantExpr(1, context);
+      if (isDecoder() && isOne && roles.writeIndex >= 0 && (static_cast<int64_t>(i) == roles.writeIndex || static_cast<int64_t>(i) == roles.validLength)) {
+        AffineExpr position = dims.named(argName(graph, static_cast<unsigned>(roles.writeIndex)));
+        symbolic.integers.emplace(1, static_cast<int64_t>(i) == roles.writeIndex ? position : position + tokensOfIds(dims));
+      }
       arguments.push_back(symbolic);
     }
     return success();
@@ -331,7 +385,7 @@ private:
       return "ids";
     if (static_cast<int64_t>(i) == roles.audio && roles.ids < 0)
       return "audio";
-    if (roles.ids < 0)
+    if (roles.ids < 0 || roles.fixedPasts.count(i))
       return "";
     if (isa<IntegerType>(type.getElementType()) && type.getRank() == 2) {
       // Same length as the ids: positions; another length: the mask over past and present.
@@ -354,6 +408,8 @@ private:
 
   /// A past may be empty; audio is at least half a second at 16 kHz.
   int64_t leastOf(StringRef name) {
+    if (isWriteIndex(name))
+      return 0;
     auto [arg, axis] = placeOf(name);
     if (arg >= 0 && axis == 2 && roles.pasts.count(static_cast<unsigned>(arg)))
       return 0;
@@ -373,6 +429,14 @@ private:
       return success();
     }
     int64_t context = options.maxContext ? options.maxContext : contextFromConfig(module);
+    if (int64_t capacity = fixedCapacity())
+      context = context ? std::min(context, capacity) : capacity;
+    if (isWriteIndex(name)) {
+      high = context - 1;
+      if (high < low)
+        return graph.emitError("the number of tokens that the caches hold is not known from the model; remedy: --max-context=N");
+      return success();
+    }
     if (isAudio) {
       high = static_cast<int64_t>(options.audioSeconds * 16000);
     } else if (isTokens) {

@@ -7,6 +7,8 @@
 
 #include "llvm/ADT/BitVector.h"
 
+#include <tuple>
+
 namespace ahm::recognize {
 using namespace mlir;
 
@@ -228,9 +230,12 @@ private:
     meaning.position = getAffineConstantExpr(0, function.getContext());
     Value scores = sinkColumn ? softmax.getInput().getDefiningOp<nn::ConcatOp>().getInputs()[0] : softmax.getInput();
     SmallVector<AffineExpr> scoresShape = shapeOf(scores);
+    bool oneQuery = scoresShape.size() == 4 && scoresShape[2] == getAffineConstantExpr(1, function.getContext());
     double scale = 1;
     float softcap = 0, hiddenBy = 0;
     Value unproved;
+    AffineExpr limit;
+    std::tuple<Value, bool, float> limiting; // the mask that says the limit
     bool unprovedCondition = false;
     nn::MatMulOp inner;
     // Masks, at most a few. All but one are proved; of the causal ones all say the same position.
@@ -256,13 +261,13 @@ private:
         isCondition = true;
       } else if (matchBinary(scores, "add", a, b)) {
         // The scores are the operand over the product; with two masks in a row, the operand that is not a mask.
-        bool left = leadsToProduct(a) || (!leadsToProduct(b) && !meaningOfMask(a, false, symbols));
+        bool left = leadsToProduct(a) || (!leadsToProduct(b) && !meaningOfMask(a, false, oneQuery, symbols));
         scores = left ? a : b;
         mask = left ? b : a;
       } else {
         return;
       }
-      std::optional<MaskMeaning> found = meaningOfMask(mask, isCondition, symbols);
+      std::optional<MaskMeaning> found = meaningOfMask(mask, isCondition, oneQuery, symbols);
       if (!found) {
         if (unproved)
           return;
@@ -273,6 +278,12 @@ private:
       }
       if (found->causal && meaning.causal && found->position != meaning.position)
         return;
+      if (found->limit && limit && found->limit != limit)
+        return;
+      if (found->limit) {
+        limit = found->limit;
+        limiting = {mask, isCondition, hidden};
+      }
       if (found->causal) {
         found->window = meaning.window && found->window ? std::min(meaning.window, found->window) : std::max(meaning.window, found->window);
         meaning = *found;
@@ -295,6 +306,17 @@ private:
     // Only a broadcast product could have more scores than queries and keys.
     if (scoresShape != SmallVector<AffineExpr>{q[0], q[1], q[2], k[2]})
       return;
+    // Of a cache of fixed size only the valid tokens are attended to: what lies behind them must be hidden.
+    std::optional<CacheRef> known = cacheRefOf(keys), knownValues = cacheRefOf(values);
+    AffineExpr valid = known ? known->length.getResult(0) : k[2];
+    AffineExpr seen = meaning.causal ? simplifyAffineExpr(meaning.position + q[2], 0, symbols) : k[2];
+    if ((valid != k[2] && limit != valid && seen != valid) || (knownValues ? knownValues->length.getResult(0) : k[2]) != valid)
+      return;
+    if (limit && limit != valid) { // it hides more than that: an unknown mask as any other
+      if (unproved)
+        return;
+      std::tie(unproved, unprovedCondition, hiddenBy) = limiting;
+    }
     OpBuilder builder(product);
     Value mask, sinks;
     if (unproved && (!broadcastsTo(unproved, scoresShape) || !(mask = maskOperand(unproved, unprovedCondition, hiddenBy, product))))

@@ -114,6 +114,7 @@ struct Pair {
   std::string past, present;
   int64_t heads = 0, headDim = 0, capacity = 1;
   bool cross = false;
+  bool fixed = false; // a cache of fixed size, written at a position
   FlatSymbolRefAttr symbol;
 };
 
@@ -137,6 +138,51 @@ nn::ConcatOp appendTo(Value value, BlockArgument past) {
   if (concat && concat.getAxis() == 2 && concat.getInputs().size() == 2 && concat.getInputs()[0] == past)
     return concat;
   return {};
+}
+
+/// Rows written into a past of fixed size: the past ahead of the position, the rows, the past behind them.
+struct FixedUpdate {
+  BlockArgument past; // [1, H, capacity, D] or [1, capacity, H * D]
+  Value rows;
+  AffineExpr position;
+};
+
+std::optional<FixedUpdate> matchFixedUpdate(Value value) {
+  auto concat = value.getDefiningOp<nn::ConcatOp>();
+  RankedTensorType type = rankedType(value);
+  int64_t axis = type.getRank() - 2;
+  if (!concat || (type.getRank() != 3 && type.getRank() != 4) || !type.hasStaticShape() || type.getDimSize(0) != 1 ||
+      !type.getElementType().isF32() || concat.getInputs().size() != 3 || static_cast<int64_t>(concat.getAxis()) != axis)
+    return std::nullopt;
+  auto front = concat.getInputs()[0].getDefiningOp<nn::SliceOp>(), back = concat.getInputs()[2].getDefiningOp<nn::SliceOp>();
+  auto past = front ? dyn_cast<BlockArgument>(front.getInput()) : BlockArgument();
+  if (!past || !back || back.getInput() != past || rankedType(past) != type)
+    return std::nullopt;
+  AffineExpr zero = getAffineConstantExpr(0, value.getContext()), position = shapeOf(front.getResult())[axis];
+  unsigned symbols = symbolCount(concat);
+  for (nn::SliceOp slice : {front, back})
+    for (int64_t i = 0; i < type.getRank(); ++i)
+      if (slice.getSteps()[i] != 1 || ((slice == front || i != axis) && slice.getStarts().getResult(i) != zero))
+        return std::nullopt;
+  AffineExpr behind = simplifyAffineExpr(position + shapeOf(concat.getInputs()[1])[axis], 0, symbols);
+  if (simplifyAffineExpr(back.getStarts().getResult(axis) - behind, 0, symbols) != zero)
+    return std::nullopt;
+  return FixedUpdate{past, concat.getInputs()[1], position};
+}
+
+/// The views [1, H, capacity, D] of a cache's rows [1, capacity, H * D] that attention reads.
+SmallVector<nn::TransposeOp> headsOf(Value rows) {
+  SmallVector<nn::TransposeOp> views;
+  for (Operation *user : rows.getUsers()) {
+    auto reshape = dyn_cast<nn::ReshapeOp>(user);
+    if (!reshape || rankedType(reshape.getResult()).getRank() != 4 || !rankedType(reshape.getResult()).hasStaticShape() ||
+        rankedType(reshape.getResult()).getDimSize(0) != 1 || rankedType(reshape.getResult()).getDimSize(1) != rankedType(rows).getDimSize(1))
+      continue;
+    for (Operation *next : reshape->getUsers())
+      if (auto transpose = dyn_cast<nn::TransposeOp>(next); transpose && transpose.getPerm() == ArrayRef<int64_t>{0, 2, 1, 3})
+        views.push_back(transpose);
+  }
+  return views;
 }
 
 func::ReturnOp returnOf(func::FuncOp function) { return cast<func::ReturnOp>(function.getBody().front().getTerminator()); }
@@ -167,6 +213,26 @@ LogicalResult findPairs(func::FuncOp function, SmallVector<Pair> &pairs) {
         taken.insert(present);
         break;
       }
+  for (auto [i, value] : llvm::enumerate(ret.getOperands())) {
+    std::optional<FixedUpdate> update = matchFixedUpdate(value);
+    if (!update || function.getArgAttr(update->past.getArgNumber(), "nn.role"))
+      continue;
+    Pair pair;
+    pair.past = argName(function, update->past.getArgNumber()).str();
+    pair.present = resultName(function, i).str();
+    pair.fixed = true;
+    RankedTensorType type = rankedType(value);
+    pair.capacity = type.getDimSize(type.getRank() - 2);
+    pair.heads = type.getRank() == 4 ? type.getDimSize(1) : 1;
+    pair.headDim = type.getDimSize(type.getRank() - 1);
+    if (type.getRank() == 3)
+      if (SmallVector<nn::TransposeOp> views = headsOf(value); !views.empty()) {
+        pair.heads = rankedType(views.front().getResult()).getDimSize(1);
+        pair.headDim = rankedType(views.front().getResult()).getDimSize(3);
+      }
+    pairs.push_back(pair);
+    taken.insert(i);
+  }
   size_t next = 0;
   for (unsigned past : pasts) {
     bool cross = !presentOf.contains(past);
@@ -182,7 +248,7 @@ LogicalResult findPairs(func::FuncOp function, SmallVector<Pair> &pairs) {
       return function.emitError() << "cache input '" << argName(function, past) << "' and output '"
                                   << resultName(function, presentOf[past]) << "' differ in heads or head size; remedy: --kv-state=off";
     pairs.push_back({argName(function, past).str(), resultName(function, presentOf[past]).str(), from.getDimSize(1), from.getDimSize(3), 1,
-                     cross, {}});
+                     cross, false, {}});
   }
   return success();
 }
@@ -212,7 +278,7 @@ LogicalResult rewrite(func::FuncOp function, ArrayRef<Pair> pairs) {
   for (BlockArgument argument : function.getArguments())
     if (const Pair *pair = byPast.lookup(argName(function, argument.getArgNumber()))) {
       FlatSymbolRefAttr symbol = pair->symbol;
-      AffineMap length = mapOf(function, shapeOf(argument)[2]);
+      AffineMap length = mapOf(function, pair->fixed ? zero : shapeOf(argument)[2]);
       setCacheRef(argument, {symbol, length, mapOf(function, zero)});
     }
   llvm::BitVector drop(ret.getNumOperands());
@@ -223,6 +289,29 @@ LogicalResult rewrite(func::FuncOp function, ArrayRef<Pair> pairs) {
     drop.set(i);
     FlatSymbolRefAttr symbol = pair->symbol;
     Operation *op = value.getDefiningOp();
+    if (pair->fixed) {
+      FixedUpdate update = *matchFixedUpdate(value);
+      OpBuilder builder(op);
+      Value rows = update.rows;
+      SmallVector<AffineExpr> shape = shapeOf(rows);
+      AffineExpr tokens = shape[shape.size() - 2];
+      CacheRef ref{symbol, mapOf(function, update.position + tokens), mapOf(function, update.position)};
+      if (shape.size() == 4) {
+        setCacheRef(value, ref);
+      } else {
+        unsigned symbols = symbolCount(function);
+        AffineExpr heads = getAffineConstantExpr(pair->heads, op->getContext()), size = getAffineConstantExpr(pair->headDim, op->getContext());
+        Type element = rankedType(rows).getElementType();
+        Value split = nn::ReshapeOp::create(builder, op->getLoc(), nn::shapedType({shape[0], tokens, heads, size}, element, symbols), rows);
+        rows = nn::TransposeOp::create(builder, op->getLoc(), nn::shapedType({shape[0], heads, tokens, size}, element, symbols), split,
+                                       builder.getDenseI64ArrayAttr({0, 2, 1, 3}));
+        for (nn::TransposeOp view : headsOf(value))
+          if (rankedType(view.getResult()).getDimSize(1) == pair->heads)
+            setCacheRef(view.getResult(), ref);
+      }
+      append(builder, op->getLoc(), symbol, rows, ref.position);
+      continue;
+    }
     // The past itself, or a dummy of no rows: nothing new to keep.
     RankedTensorType type = rankedType(value);
     if (!op || type.getDimSize(0) == 0 || type.getDimSize(2) == 0)
@@ -277,11 +366,11 @@ LogicalResult recogniseCaches(ModuleOp module, const RecognizeOptions &options) 
     for (func::FuncOp function : functions) {
       for (BlockArgument argument : function.getArguments())
         for (Pair &pair : pairs)
-          if (argName(function, argument.getArgNumber()) == pair.past)
+          if (!pair.fixed && argName(function, argument.getArgNumber()) == pair.past)
             pair.capacity = std::max(pair.capacity, largestAt(function, shapeOf(argument)[2]));
       for (auto [i, value] : llvm::enumerate(returnOf(function).getOperands()))
         for (Pair &pair : pairs)
-          if (resultName(function, i) == pair.present)
+          if (!pair.fixed && resultName(function, i) == pair.present)
             pair.capacity = std::max(pair.capacity, largestAt(function, shapeOf(value)[2]));
     }
     for (Pair &pair : pairs) {

@@ -443,7 +443,7 @@ private:
 
 } // namespace
 
-std::optional<MaskMeaning> meaningOfMask(Value mask, bool isCondition, unsigned symbols) {
+std::optional<MaskMeaning> meaningOfMask(Value mask, bool isCondition, bool oneQuery, unsigned symbols) {
   MLIRContext *context = mask.getContext();
   std::optional<Abstract> a = Evaluator(context, symbols).evaluate(mask);
   if (!a || a->integer)
@@ -468,24 +468,30 @@ std::optional<MaskMeaning> meaningOfMask(Value mask, bool isCondition, unsigned 
   // key - query - position <= 0 is causal; query + begin - key <= 0 the window's lower end. Of a single query the index is 0 and may
   // stand under any coefficient.
   SmallVector<AffineExpr> shape = shapeOf(mask), begins;
-  bool single = shape.size() >= 2 && shape[shape.size() - 2] == getAffineConstantExpr(1, context);
   for (Linear &form : forms) {
     int64_t rank = form.coefficients.size();
     if (rank < 2 || llvm::any_of(ArrayRef<int64_t>(form.coefficients).drop_back(2), [](int64_t c) { return c != 0; }))
       return std::nullopt;
     int64_t key = form.coefficients[rank - 1], query = form.coefficients[rank - 2];
-    if (key == -1 && (query == 1 || single)) {
+    if (key == -1 && (query == 1 || oneQuery)) {
       begins.push_back(form.offset);
       continue;
     }
     AffineExpr position = simplifyAffineExpr(-form.offset, 0, symbols);
-    if (key != 1 || (query != -1 && !single) || (meaning.causal && meaning.position != position))
+    if (key == 1 && query == 0 && !oneQuery) {
+      AffineExpr limit = simplifyAffineExpr(position + 1, 0, symbols);
+      if (meaning.limit && meaning.limit != limit)
+        return std::nullopt;
+      meaning.limit = limit;
+      continue;
+    }
+    if (key != 1 || (query != -1 && !oneQuery) || (meaning.causal && meaning.position != position))
       return std::nullopt;
     meaning.causal = true;
     meaning.position = position;
   }
   if (!begins.empty() && !meaning.causal) {
-    if (!single)
+    if (!oneQuery)
       return std::nullopt;
     // One query that sees every key from a begin on is the last token.
     meaning.causal = true;

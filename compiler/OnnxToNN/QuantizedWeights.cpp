@@ -36,13 +36,28 @@ struct Source {
   }
 };
 
-/// The constant that an operand is, through Identity; nothing when it is computed at run time.
-std::optional<Source> sourceOf(Value value) {
+/// The constant that an operand is, through Identity and changes of shape; nothing when it is computed at run time.
+std::optional<Source> sourceOf(Converter &c, Value value) {
   while (Operation *op = value.getDefiningOp()) {
     StringRef name = op->getName().stripDialect();
     if (name == "Identity") {
       value = op->getOperand(0);
       continue;
+    }
+    if (llvm::is_contained({"Reshape", "Squeeze", "Unsqueeze", "Flatten"}, name)) {
+      SmallVector<int64_t> shape;
+      int64_t count = 1;
+      for (AffineExpr size : c.get(value).shape)
+        count *= shape.emplace_back(Compose::constant(size));
+      std::optional<Source> source = sourceOf(c, op->getOperand(0));
+      if (!source || count != source->type.getNumElements() || llvm::any_of(shape, [](int64_t size) { return size < 0; }))
+        return std::nullopt;
+      source->type = RankedTensorType::get(shape, source->type.getElementType());
+      if (auto dense = dyn_cast_or_null<DenseElementsAttr>(source->value))
+        source->value = dense.reshape(source->type);
+      else if (source->value)
+        return std::nullopt;
+      return source;
     }
     Source source;
     if (name == "Constant") {
@@ -136,7 +151,7 @@ LogicalResult convertMatMulNBits(Converter &c, Operation *op) {
     return b.fail("prepacked weights are of one device; remedy: export them unpacked");
   if (b.has(4))
     return b.fail("g_idx (columns reordered by activation order) is not supported; remedy: quantise without act_order");
-  std::optional<Source> data = sourceOf(op->getOperand(1)), scales = sourceOf(op->getOperand(2)), zeros;
+  std::optional<Source> data = sourceOf(c, op->getOperand(1)), scales = sourceOf(c, op->getOperand(2)), zeros;
   if (!data || !scales || !isFloat(*scales))
     return b.fail("its weights and scales must be constants, the scales of floats");
   int64_t blocks = (K + block - 1) / block;
@@ -146,7 +161,7 @@ LogicalResult convertMatMulNBits(Converter &c, Operation *op) {
     return b.fail("it must have " + Twine(N * blocks) + " scales, one a block");
   Scaling scaling{1, block, static_cast<double>(1 << (bits - 1)), *scales, std::nullopt, 0};
   if (b.has(3)) {
-    zeros = sourceOf(op->getOperand(3));
+    zeros = sourceOf(c, op->getOperand(3));
     if (!zeros)
       return b.fail("its zero points must be constants");
     bool packed = !isFloat(*zeros);
@@ -172,7 +187,7 @@ LogicalResult convertGatherBlockQuantized(Converter &c, Operation *op) {
   Compose b(c, op);
   if (failed(b.require({0, 1, 2})))
     return failure();
-  std::optional<Source> data = sourceOf(op->getOperand(0)), scales = sourceOf(op->getOperand(2));
+  std::optional<Source> data = sourceOf(c, op->getOperand(0)), scales = sourceOf(c, op->getOperand(2));
   if (!data || !scales || !isFloat(*scales))
     return b.fail("its table and scales must be constants, the scales of floats");
   int64_t rank = data->type.getRank(), block = c.integer(op, "block_size", 128), bits = c.integer(op, "bits", 4);
@@ -202,7 +217,7 @@ LogicalResult convertGatherBlockQuantized(Converter &c, Operation *op) {
     return b.fail("its scales must have the table's shape, divided by block_size along quantize_axis");
   Scaling scaling{axis, block, bytes ? static_cast<double>(1 << (bits - 1)) : 0.0, *scales, std::nullopt, 0};
   if (b.has(3)) {
-    scaling.zeros = sourceOf(op->getOperand(3));
+    scaling.zeros = sourceOf(c, op->getOperand(3));
     if (!scaling.zeros || isFloat(*scaling.zeros))
       return b.fail("its zero points must be constant integers");
     int64_t want = 1;
@@ -256,9 +271,9 @@ LogicalResult convertDequantize(Converter &c, Operation *op) {
     return failure();
   Symbolic input = c.get(op->getOperand(0));
   int64_t rank = input.shape.size(), axis = c.integer(op, "axis", 1), block = c.integer(op, "block_size", 0);
-  std::optional<Source> data = sourceOf(op->getOperand(0)), scales = sourceOf(op->getOperand(1)), zeros;
+  std::optional<Source> data = sourceOf(c, op->getOperand(0)), scales = sourceOf(c, op->getOperand(1)), zeros;
   if (b.has(2))
-    zeros = sourceOf(op->getOperand(2));
+    zeros = sourceOf(c, op->getOperand(2));
   SmallVector<AffineExpr> scaleShape = c.get(op->getOperand(1)).shape;
   int64_t scaleRank = scaleShape.size();
   bool whole = scaleRank == 0 || (scaleRank == 1 && block == 0 && scaleShape[0] == b.number(1));

@@ -26,21 +26,23 @@ func.func @graph(%x: tensor<1x4x40xf32> {onnx.name = "x", onnx.dims = [1, 4, 40]
 
 // -----
 
-// A table in blocks, and a weight with a scale a column.
+// A table in blocks, which shares its bytes with a product's weight by another shape, and a weight with a scale a column.
 // CHECK: nn.weight @table.dequantised : tensor<64x32xf32> from tensor<64x16xui8> {{.*}}["unpack", 4, 64, 32]
 // CHECK: nn.weight @w.dequantised : tensor<32x96xf32> from tensor<32x96xi8> {{.*}}"block_dequant", {axis = 1 : i64, block = 0 : i64
 // CHECK-LABEL: func.func @main
 // CHECK: nn.gather %{{.*}}[%{{.*}}] axis 0
 // CHECK: nn.matmul
-onnx.Weight @table : tensor<64x16xui8> in "w.bin" at 0 size 1024
+onnx.Weight @table : tensor<64x2x8xui8> in "w.bin" at 0 size 1024
 onnx.Weight @s : tensor<64x2xf32> in "w.bin" at 1024 size 512
 onnx.Weight @w : tensor<32x96xi8> in "w.bin" at 1536 size 3072
 onnx.Weight @c : tensor<96xf32> in "w.bin" at 4608 size 384
 func.func @graph(%i: tensor<1x4xi64> {onnx.name = "i", onnx.dims = [1, 4]}) -> (tensor<*xf32> {onnx.name = "y"}) attributes {onnx.opset = 21 : i64} {
-  %t = onnx.UseWeight @table : tensor<64x16xui8>
+  %blocks = onnx.UseWeight @table : tensor<64x2x8xui8>
+  %shape = onnx.Constant dense<[64, -1]> : tensor<2xi64> : tensor<2xi64>
+  %t = onnx.Reshape(%blocks, %shape) : (tensor<64x2x8xui8>, tensor<2xi64>) -> tensor<*xui8>
   %s = onnx.UseWeight @s : tensor<64x2xf32>
   %x = onnx.ms.GatherBlockQuantized(%t, %i, %s) {bits = 4 : i64, block_size = 16 : i64, gather_axis = 0 : i64, quantize_axis = 1 : i64}
-      : (tensor<64x16xui8>, tensor<1x4xi64>, tensor<64x2xf32>) -> tensor<*xf32>
+      : (tensor<*xui8>, tensor<1x4xi64>, tensor<64x2xf32>) -> tensor<*xf32>
   %w = onnx.UseWeight @w : tensor<32x96xi8>
   %c = onnx.UseWeight @c : tensor<96xf32>
   %d = onnx.DequantizeLinear(%w, %c) {axis = 1 : i64} : (tensor<32x96xi8>, tensor<96xf32>) -> tensor<*xf32>

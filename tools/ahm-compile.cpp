@@ -29,7 +29,7 @@ static cl::opt<int64_t> cards("cards", cl::init(1), cl::desc("Cards the program 
 static cl::opt<std::string> weights("weights", cl::init("auto"), cl::desc("Format of weights: auto mxint16 mxint8 mxint4 int8 (default auto: "
                                     "what the model stores where the card takes it, mxint8 otherwise)"), cl::cat(category));
 static cl::opt<std::string> activations("activations", cl::desc("Format of the moving operand: mxint16 mxint8 (default mxint16 beside mxint16 weights, mxint8 otherwise)"), cl::cat(category));
-static cl::opt<std::string> kv("kv", cl::desc("Format of the KV cache: mxint16 mxint8 (default mxint16 beside mxint16 or plain int8 weights, mxint8 otherwise)"), cl::cat(category));
+static cl::opt<std::string> kv("kv", cl::desc("Format of the KV cache: bf16 mxint16 mxint8 mxint4 (default mxint16 beside mxint16 or plain int8 weights, mxint8 otherwise)"), cl::cat(category));
 static cl::opt<int64_t> batch("batch", cl::init(1), cl::desc("Sequences a decode call (default 1)"), cl::cat(category));
 static cl::opt<int64_t> maxContext("max-context", cl::init(0), cl::desc("Tokens that a cache can hold (default: the model's)"), cl::cat(category));
 static cl::opt<int64_t> prefillChunk("prefill-chunk", cl::init(64), cl::desc("Most tokens of one prefill call (default 64)"), cl::cat(category));

@@ -85,9 +85,26 @@ private:
       auto region = regions.find((cache.getSymName() + ".kv").str());
       if (region == regions.end())
         return cache.emitOpError() << "has no region; run hmem-to-dimc first";
-      program.caches.push_back({cache.getSymName().str(), region->second,
-                                cache.getFormat() == "mxint8" ? DType::MxRows8 : DType::MxRows16, cache.getHeads(),
-                                cache.getHeadDim(), cache.getCapacity()});
+      Cache out;
+      out.name = cache.getSymName().str();
+      out.region = region->second;
+      out.dtype = *dtype(hmem::cacheDtype(cache.getFormat()));
+      out.heads = cache.getHeads();
+      out.headDim = cache.getHeadDim();
+      out.capacity = cache.getCapacity();
+      out.slots = cache.getSlots();
+      out.openPages = cache.getOpenPages();
+      out.sramPages = cache.getSramPages();
+      out.dramPages = cache.getDramPages();
+      for (auto [pages, suffix, home] : {std::tuple(out.sramPages, ".kv.sram", &out.sramRegion),
+                                         std::tuple(out.dramPages, ".kv.dram", &out.dramRegion)})
+        if (pages > 0) {
+          auto found = regions.find((cache.getSymName() + suffix).str());
+          if (found == regions.end())
+            return cache.emitOpError() << "has no region @" << cache.getSymName() << suffix << "; run hmem-to-dimc first";
+          *home = found->second;
+        }
+      program.caches.push_back(std::move(out));
     }
     return success();
   }
@@ -142,7 +159,9 @@ private:
                                                         {"tiles_mx4", DType::TilesMx4},
                                                         {"tiles_mx8", DType::TilesMx8},
                                                         {"tiles_mx16", DType::TilesMx16},
-                                                        {"tiles_int8", DType::TilesInt8}};
+                                                        {"tiles_int8", DType::TilesInt8},
+                                                        {"mx_rows4", DType::MxRows4},
+                                                        {"bf16", DType::Bf16}};
     for (auto &[text, value] : names)
       if (text == name)
         return value;

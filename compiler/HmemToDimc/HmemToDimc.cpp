@@ -28,7 +28,13 @@ public:
       if (!cache.getStashOffset())
         return cache.emitOpError() << "has no stash_offset; run placement first";
       addRegion(cache.getLoc(), (cache.getSymName() + ".kv").str(), cache.getSymName(), "stash", "kv", 0, 1,
-                *cache.getStashOffset(), cache.getBytes(), true);
+                *cache.getStashOffset(), cache.getStashBytes(), true);
+      if (cache.getSramPages() > 0)
+        addRegion(cache.getLoc(), (cache.getSymName() + ".kv.sram").str(), cache.getSymName(), "sram", "kv",
+                  *cache.getCoresFirst(), *cache.getCoresCount(), *cache.getSramOffset(), cache.getSramLocalBytes(), true);
+      if (cache.getDramPages() > 0)
+        addRegion(cache.getLoc(), (cache.getSymName() + ".kv.dram").str(), cache.getSymName(), "dram", "kv",
+                  *cache.getDramChiplet(), *cache.getDramChiplets(), *cache.getDramOffset(), cache.getDramLocalBytes(), true);
     }
     if (failed(addLoad(weights)))
       return failure();
@@ -40,6 +46,7 @@ public:
     builder.setInsertionPointToEnd(module.getBody());
     makeEntry(module.getLoc(), "release", builder.getArrayAttr({}), builder.getArrayAttr({}), 0);
     module->removeAttr("hmem.ring");
+    module->removeAttr("hmem.kv_ring");
     return success();
   }
 
@@ -99,6 +106,33 @@ private:
              << "needs sram_offset and slot_bytes in the module's hmem.ring; run placement first";
     return addRegion(transfer.getLoc(), name, w.getSymName(), "sram", "staging", *w.getCoresFirst(), w.getCoresCount(),
                      base.getInt() + transfer.getSlot() * bytes.getInt(), w.getLocalBytes(), false, 1);
+  }
+
+  /// What a view of a cache refers to: the ring in the stash, a home, or a slot of the staging ring, which lies on the cores
+  /// of the chiplets that hold the cache's pages.
+  FailureOr<dimc::RegionOp> cacheRegion(hmem::ExecOp exec, hmem::CacheOp cache, StringAttr part) {
+    std::string name = cache.getSymName().str() + ".kv";
+    if (part)
+      name += "." + part.getValue().str();
+    if (dimc::RegionOp known = regions.lookup(name))
+      return known;
+    auto ring = module->getAttrOfType<DictionaryAttr>("hmem.kv_ring");
+    auto number = [&](StringRef key) {
+      auto value = ring ? ring.getAs<IntegerAttr>(key) : IntegerAttr();
+      return value ? value.getInt() : -1;
+    };
+    int64_t slots = number("slots"), bytes = number("slot_bytes"), base = number("sram_offset"), pages = number("pages"), slot = 0;
+    if (slots <= 0 || bytes <= 0 || base < 0 || pages <= 0 || part.getValue().substr(4).getAsInteger(10, slot) || slot >= slots)
+      return exec.emitOpError() << "uses " << part << " of the staging ring of cache pages, but the module's hmem.kv_ring has "
+                                << std::max<int64_t>(slots, 0) << " slots; run placement first";
+    int64_t perChiplet = number("chiplet_cores"), chiplets = *cache.getDramChiplets(), cores = perChiplet * chiplets;
+    if (perChiplet <= 0)
+      return exec.emitOpError() << "needs chiplet_cores in the module's hmem.kv_ring; run placement first";
+    int64_t local = (pages * cache.getHeads() + cores - 1) / cores * cache.getBlockBytes();
+    if (local > bytes)
+      return exec.emitOpError() << "moves " << local << " bytes a core into a slot of " << bytes;
+    return addRegion(cache.getLoc(), name, cache.getSymName(), "sram", "staging", *cache.getDramChiplet() * perChiplet, cores,
+                     base + slot * bytes, local, false, 2);
   }
 
   //===-- Entries
@@ -249,8 +283,11 @@ private:
             region = buffers.lookup(exec.getBuffers()[index.getInt()]);
           } else {
             StringRef symbol = cast<FlatSymbolRefAttr>(view.getTarget()).getValue();
-            if (symbols.lookup<hmem::CacheOp>(symbol)) {
-              region = regions.lookup((symbol + ".kv").str());
+            if (auto cache = symbols.lookup<hmem::CacheOp>(symbol)) {
+              FailureOr<dimc::RegionOp> found = cacheRegion(exec, cache, view.getPart());
+              if (failed(found))
+                return failure();
+              region = *found;
             } else if (auto w = symbols.lookup<hmem::WeightOp>(symbol)) {
               if (w.isStreamed()) {
                 for (Value token : exec.getTokens())

@@ -8,6 +8,7 @@
 #include "compiler/Place/Place.h"
 #include "compiler/Quantize/Quantize.h"
 #include "compiler/Recognize/Recognize.h"
+#include "compiler/Schedule/CachePages.h"
 #include "compiler/Schedule/Schedule.h"
 #include "compiler/Shard/Shard.h"
 #include "compiler/Tile/Tile.h"
@@ -110,6 +111,8 @@ public:
         failed(phase("placed",
                      [&](PassManager &pm) {
                        pm.addPass(createPlacePass(place));
+                       // Where a cache's pages stand says which commands it takes.
+                       pm.addPass(createCachePagesPass());
                        pm.addPass(createSchedulePass());
                      })) ||
         failed(phase("dimc", [&](PassManager &pm) { pm.addPass(createHmemToDimcPass()); })))

@@ -3,7 +3,7 @@
 // Residents are packed as towers over the cores: widest core sets first, each on the aligned set whose tower is lowest.
 // `hybrid` tries rings of two to four slots and, for each, searches the share of bytes to stream, spread evenly over the
 // program so that transfers hide behind the products between them; it keeps the plan with the best predicted time.
-#include "compiler/Place/Placement.h"
+#include "compiler/Place/Towers.h"
 
 #include <algorithm>
 #include <cmath>
@@ -30,36 +30,6 @@ std::string DoesNotFit::text() const {
 
 namespace {
 
-Bytes alignUp(Bytes value, Bytes alignment) { return (value + alignment - 1) / alignment * alignment; }
-
-/// Heights of the used SRAM on every core while residents are packed from the bottom.
-class Towers {
-public:
-  Towers(const SramSpec &sram, Bytes limit) : heights(sram.cores, 0), limit(limit) {}
-
-  /// Places a weight on the lowest aligned core set; false when none has room. hole: what was left on the lowest.
-  bool place(const Weight &weight, uint32_t alignment, uint32_t &firstCore, Bytes &offset, Bytes &hole) {
-    Bytes local = alignUp(weight.localBytes(), alignment), best = ~Bytes{0};
-    for (uint32_t first = 0; first + weight.coreCount <= heights.size(); first += weight.coreCount) {
-      Bytes top = *std::max_element(heights.begin() + first, heights.begin() + first + weight.coreCount);
-      if (top < best) {
-        best = top;
-        firstCore = first;
-      }
-    }
-    hole = best == ~Bytes{0} || best > limit ? 0 : limit - best;
-    if (local > hole)
-      return false;
-    offset = best;
-    std::fill(heights.begin() + firstCore, heights.begin() + firstCore + weight.coreCount, best + local);
-    return true;
-  }
-
-private:
-  std::vector<Bytes> heights;
-  Bytes limit;
-};
-
 /// Order of first use: entry by entry, position by position.
 std::vector<size_t> programOrder(const Problem &problem) {
   std::vector<size_t> order(problem.weights.size());
@@ -72,11 +42,13 @@ std::vector<size_t> programOrder(const Problem &problem) {
   return order;
 }
 
-/// Packs the weights that `streamed` leaves resident below `limit`; those that find no room are streamed too when
+/// Packs the weights that `streamed` leaves resident into `towers`; those that find no room are streamed too when
 /// `spill` says so; with `promote`, those that were to stream move in where room is left. Returns false (and the object in `failure`) otherwise.
-bool packResidents(const Problem &problem, std::vector<bool> &streamed, Bytes limit, bool spill, bool promote, Solution &solution,
+bool packResidents(const Problem &problem, std::vector<bool> &streamed, Towers &towers, bool spill, bool promote, Solution &solution,
                    DoesNotFit &failure) {
-  Towers towers(problem.sram, limit);
+  auto placed = [&](const Weight &weight, WeightPlace &place, Bytes &hole) {
+    return towers.place(weight.coreCount, alignUp(weight.localBytes(), problem.alignment), place.firstCore, place.sramOffset, hole);
+  };
   std::vector<size_t> order(problem.weights.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
@@ -86,7 +58,7 @@ bool packResidents(const Problem &problem, std::vector<bool> &streamed, Bytes li
     const Weight &weight = problem.weights[i];
     WeightPlace &place = solution.weights[i];
     Bytes hole = 0;
-    if (!streamed[i] && towers.place(weight, problem.alignment, place.firstCore, place.sramOffset, hole)) {
+    if (!streamed[i] && placed(weight, place, hole)) {
       place.residency = Residency::Resident;
       continue;
     }
@@ -114,7 +86,7 @@ bool packResidents(const Problem &problem, std::vector<bool> &streamed, Bytes li
   for (size_t i : order) {
     WeightPlace &place = solution.weights[i];
     Bytes hole = 0;
-    if (promote && streamed[i] && towers.place(problem.weights[i], problem.alignment, place.firstCore, place.sramOffset, hole)) {
+    if (promote && streamed[i] && placed(problem.weights[i], place, hole)) {
       streamed[i] = false;
       place.residency = Residency::Resident;
     }
@@ -160,6 +132,27 @@ bool placeDram(const Problem &problem, Solution &solution, DoesNotFit &failure) 
     solution.dense[i] = {static_cast<uint32_t>(lowest - tops.begin()), *lowest};
     *lowest += alignUp(problem.dense[i].bytes, 64);
   }
+  for (size_t i = 0; i < problem.caches.size(); ++i) {
+    CachePlace &place = solution.caches[i];
+    if (!place.dramPages)
+      continue;
+    Bytes lowest = ~Bytes{0};
+    for (uint32_t first = 0; first + place.chiplets <= problem.dram.chiplets; first += place.chiplets) {
+      Bytes top = *std::max_element(tops.begin() + first, tops.begin() + first + place.chiplets);
+      if (top < lowest) {
+        lowest = top;
+        place.firstChiplet = first;
+      }
+    }
+    place.dramOffset = lowest;
+    Bytes end = lowest + alignUp(place.dramLocalBytes(problem.caches[i]), 64);
+    std::fill(tops.begin() + place.firstChiplet, tops.begin() + place.firstChiplet + place.chiplets, end);
+    if (end > problem.dram.bytesPerChiplet && lowest <= problem.dram.bytesPerChiplet) {
+      failure = cacheDoesNotFit(problem, i, "DRAM of a chiplet", place.dramLocalBytes(problem.caches[i]),
+                                problem.dram.bytesPerChiplet - lowest, problem.dram.bytesPerChiplet);
+      return false;
+    }
+  }
   Bytes top = *std::max_element(tops.begin(), tops.end());
   if (top <= problem.dram.bytesPerChiplet)
     return true;
@@ -175,6 +168,12 @@ bool placeBuffers(const Problem &problem, Solution &solution, DoesNotFit &failur
   for (const Persistent &object : problem.persistents) {
     solution.persistents.push_back(base);
     base += alignUp(object.bytes, problem.alignment);
+  }
+  for (size_t i = 0; i < problem.caches.size(); ++i) {
+    const Cache &cache = problem.caches[i];
+    CachePlace &place = solution.caches[i];
+    place.stashOffset = base;
+    base += alignUp(place.openPages ? cache.ringBytes(place.openPages) : cache.flatBytes, problem.alignment);
   }
   solution.buffers.assign(problem.buffers.size(), 0);
   solution.stashUsed = base;
@@ -275,16 +274,65 @@ Bytes largestLocal(const Problem &problem) {
   return largest;
 }
 
-/// One plan with the given ring and share of streamed bytes (`promote`: fewer where room is left). False when the ring itself has no room.
-bool tryRing(const Problem &problem, const std::vector<size_t> &order, uint32_t slots, std::vector<bool> streamed,
-             bool promote, Solution &solution) {
-  Bytes slotBytes = largestLocal(problem);
-  if (slots * slotBytes > problem.sram.bytesPerCore)
+/// What a plan decides beyond residency: slots of the weights' ring, and how much of SRAM cache pages may take before the
+/// weights (0: what the weights leave; all: as many as there are).
+struct Shape {
+  uint32_t slots = 0;
+  double pagesFirst = 0;
+};
+
+/// One plan. `spill` streams weights that find no room, `promote` moves in those that do. False when it is impossible.
+bool tryPlan(const Problem &problem, const std::vector<size_t> &order, const Shape &shape, const std::vector<bool> &streamed,
+             bool spill, bool promote, const std::vector<CachePlace> &homes, Solution &solution, DoesNotFit &failure) {
+  Bytes slotBytes = largestLocal(problem), ringBytes = shape.slots * slotBytes;
+  if (ringBytes > problem.sram.bytesPerCore)
     return false;
-  DoesNotFit ignored;
-  solution.weights.assign(problem.weights.size(), {});
-  packResidents(problem, streamed, problem.sram.bytesPerCore - slots * slotBytes, /*spill=*/true, promote, solution, ignored);
-  assignRing(problem, order, slots, slotBytes, solution);
+  uint64_t most = mostPages(problem, homes);
+  PageRing ring = choosePageRing(problem, homes);
+  auto attempt = [&](Bytes limit, bool allPages) {
+    solution.caches = homes;
+    solution.weights.assign(problem.weights.size(), {});
+    Towers towers(problem.sram, limit);
+    uint64_t first = allPages ? most : static_cast<uint64_t>(static_cast<double>(most) * shape.pagesFirst);
+    if (shape.pagesFirst > 0 && !placePages(problem, ring, first, towers, solution.caches))
+      return false;
+    std::vector<bool> chosen = streamed;
+    if (!packResidents(problem, chosen, towers, spill, promote, solution, failure))
+      return false;
+    if (most == 0 || shape.pagesFirst > 0)
+      return true;
+    if (placePages(problem, ring, allPages ? most : 0, towers, solution.caches) == false)
+      return false;
+    // No place in SRAM needs no room, so more can be asked for until it fails.
+    uint64_t low = 0, high = allPages ? 0 : most / ring.piecePages;
+    while (low < high) {
+      uint64_t middle = (low + high + 1) / 2;
+      std::vector<CachePlace> trial = homes;
+      Towers room = towers;
+      if (placePages(problem, ring, middle * ring.piecePages, room, trial)) {
+        solution.caches = std::move(trial);
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return true;
+  };
+  solution.pageRing = {};
+  Bytes top = problem.sram.bytesPerCore - ringBytes, every = 0;
+  for (size_t i = 0; i < homes.size(); ++i)
+    every += most && homes[i].openPages ? problem.caches[i].ringBytes(problem.caches[i].homePages) : 0;
+  if (every > top * problem.sram.cores || !attempt(top, /*allPages=*/true)) {
+    if (most == 0 || ring.slots == 0 || ring.slots * ring.slotBytes > top)
+      return false;
+    top -= ring.slots * ring.slotBytes;
+    if (!attempt(top, /*allPages=*/false))
+      return false;
+    ring.offset = top;
+    solution.pageRing = ring;
+  }
+  if (shape.slots)
+    assignRing(problem, order, shape.slots, slotBytes, solution);
   return true;
 }
 
@@ -293,26 +341,48 @@ bool tryRing(const Problem &problem, const std::vector<size_t> &order, uint32_t 
 bool solve(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure) {
   std::vector<size_t> order = programOrder(problem);
   solution = {};
-  solution.weights.assign(problem.weights.size(), {});
+  std::vector<CachePlace> homes;
+  if (!chooseHomes(problem, homes, failure))
+    return false;
+  bool pages = mostPages(problem, homes) > 0;
 
   std::vector<bool> none(problem.weights.size(), false);
-  if (policy != "dram-only" && packResidents(problem, none, problem.sram.bytesPerCore, /*spill=*/false, /*promote=*/false, solution, failure))
+  Solution resident;
+  if (policy != "dram-only" && tryPlan(problem, order, {}, none, /*spill=*/false, /*promote=*/false, homes, resident, failure) &&
+      (policy != "sram-only" || resident.pageRing.slots == 0)) {
+    solution = std::move(resident);
     return finish(problem, policy, solution, failure);
-  if (policy == "sram-only")
+  }
+  if (policy == "sram-only") {
+    if (failure.object.empty()) { // the weights fit; pages do not
+      size_t largest = 0;
+      for (size_t i = 1; i < homes.size(); ++i)
+        if (problem.caches[i].flatBytes > problem.caches[largest].flatBytes)
+          largest = i;
+      failure = cacheDoesNotFit(problem, largest, "SRAM beside the weights", problem.caches[largest].flatBytes, 0,
+                                problem.sram.bytesPerCore * problem.sram.cores);
+      failure.remedies.insert(failure.remedies.begin(), "--placement=hybrid keeps pages in DRAM");
+    }
     return false;
+  }
 
   bool found = false;
   Solution best;
   double bestTime = 0;
-  auto consider = [&](uint32_t slots, const std::vector<bool> &streamed) {
-    Solution candidate;
-    if (!tryRing(problem, order, slots, streamed, policy == "hybrid", candidate))
-      return;
-    double time = objective(problem, candidate);
-    if (!found || time < bestTime) {
-      found = true;
-      bestTime = time;
-      best = std::move(candidate);
+  auto consider = [&](uint32_t slots, const std::vector<bool> &streamed, bool pagesFirst = false) {
+    for (double first : {0.0, 0.5, 1.0}) {
+      if (first > 0 && (!pages || !pagesFirst))
+        continue;
+      Solution candidate;
+      DoesNotFit ignored;
+      if (!tryPlan(problem, order, {slots, first}, streamed, /*spill=*/true, policy == "hybrid", homes, candidate, ignored))
+        continue;
+      double time = objective(problem, candidate);
+      if (!found || time < bestTime) {
+        found = true;
+        bestTime = time;
+        best = std::move(candidate);
+      }
     }
   };
   if (policy == "dram-only")
@@ -324,10 +394,21 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
       consider(slots, none);
       for (int step = 1; step < 32; ++step)
         for (bool evenly : {true, false})
-          consider(slots, chooseStreamed(problem, order, step / 32.0, evenly));
+          consider(slots, chooseStreamed(problem, order, step / 32.0, evenly), evenly && step % 8 == 0);
     }
   if (!found) {
     Bytes slot = largestLocal(problem);
+    PageRing ring = choosePageRing(problem, homes);
+    if (pages && 2 * slot <= problem.sram.bytesPerCore) {
+      size_t largest = 0;
+      for (size_t i = 1; i < homes.size(); ++i)
+        if (pieceLocalBytes(problem, problem.caches[i], 16) > pieceLocalBytes(problem, problem.caches[largest], 16))
+          largest = i;
+      failure = cacheDoesNotFit(problem, largest, "SRAM of each core, for two staged pieces of 1,024 tokens,",
+                                2 * ring.slotBytes, problem.sram.bytesPerCore - 2 * slot, 0);
+      failure.remedies.push_back("a target with more SRAM a core");
+      return false;
+    }
     failure = {"a streaming ring of two slots", "", "SRAM of each core", 2 * slot, problem.sram.bytesPerCore, {}, {}};
     failure.remedies.emplace_back("a smaller chunk of weights a product, or a target with more SRAM a core");
     return false;

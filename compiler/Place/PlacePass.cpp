@@ -1,4 +1,5 @@
 // Between hmem and the placement library: the problem from the IR, the answer back into it.
+#include "compiler/Place/CacheUses.h"
 #include "compiler/Place/Place.h"
 #include "compiler/Place/Placement.h"
 #include "dialects/Hmem/Hmem.h"
@@ -57,7 +58,7 @@ struct ProblemBuilder {
 
   LogicalResult build() {
     problem.sram = {static_cast<uint64_t>(machine.sramPerCore), static_cast<uint32_t>(machine.cores()),
-                    static_cast<uint32_t>(machine.coresPerChiplet())};
+                    static_cast<uint32_t>(machine.coresPerChiplet()), static_cast<uint32_t>(machine.coresPerQuad())};
     constexpr int64_t sample = 1 << 24;
     problem.dram = {static_cast<uint64_t>(machine.dram.capacity), static_cast<uint32_t>(machine.chiplets),
                     static_cast<double>(targets::dramSustainedTime(machine, sample)) / sample, machine.dram.latency};
@@ -68,6 +69,7 @@ struct ProblemBuilder {
     for (auto function : module.getOps<func::FuncOp>())
       if (failed(addFunction(function)))
         return failure();
+    addCaches();
     return success();
   }
 
@@ -91,11 +93,59 @@ struct ProblemBuilder {
         problem.persistents.push_back({name, nodeName(weight.getLoc()), static_cast<uint64_t>(weight.getBytes())});
       }
     }
-    for (auto cache : module.getOps<hmem::CacheOp>()) {
-      persistents.push_back(cache);
-      problem.persistents.push_back({cache.getSymName().str(), nodeName(cache.getLoc()), static_cast<uint64_t>(cache.getBytes())});
-    }
     return success();
+  }
+
+  /// Caches, after the functions: what reads them tells how they may stand. `positions` numbers the commands as addFunction did.
+  void addCaches() {
+    for (auto &[name, use] : collectCacheUses(module)) {
+      hmem::CacheOp cache = use.cache;
+      placement::Cache object;
+      object.name = name.str();
+      object.node = nodeName(cache.getLoc());
+      object.group = use.group;
+      object.heads = static_cast<uint64_t>(cache.getHeads());
+      object.blockBytes = static_cast<uint64_t>(cache.getSlots() * cache.getBlockBytes()); // all sequences, one behind the other
+      object.flatBytes = static_cast<uint64_t>(cache.getStashBytes());
+      // A page more than the tokens fill, wherever the first one falls.
+      auto touched = [](int64_t tokens) { return static_cast<uint64_t>((tokens + 62) / 64 + 1); };
+      uint64_t all = static_cast<uint64_t>((cache.getCapacity() + 63) / 64), complete = static_cast<uint64_t>(cache.getCapacity() / 64);
+      if (use.pageable && complete > 0) {
+        object.homePages = use.window > 0 ? std::min(complete, static_cast<uint64_t>((use.window + 62) / 64)) : complete;
+        if (uint64_t open = touched(use.appended); open < all)
+          object.openPages = open;
+        if (use.window > 0)
+          if (uint64_t ring = std::max(touched(use.window - 1 + use.reach), touched(use.appended)); ring < all)
+            object.windowPages = ring;
+      }
+      for (const CacheUses::Reader &reader : use.readers)
+        object.uses.push_back({entryIndex[reader.function], positions[reader.exec], attentionTime(reader)});
+      for (const CacheUses::Reader &reader : use.readers)
+        if (object.node.empty())
+          object.node = nodeName(reader.exec->getLoc());
+      cacheOps.push_back(cache);
+      problem.caches.push_back(std::move(object));
+    }
+  }
+
+  /// One side of an attention at the maxima: scores over the keys, or the sum over the values, with half of the softmax.
+  int64_t attentionTime(const CacheUses::Reader &reader) {
+    hmem::ExecOp exec = reader.exec;
+    SmallVector<int64_t> q = atMaxima(cast<hmem::ViewAttr>(exec.getIns()[0]).getDims().getValue(), reader.function);
+    auto symbol = cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(exec.getIns()[reader.isValue ? 2 : 1]).getTarget());
+    auto cache = module.lookupSymbol<hmem::CacheOp>(symbol);
+    int64_t context = std::min(atMaxima(cast<AffineMapAttr>(exec.getExprs()[0]).getValue(), reader.function)[0], cache.getCapacity());
+    if (int64_t window = exec.getInts()[1])
+      context = std::min(context, window + q[2] - 1);
+    targets::TileFormat format = cache.getFormat() == "bf16" ? targets::TileFormat::Mx16 : tileFormat(cache.getFormat());
+    int64_t heads = cache.getHeads(), rows = q[2] * std::max<int64_t>(q[1] / heads, 1), bits = exec.getInts().size() > 3 ? exec.getInts()[3] : 16;
+    int64_t tiles = heads * (reader.isValue ? targets::tileCount(format, context, cache.getHeadDim()) : targets::tileCount(format, cache.getHeadDim(), context));
+    if (reader.isValue)
+      rows *= targets::tileColumns(format) / 32;
+    int64_t arrays = targets::tileCycles(machine, tiles, rows, format, static_cast<int>(bits), machine.cores());
+    int64_t lanes = q[1] * q[2] * context * (reader.isValue ? (cache.getHeadDim() + 31) / 32 * (machine.vector.add + machine.vector.quantize)
+                                                            : 4 * machine.vector.add + machine.vector.exp);
+    return targets::cyclesToPicoseconds(machine, arrays) + targets::cyclesToPicoseconds(machine, targets::vectorCycles(machine, lanes));
   }
 
   LogicalResult addFunction(func::FuncOp function) {
@@ -104,6 +154,7 @@ struct ProblemBuilder {
     bool decode = function.getSymName().ends_with("decode");
     problem.entries.push_back({function.getSymName().str(), decode ? 32.0 : 1.0, machine.launch.host});
     functions.push_back(function);
+    entryIndex[function] = entry;
     uint32_t position = 0;
     std::map<Operation *, size_t> bufferIndex;
     function.walk([&](hmem::ExecOp exec) {
@@ -118,6 +169,7 @@ struct ProblemBuilder {
           problem.buffers[it->second].upper = position;
         }
       addUse(exec, function, entry, position);
+      positions[exec] = position;
       // Products issue on their own queue, beside the vector queue, whose commands start a launch apart.
       const hmem::CommandShape *shape = hmem::findCommandShape(exec.getOpcode());
       if (shape && StringRef(shape->queue) == "vector")
@@ -177,6 +229,8 @@ struct ProblemBuilder {
   std::map<std::string, size_t> weightIndex;
   SmallVector<hmem::WeightOp> weights, dense;
   SmallVector<Operation *> persistents;
+  SmallVector<hmem::CacheOp> cacheOps;
+  llvm::DenseMap<Operation *, uint32_t> positions, entryIndex;
   SmallVector<hmem::AllocOp> allocs;
   SmallVector<func::FuncOp> functions;
 };
@@ -203,6 +257,29 @@ void apply(ProblemBuilder &builder, const placement::Solution &solution) {
   }
   for (auto [op, offset] : llvm::zip(builder.persistents, solution.persistents))
     op->setAttr("stash_offset", number(offset));
+  for (auto [cache, place] : llvm::zip(builder.cacheOps, solution.caches)) {
+    cache->setAttr("stash_offset", number(place.stashOffset));
+    if (place.openPages)
+      cache->setAttr("open_pages", number(place.openPages));
+    if (place.sramPages) {
+      cache->setAttr("sram_pages", number(place.sramPages));
+      cache->setAttr("cores_first", number(place.firstCore));
+      cache->setAttr("cores_count", number(place.coreCount));
+      cache->setAttr("sram_offset", number(place.sramOffset));
+    }
+    if (place.dramPages) {
+      cache->setAttr("dram_pages", number(place.dramPages));
+      cache->setAttr("dram_chiplet", number(place.firstChiplet));
+      cache->setAttr("dram_chiplets", number(place.chiplets));
+      cache->setAttr("dram_offset", number(place.dramOffset));
+    }
+  }
+  if (const placement::PageRing &ring = solution.pageRing; ring.slots)
+    builder.module->setAttr(
+        "hmem.kv_ring",
+        attrs.getDictionaryAttr({attrs.getNamedAttr("slots", number(ring.slots)), attrs.getNamedAttr("slot_bytes", number(ring.slotBytes)),
+                                 attrs.getNamedAttr("sram_offset", number(ring.offset)), attrs.getNamedAttr("pages", number(ring.piecePages)),
+                                 attrs.getNamedAttr("chiplet_cores", number(builder.problem.sram.coresPerChiplet))}));
   for (auto [alloc, offset] : llvm::zip(builder.allocs, solution.buffers))
     alloc->setAttr("offset", number(offset));
   for (auto [index, function] : llvm::enumerate(builder.functions)) {

@@ -9,6 +9,12 @@
 // `coreCount` consecutive cores, so it takes ceil(tiles / coreCount) * tileBytes at one local offset on each of them. It is
 // either resident, or streamed from DRAM through a ring: `slots` equal slots at the top of every core's SRAM, which the
 // streamed weights use in program order. The stash holds buffers with lifetimes and objects that persist.
+//
+// A KV cache stands in the stash as a whole while all do; otherwise in pages: the stash keeps a ring of the pages that a call
+// can have open, and complete pages have a place in SRAM (a prefix of them, dealt over cores like a weight) or in DRAM,
+// from where they come back through a ring of their own, `piecePages` at a time. A byte of SRAM saves the same DRAM traffic
+// at the maxima whether a weight or a page has it, so plans that serve weights first and plans that serve pages first are both
+// tried, and the predicted time decides.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +29,7 @@ using Picoseconds = int64_t;
 struct SramSpec {
   Bytes bytesPerCore = 0;
   uint32_t cores = 0, coresPerChiplet = 0;
+  uint32_t coresPerQuad = 0; // the smallest set that pages are dealt over; 0: a chiplet
 };
 struct DramSpec {
   Bytes bytesPerChiplet = 0;
@@ -55,7 +62,20 @@ struct Buffer { // in the stash or in host memory, live in commands [lower, uppe
   Bytes bytes = 0;
   uint32_t entry = 0, lower = 0, upper = 0;
 };
-struct Persistent { // caches and small weights that stay in the stash between calls
+/// A KV cache. Those that one attention reads share a group: they have the same number of places in each tier.
+struct Cache {
+  std::string name, node;
+  uint32_t group = 0;
+  uint64_t heads = 1;
+  Bytes blockBytes = 0;        // 64 tokens of one head
+  Bytes flatBytes = 0;         // as a whole, in the stash
+  uint64_t openPages = 0;      // the ring that a call needs beside homes; 0: can only stand as a whole
+  uint64_t homePages = 0;      // complete pages to be kept: all of them, or those that a window sees
+  uint64_t windowPages = 0;    // a ring that holds all a window sees, without homes; 0: no window, or no gain
+  std::vector<Use> uses;       // the attentions that read it, each with half of its arithmetic
+  Bytes ringBytes(uint64_t pages) const { return pages * heads * blockBytes; }
+};
+struct Persistent { // small weights that stay in the stash between calls
   std::string name, node;
   Bytes bytes = 0;
 };
@@ -75,6 +95,7 @@ struct Problem {
   std::vector<Dense> dense;
   std::vector<Buffer> buffers;
   std::vector<Persistent> persistents;
+  std::vector<Cache> caches;
 };
 
 enum class Residency : uint8_t { Resident, Streamed };
@@ -90,10 +111,33 @@ struct DensePlace {
   uint32_t chiplet = 0;
   Bytes offset = 0;
 };
+struct CachePlace {
+  Bytes stashOffset = 0;
+  uint64_t openPages = 0; // 0: as a whole
+  uint64_t sramPages = 0, dramPages = 0;
+  uint32_t firstCore = 0, coreCount = 0; // of the pages in SRAM
+  Bytes sramOffset = 0;
+  uint32_t firstChiplet = 0, chiplets = 0; // of the pages in DRAM
+  Bytes dramOffset = 0;
+  Bytes sramLocalBytes(const Cache &cache) const {
+    return coreCount ? (sramPages * cache.heads + coreCount - 1) / coreCount * cache.blockBytes : 0;
+  }
+  Bytes dramLocalBytes(const Cache &cache) const {
+    return chiplets ? (dramPages * cache.heads + chiplets - 1) / chiplets * cache.blockBytes : 0;
+  }
+};
+/// The staging ring of pages that come from DRAM, on every core.
+struct PageRing {
+  uint32_t slots = 0;
+  Bytes slotBytes = 0, offset = 0;
+  uint64_t piecePages = 0; // a multiple of 16: whole segments of attention
+};
 struct Solution {
   std::string policy;
   std::vector<WeightPlace> weights;
   std::vector<DensePlace> dense;
+  std::vector<CachePlace> caches;
+  PageRing pageRing;
   std::vector<Bytes> buffers, persistents; // offsets in the stash (or host memory, for host buffers)
   uint32_t ringSlots = 0;
   Bytes ringSlotBytes = 0, ringOffset = 0; // on every core
@@ -101,6 +145,11 @@ struct Solution {
   std::vector<Picoseconds> predicted, lowerBound; // one for each entry
   double gap = 0; // weighted: predicted / lower bound - 1, both weighted over the entries
 };
+
+/// Chiplets that the DRAM pages of a cache are dealt over: whole segments give each the same number of blocks.
+uint32_t pageChiplets(const Problem &problem, const Cache &cache);
+/// What a piece of the cache takes of each of these chiplets' cores.
+Bytes pieceLocalBytes(const Problem &problem, const Cache &cache, uint64_t piecePages);
 
 /// What a request that cannot be met tells its user.
 struct DoesNotFit {

@@ -25,12 +25,23 @@ std::vector<Picoseconds> predict(const Problem &problem, const Solution &solutio
     const Weight *weight;
     Picoseconds compute;
     bool streamed;
+    Picoseconds pages = 0; // of a cache on their way from DRAM
   };
   std::vector<std::vector<Step>> steps(problem.entries.size());
   for (size_t i = 0; i < problem.weights.size(); ++i)
     for (const Use &use : problem.weights[i].uses)
       steps[use.entry].push_back({use.position, &problem.weights[i], use.compute,
                                   solution.weights[i].residency == Residency::Streamed});
+  for (size_t i = 0; i < problem.caches.size(); ++i) {
+    const Cache &cache = problem.caches[i];
+    const CachePlace &place = solution.caches[i];
+    Picoseconds pages = 0;
+    if (place.dramPages)
+      pages = problem.dram.latency +
+              static_cast<Picoseconds>(std::ceil(static_cast<double>(place.dramLocalBytes(cache)) * problem.dram.picosecondsPerByte));
+    for (const Use &use : cache.uses)
+      steps[use.entry].push_back({use.position, nullptr, use.compute, false, pages});
+  }
   std::vector<Picoseconds> result;
   for (size_t entry = 0; entry < steps.size(); ++entry) {
     std::stable_sort(steps[entry].begin(), steps[entry].end(),
@@ -43,7 +54,10 @@ std::vector<Picoseconds> predict(const Problem &problem, const Solution &solutio
     size_t streamed = 0;
     for (const Step &step : steps[entry]) {
       compute += between;
-      if (step.streamed) {
+      if (step.pages) {
+        dram += step.pages;
+        compute = std::max(compute, dram) + step.compute;
+      } else if (step.streamed) {
         size_t slot = streamed++ % slotFree.size();
         dram = std::max(dram, slotFree[slot]) + streamTime(problem, *step.weight);
         compute = std::max(compute, dram) + step.compute;
@@ -69,11 +83,24 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
       counted[use.entry] = true;
     }
   }
+  std::vector<double> pages(problem.entries.size(), 0);
+  for (const Cache &cache : problem.caches) {
+    std::vector<bool> counted(problem.entries.size(), false);
+    for (const Use &use : cache.uses) {
+      arithmetic[use.entry] += use.compute;
+      // What must be kept of it somewhere: complete pages, or all that a window sees.
+      if (!counted[use.entry])
+        pages[use.entry] += static_cast<double>(cache.openPages ? cache.ringBytes(cache.homePages) : 0);
+      counted[use.entry] = true;
+    }
+  }
   double capacity = static_cast<double>(problem.sram.bytesPerCore) * problem.sram.cores;
   std::vector<Picoseconds> result;
   for (size_t entry = 0; entry < problem.entries.size(); ++entry) {
     // Every chiplet streams at its best rate and SRAM is full of this entry's weights.
-    double excess = std::max(0.0, bytes[entry] - capacity);
+    // Pages may also stand in the stash.
+    double excess = std::max({0.0, bytes[entry] - capacity,
+                              bytes[entry] + pages[entry] - capacity - static_cast<double>(problem.stashBytes)});
     double stream = excess * problem.dram.picosecondsPerByte / std::max<uint32_t>(problem.dram.chiplets, 1);
     result.push_back(std::max({arithmetic[entry], static_cast<Picoseconds>(stream), problem.entries[entry].other}));
   }

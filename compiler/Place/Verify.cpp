@@ -51,7 +51,30 @@ std::string checkSram(const Problem &problem, const Solution &solution) {
     for (uint32_t core = 0; core < weight.coreCount; ++core)
       cores[place.firstCore + core].push_back({place.sramOffset, place.sramOffset + weight.localBytes(), &weight.name});
   }
+  const static std::string pagesName = "the staging ring of cache pages";
+  Bytes pagesEnd = solution.pageRing.offset + solution.pageRing.slots * solution.pageRing.slotBytes;
+  if (pagesEnd > problem.sram.bytesPerCore)
+    return pagesName + " ends at byte " + std::to_string(pagesEnd) + " of a core that has " + std::to_string(problem.sram.bytesPerCore);
+  for (size_t i = 0; i < problem.caches.size(); ++i) {
+    const Cache &cache = problem.caches[i];
+    const CachePlace &place = solution.caches[i];
+    if (place.dramPages && (solution.pageRing.slots < 2 || pieceLocalBytes(problem, cache, solution.pageRing.piecePages) > solution.pageRing.slotBytes))
+      return cache.name + ": a piece of its pages does not fit the staging ring";
+    if (!place.sramPages)
+      continue;
+    if (place.coreCount == 0 || place.firstCore + place.coreCount > problem.sram.cores)
+      return cache.name + ": cores outside the card";
+    if (place.sramOffset % problem.alignment)
+      return cache.name + ": SRAM offset is not aligned";
+    Bytes end = place.sramOffset + place.sramLocalBytes(cache);
+    if (end > problem.sram.bytesPerCore)
+      return cache.name + ": beyond the end of a core's SRAM";
+    for (uint32_t core = 0; core < place.coreCount; ++core)
+      cores[place.firstCore + core].push_back({place.sramOffset, end, &cache.name});
+  }
   for (size_t core = 0; core < cores.size(); ++core) {
+    if (solution.pageRing.slots)
+      cores[core].push_back({solution.pageRing.offset, pagesEnd, &pagesName});
     if (solution.ringSlots)
       cores[core].push_back({solution.ringOffset, ringEnd, &ringName});
     std::string error = firstOverlap(cores[core], "core " + std::to_string(core));
@@ -80,6 +103,18 @@ std::string checkDram(const Problem &problem, const Solution &solution) {
       return problem.dense[i].name + ": no such chiplet";
     chiplets[place.chiplet].push_back({place.offset, place.offset + problem.dense[i].bytes, &problem.dense[i].name});
   }
+  for (size_t i = 0; i < problem.caches.size(); ++i) {
+    const Cache &cache = problem.caches[i];
+    const CachePlace &place = solution.caches[i];
+    if (!place.dramPages)
+      continue;
+    if (place.chiplets == 0 || place.chiplets > problem.dram.chiplets || place.firstChiplet > problem.dram.chiplets - place.chiplets)
+      return cache.name + ": no such chiplets";
+    if (place.chiplets != pageChiplets(problem, cache))
+      return cache.name + ": its pages are dealt over a number of chiplets that does not divide a segment";
+    for (uint32_t chiplet = place.firstChiplet; chiplet < place.firstChiplet + place.chiplets; ++chiplet)
+      chiplets[chiplet].push_back({place.dramOffset, place.dramOffset + place.dramLocalBytes(cache), &cache.name});
+  }
   for (size_t chiplet = 0; chiplet < chiplets.size(); ++chiplet) {
     std::string where = "DRAM of chiplet " + std::to_string(chiplet);
     std::string error = firstOverlap(chiplets[chiplet], where);
@@ -96,6 +131,25 @@ std::string checkBuffers(const Problem &problem, const Solution &solution) {
   for (size_t i = 0; i < problem.persistents.size(); ++i)
     always.push_back({solution.persistents[i], solution.persistents[i] + problem.persistents[i].bytes,
                       &problem.persistents[i].name});
+  for (size_t i = 0; i < problem.caches.size(); ++i) {
+    const Cache &cache = problem.caches[i];
+    const CachePlace &place = solution.caches[i];
+    uint64_t homes = place.sramPages + place.dramPages;
+    Bytes bytes = place.openPages ? cache.ringBytes(place.openPages) : cache.flatBytes;
+    if (place.openPages == 0 ? homes > 0
+                             : !(homes >= cache.homePages && place.openPages >= cache.openPages && cache.openPages) &&
+                                   !(homes == 0 && cache.windowPages && place.openPages >= cache.windowPages))
+      return cache.name + ": its pages have too few places";
+    if (place.stashOffset % problem.alignment)
+      return cache.name + ": stash offset is not aligned";
+    if (place.dramPages && place.sramPages % solution.pageRing.piecePages)
+      return cache.name + ": its pages in SRAM end within a piece";
+    for (size_t j = 0; j < i; ++j)
+      if (problem.caches[j].group == cache.group &&
+          (solution.caches[j].sramPages != place.sramPages || solution.caches[j].dramPages != place.dramPages))
+        return cache.name + ": its pages have other places than those of " + problem.caches[j].name;
+    always.push_back({place.stashOffset, place.stashOffset + bytes, &cache.name});
+  }
   std::string error = firstOverlap(always, "stash");
   if (!error.empty())
     return error;
@@ -128,7 +182,8 @@ std::string checkBuffers(const Problem &problem, const Solution &solution) {
 
 std::string verify(const Problem &problem, const Solution &solution) {
   if (solution.weights.size() != problem.weights.size() || solution.dense.size() != problem.dense.size() ||
-      solution.buffers.size() != problem.buffers.size() || solution.persistents.size() != problem.persistents.size())
+      solution.buffers.size() != problem.buffers.size() || solution.persistents.size() != problem.persistents.size() ||
+      solution.caches.size() != problem.caches.size())
     return "the solution does not have one place for each object";
   for (auto *check : {checkSram, checkDram, checkBuffers}) {
     std::string error = check(problem, solution);

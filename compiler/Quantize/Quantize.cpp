@@ -72,7 +72,7 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
     // All three are checked, so that one run tells every mistake.
     bool good = succeeded(check("weights", weights, {"auto", "mxint16", "mxint8", "mxint4", "int8"}));
     good &= succeeded(check("activations", activations, {"", "mxint16", "mxint8"}));
-    good &= succeeded(check("kv", kv, {"", "mxint16", "mxint8"}));
+    good &= succeeded(check("kv", kv, {"", "bf16", "mxint16", "mxint8", "mxint4"}));
     if (!good)
       return signalPassFailure();
 
@@ -116,6 +116,8 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
         conv.setWeight(use(op, conv.getWeight(), "mxint16"));
       } else if (auto cache = dyn_cast<nn::CacheOp>(op)) {
         cache.setFormat(cacheFormat);
+      } else if (auto attention = dyn_cast<nn::AttentionOp>(op)) {
+        attention.setActivations(int8Model ? StringRef("mxint16") : activationFormat);
       }
     });
     if (missing)
@@ -124,7 +126,7 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
 
   Option<std::string> weights{*this, "weights", llvm::cl::desc("auto, mxint16, mxint8, mxint4 or int8"), llvm::cl::init("auto")};
   Option<std::string> activations{*this, "activations", llvm::cl::desc("mxint16 or mxint8; default by the weights"), llvm::cl::init("")};
-  Option<std::string> kv{*this, "kv", llvm::cl::desc("mxint16 or mxint8; default by the weights"), llvm::cl::init("")};
+  Option<std::string> kv{*this, "kv", llvm::cl::desc("bf16, mxint16, mxint8 or mxint4; default by the weights"), llvm::cl::init("")};
   llvm::DenseMap<std::pair<StringAttr, StringAttr>, nn::WeightOp> copies;
 };
 

@@ -15,7 +15,7 @@ struct QuantizeOptions {
   std::string weights = "auto";
   /// Activations of linear layers: mxint16 or mxint8; empty: mxint16 beside mxint16 weights, mxint8 otherwise.
   std::string activations;
-  /// KV caches: mxint16 or mxint8; empty: mxint16 beside mxint16 or int8 weights, mxint8 otherwise.
+  /// KV caches: bf16, mxint16, mxint8 or mxint4; empty: mxint16 beside mxint16 or int8 weights, mxint8 otherwise.
   std::string kv;
 };
 

@@ -1,5 +1,6 @@
 // The schedule pass. See Schedule.h.
 #include "compiler/Schedule/Schedule.h"
+#include "compiler/Schedule/CachePages.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -46,8 +47,23 @@ private:
     Block &body = function.getBody().front();
     // No transfer goes above the last one placed: the dma queue keeps the order of use.
     Operation *lastTransfer = nullptr;
+    llvm::StringMap<Operation *> pageReaders; // by slot of the staging ring of cache pages
     for (auto exec : llvm::make_early_inc_range(body.getOps<hmem::ExecOp>())) {
+      if (exec.getOpcode() == "CacheFetch") {
+        // Pages come as early as their slot is free, in the order of use among all transfers.
+        Operation *after = pageReaders.lookup(cast<hmem::ViewAttr>(exec.getOuts()[0]).getPart().getValue());
+        if (lastTransfer && (!after || after->isBeforeInBlock(lastTransfer)))
+          after = lastTransfer;
+        if (after)
+          exec->moveAfter(after);
+        else
+          exec->moveBefore(&body, body.begin());
+        lastTransfer = exec;
+        continue;
+      }
       for (Attribute attribute : exec.getIns()) {
+        if (StringAttr part = cast<hmem::ViewAttr>(attribute).getPart(); part && part.getValue().starts_with("slot"))
+          pageReaders[part.getValue()] = exec;
         auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget());
         auto weight = symbol ? symbols.lookup<hmem::WeightOp>(symbol.getAttr()) : hmem::WeightOp();
         if (!weight || !weight.isTiles())
@@ -95,6 +111,7 @@ private:
 
 std::unique_ptr<Pass> createSchedulePass() { return std::make_unique<SchedulePass>(); }
 void registerSchedulePasses() {
+  registerPass([] { return createCachePagesPass(); });
   registerPass([] { return createSchedulePass(); });
 }
 

@@ -3,6 +3,8 @@
 // reading command awaits the transfer's token. A weight that still stands in its slot is not moved again within one
 // function.
 //
+// Pages of a cache ("CacheFetch", see CachePages.h) are hoisted in the same way, to where their staging slot is free.
+//
 // The transfer's position is also its place in the dma queue; that it does not overwrite a slot in use is made a wait
 // by HmemToDimc, from the addresses.
 #ifndef AHM_COMPILER_SCHEDULE_SCHEDULE_H

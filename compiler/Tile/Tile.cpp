@@ -343,12 +343,16 @@ public:
       StringRef format = cache.getFormat();
       if (format.empty())
         format = "mxint16";
-      auto element = format == "mxint16" ? formats::Element::Int16 : formats::Element::Int8;
+      if (hmem::cacheDtype(format).empty()) {
+        cache.emitOpError() << "has format \"" << format << "\"; caches are bf16, mxint16, mxint8 or mxint4";
+        return signalPassFailure();
+      }
       int64_t heads = cache.getHeads(), headDim = cache.getHeadDim(), capacity = cache.getCapacity();
       OpBuilder builder(cache);
       hmem::CacheOp::create(builder, cache.getLoc(), cache.getSymName(), heads, headDim, capacity, format,
-                            (heads * capacity * formats::mxRowBytes(headDim, element) + 63) / 64 * 64, cache.getCross(),
-                            nullptr);
+                            (heads * capacity * hmem::cacheRowBytes(format, headDim) + 63) / 64 * 64, cache.getCross(),
+                            nullptr, 1, 0, 0, 0, IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(),
+                            IntegerAttr());
 
       cache.erase();
     }

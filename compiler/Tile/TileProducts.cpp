@@ -212,7 +212,7 @@ LogicalResult FunctionTiler::cacheAppend(nn::CacheAppendOp op) {
     return op.emitOpError() << "appends to @" << op.getCache() << ", which is no cache";
   Command command{"CacheAppend", {}, {}, {}, {}, {}, singleResults(op.getPosition())};
   in(command, op.getInput());
-  command.outs.push_back(view(command, {{}, op.getCacheAttr()}, rowsDtype(cache.getFormat()),
+  command.outs.push_back(view(command, {{}, op.getCacheAttr()}, hmem::cacheDtype(cache.getFormat()),
                               {number(cache.getHeads()), number(cache.getCapacity()), number(cache.getHeadDim())}));
   emit(op.getLoc(), command);
   return success();
@@ -226,6 +226,8 @@ LogicalResult FunctionTiler::attention(nn::AttentionOp op) {
                   {op.getCausal() ? 1 : 0, static_cast<int64_t>(op.getWindow()), op.getSinks() ? 1 : 0},
                   {op.getScale().convertToFloat(), op.getSoftcap().convertToFloat()},
                   {}};
+  if (!op.getActivations().empty())
+    command.ints.push_back(op.getActivations() == "mxint16" ? 16 : 8);
   command.exprs = singleResults(op.getLength());
   command.exprs.append(singleResults(op.getPosition()));
   in(command, op.getQuery());
@@ -234,7 +236,7 @@ LogicalResult FunctionTiler::attention(nn::AttentionOp op) {
     auto cache = SymbolTable::lookupNearestSymbolFrom<hmem::CacheOp>(op->getParentOp(), symbol);
     if (!cache)
       return op.emitOpError() << "reads " << symbol << ", which is no cache";
-    command.ins.push_back(view(command, {{}, symbol}, rowsDtype(cache.getFormat()),
+    command.ins.push_back(view(command, {{}, symbol}, hmem::cacheDtype(cache.getFormat()),
                                {number(cache.getHeads()), number(cache.getCapacity()), number(cache.getHeadDim())}));
     // Scores for K, the weighted sum for V: a product over the valid length each.
     addMacs({q[1], q[2], op.getLength().getResult(0), number(cache.getHeadDim())});
@@ -243,6 +245,12 @@ LogicalResult FunctionTiler::attention(nn::AttentionOp op) {
     if (operand)
       in(command, operand);
   out(command, op.getResult(), result(op));
+  // A context of several segments may come in pieces; between them m and l of every row stand here.
+  auto keys = SymbolTable::lookupNearestSymbolFrom<hmem::CacheOp>(op->getParentOp(), op.getKeyCacheAttr());
+  if (keys.getCapacity() > 1024) {
+    SmallVector<AffineExpr> state{q[1], q[2], number(2)};
+    command.outs.push_back(view(command, stash(op.getLoc(), "softmax_state", "f32", state), "f32", state));
+  }
   emit(op.getLoc(), command);
   return success();
 }

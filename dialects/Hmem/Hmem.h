@@ -37,6 +37,12 @@ bool isKnownDtype(llvm::StringRef dtype);
 /// Bytes of an element of a dense dtype (f32, i32, i8, u8, bool); 0 for block formats.
 int64_t denseElementBytes(llvm::StringRef dtype);
 
+/// The dtype that views a cache of this format ("mxint8": mx_rows8); empty when no cache has it.
+llvm::StringRef cacheDtype(llvm::StringRef format);
+
+/// Bytes of one token's row of a head in a cache of this format, scales included; the layout of runtime/formats.
+int64_t cacheRowBytes(llvm::StringRef format, int64_t headDim);
+
 /// Addresses are multiples of this many bytes.
 inline constexpr int64_t kAlignment = 64;
 

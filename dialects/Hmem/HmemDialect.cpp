@@ -41,7 +41,7 @@ static const CommandShape kCommands[] = {
     {"GemmInt8", "gemm", 4, 4, 1, 1},
     {"MatMulMx", "gemm", 2, 2, 1, 1},
     {"Conv1dMx", "gemm", 2, 3, 1, 1},
-    {"Attention", "gemm", 3, 5, 1, 1},
+    {"Attention", "gemm", 3, -1, 1, 2},
     {"CacheAppend", "vector", 1, 1, 1, 1},
     {"QuantizeMx", "vector", 1, 1, 1, 1},
     {"DynamicQuantize", "vector", 1, 1, 3, 3},
@@ -68,6 +68,8 @@ static const CommandShape kCommands[] = {
     {"TopK", "vector", 1, 1, 2, 2},
     {"CumSum", "vector", 1, 1, 1, 1},
     {"Scatter", "vector", 3, 3, 1, 1},
+    {"CacheSeal", "dma", 1, 1, 1, 2},
+    {"CacheFetch", "dma", 1, 1, 1, 1},
 };
 
 const CommandShape *ahm::hmem::findCommandShape(StringRef opcode) {
@@ -80,14 +82,31 @@ const CommandShape *ahm::hmem::findCommandShape(StringRef opcode) {
 int64_t ahm::hmem::denseElementBytes(StringRef dtype) {
   if (dtype == "f32" || dtype == "i32")
     return 4;
+  if (dtype == "bf16")
+    return 2;
   if (dtype == "i8" || dtype == "u8" || dtype == "bool")
     return 1;
   return 0;
 }
 
 bool ahm::hmem::isKnownDtype(StringRef dtype) {
-  return denseElementBytes(dtype) || dtype == "mx_rows8" || dtype == "mx_rows16" || dtype == "tiles_mx4" ||
+  return denseElementBytes(dtype) || dtype == "mx_rows4" || dtype == "mx_rows8" || dtype == "mx_rows16" || dtype == "tiles_mx4" ||
          dtype == "tiles_mx8" || dtype == "tiles_mx16" || dtype == "tiles_int8";
+}
+
+StringRef ahm::hmem::cacheDtype(StringRef format) {
+  return format == "bf16"      ? "bf16"
+         : format == "mxint16" ? "mx_rows16"
+         : format == "mxint8"  ? "mx_rows8"
+         : format == "mxint4"  ? "mx_rows4"
+                               : "";
+}
+
+int64_t ahm::hmem::cacheRowBytes(StringRef format, int64_t headDim) {
+  if (format == "bf16")
+    return 2 * headDim;
+  int64_t bits = format == "mxint16" ? 16 : format == "mxint4" ? 4 : 8, blocks = (headDim + 31) / 32;
+  return (blocks + 3) / 4 * 4 + blocks * 4 * bits;
 }
 
 static LogicalResult checkAddress(Operation *op, StringRef what, std::optional<int64_t> address) {
@@ -149,9 +168,30 @@ LogicalResult WeightOp::verify() {
 LogicalResult CacheOp::verify() {
   if (getHeads() <= 0 || getHeadDim() <= 0 || getCapacity() <= 0 || getBytes() <= 0)
     return emitOpError() << "needs positive heads, head_dim, capacity and bytes";
-  if (getFormat() != "mxint16" && getFormat() != "mxint8")
-    return emitOpError() << "has format \"" << getFormat() << "\"; caches are mxint16 or mxint8";
+  if (cacheDtype(getFormat()).empty())
+    return emitOpError() << "has format \"" << getFormat() << "\"; caches are bf16, mxint16, mxint8 or mxint4";
+  if (getSlots() <= 0 || getOpenPages() < 0 || getSramPages() < 0 || getDramPages() < 0)
+    return emitOpError() << "has a number of slots or pages that is out of range";
+  if (getHomePages() > 0 && !isPaged())
+    return emitOpError() << "has " << getHomePages() << " places for pages, but no ring of open pages";
+  if (getSramPages() > 0 && (!getCoresFirst() || !getCoresCount() || *getCoresCount() <= 0 || !getSramOffset()))
+    return emitOpError() << "has pages in SRAM but no cores_first, cores_count and sram_offset";
+  if (getDramPages() > 0 && (!getDramChiplet() || !getDramChiplets() || *getDramChiplets() <= 0 || !getDramOffset()))
+    return emitOpError() << "has pages in DRAM but no dram_chiplet, dram_chiplets and dram_offset";
+  if (failed(checkAddress(*this, "sram_offset", getSramOffset())) || failed(checkAddress(*this, "dram_offset", getDramOffset())))
+    return failure();
   return checkAddress(*this, "stash_offset", getStashOffset());
+}
+
+int64_t CacheOp::getBlockBytes() { return 64 * ahm::hmem::cacheRowBytes(getFormat(), getHeadDim()); }
+int64_t CacheOp::getStashBytes() { return getSlots() * (isPaged() ? getOpenPages() * getHeads() * getBlockBytes() : getBytes()); }
+int64_t CacheOp::getSramLocalBytes() {
+  int64_t cores = getCoresCount().value_or(1), blocks = getSramPages() * getHeads();
+  return getSlots() * ((blocks + cores - 1) / cores) * getBlockBytes();
+}
+int64_t CacheOp::getDramLocalBytes() {
+  int64_t chiplets = getDramChiplets().value_or(1), blocks = getDramPages() * getHeads();
+  return getSlots() * ((blocks + chiplets - 1) / chiplets) * getBlockBytes();
 }
 
 LogicalResult AllocOp::verify() {
@@ -231,8 +271,17 @@ static LogicalResult verifyView(ExecOp op, Attribute attribute, bool output) {
   }
   if (!isa<CacheOp>(target))
     return op.emitOpError() << "views " << symbol << ", which is no weight or cache";
-  if (dtype != "mx_rows8" && dtype != "mx_rows16")
+  auto cache = cast<CacheOp>(target);
+  if (dtype != cacheDtype(cache.getFormat()))
     return op.emitOpError() << "views the cache " << symbol << " as " << dtype;
+  if (StringAttr part = view.getPart()) {
+    StringRef where = part.getValue();
+    if (where == "sram" ? cache.getSramPages() == 0 : cache.getDramPages() == 0)
+      return op.emitOpError() << "views " << where << " of the cache " << symbol << ", which has no pages there";
+    unsigned slot;
+    if (where != "sram" && where != "dram" && (!where.consume_front("slot") || where.getAsInteger(10, slot)))
+      return op.emitOpError() << "views the unknown part \"" << part.getValue() << "\" of the cache " << symbol;
+  }
   return success();
 }
 

@@ -19,7 +19,8 @@ def Hmem_Dialect : Dialect {
     Tiers are `sram` (beside the arrays), `stash` (activations, caches), `dram` and `host`; `#hmem.tier<stash>` is usable as the
     memory space of any memref. Buffers are byte memrefs of their largest size; what a command reads is stated by
     `#hmem.view`, whose dims are an affine map from the function's run-time values (`nn.values`) to the logical shape.
-    The module attribute `hmem.ring` = {slots, slot_bytes, sram_offset} describes the staging ring of streamed weights.
+    The module attribute `hmem.ring` = {slots, slot_bytes, sram_offset} describes the staging ring of streamed weights,
+    `hmem.kv_ring` = {slots, slot_bytes, sram_offset, pages, chiplet_cores} that of cache pages (`pages` a slot).
   }];
   let useDefaultAttributePrinterParser = 1;
   let useDefaultTypePrinterParser = 1;
@@ -44,12 +45,15 @@ def Hmem_ViewAttr : AttrDef<Hmem_Dialect, "View"> {
   let mnemonic = "view";
   let summary = "A typed view of a buffer operand (its index) or of a weight or cache (its symbol)";
   let description = [{
-    `dtype`: f32 i32 i8 u8 bool mx_rows8 mx_rows16 tiles_mx4 tiles_mx8 tiles_mx16 tiles_int8. `dims`: the logical shape.
-    `offset`: bytes from the start, 0 when absent.
+    `dtype`: f32 i32 i8 u8 bool bf16 mx_rows4 mx_rows8 mx_rows16 tiles_mx4 tiles_mx8 tiles_mx16 tiles_int8. `dims`: the logical shape.
+    `offset`: bytes from the start, 0 when absent. `part`: which home of a cache in pages: "sram", "dram", or "slotN" of the
+    staging ring; absent: what stands in the stash.
   }];
   let parameters = (ins "::mlir::StringAttr":$dtype, "::mlir::Attribute":$target, "::mlir::AffineMapAttr":$dims,
-      OptionalParameter<"::mlir::AffineMapAttr">:$offset);
-  let assemblyFormat = "`<` $dtype `,` $target `,` $dims (`,` $offset^)? `>`";
+      OptionalParameter<"::mlir::AffineMapAttr">:$offset, OptionalParameter<"::mlir::StringAttr">:$part);
+  let builders = [AttrBuilder<(ins "::mlir::StringAttr":$dtype, "::mlir::Attribute":$target, "::mlir::AffineMapAttr":$dims,
+      "::mlir::AffineMapAttr":$offset), [{ return $_get($_ctxt, dtype, target, dims, offset, ::mlir::StringAttr()); }]>];
+  let assemblyFormat = "`<` $dtype `,` $target `,` $dims (`,` $offset^)? (`part` $part^)? `>`";
 }
 def Hmem_Token : TypeDef<Hmem_Dialect, "Token"> {
   let mnemonic = "token";
@@ -93,11 +97,30 @@ def Hmem_WeightOp : Hmem_Op<"weight", [Symbol]> {
 }
 
 def Hmem_CacheOp : Hmem_Op<"cache", [Symbol]> {
-  let summary = "A KV cache in the stash: [heads][capacity][row bytes of head_dim]";
+  let summary = "A KV cache for `slots` sequences of up to `capacity` tokens";
+  let description = [{
+    Flat (`open_pages` 0): [slots][heads][capacity][row of head_dim] in the stash. In pages of 64 tokens, as Place decides
+    (runtime/program/KvPages.h): a ring of `open_pages` in the stash, and places for complete pages: `sram_pages` of them in SRAM,
+    dealt over `cores_count` cores from `cores_first`, `dram_pages` in the DRAM of `dram_chiplets` chiplets. `bytes`: all tokens, one sequence.
+  }];
   let arguments = (ins SymbolNameAttr:$sym_name, Hmem_Int:$heads, Hmem_Int:$head_dim, Hmem_Int:$capacity, StrAttr:$format,
-      Hmem_Int:$bytes, UnitAttr:$cross, OptionalAttr<Hmem_Int>:$stash_offset);
+      Hmem_Int:$bytes, UnitAttr:$cross, OptionalAttr<Hmem_Int>:$stash_offset, DefaultValuedAttr<Hmem_Int, "1">:$slots,
+      DefaultValuedAttr<Hmem_Int, "0">:$open_pages, DefaultValuedAttr<Hmem_Int, "0">:$sram_pages,
+      DefaultValuedAttr<Hmem_Int, "0">:$dram_pages, OptionalAttr<Hmem_Int>:$cores_first, OptionalAttr<Hmem_Int>:$cores_count,
+      OptionalAttr<Hmem_Int>:$sram_offset, OptionalAttr<Hmem_Int>:$dram_chiplet, OptionalAttr<Hmem_Int>:$dram_chiplets,
+      OptionalAttr<Hmem_Int>:$dram_offset);
   let assemblyFormat = "$sym_name `heads` $heads `head_dim` $head_dim `capacity` $capacity `format` $format `bytes` $bytes attr-dict";
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    bool isPaged() { return getOpenPages() > 0; }
+    int64_t getHomePages() { return getSramPages() + getDramPages(); }
+    /// One head's part of a page.
+    int64_t getBlockBytes();
+    /// In the stash; on each core; on each chiplet: all sequences.
+    int64_t getStashBytes();
+    int64_t getSramLocalBytes();
+    int64_t getDramLocalBytes();
+  }];
 }
 
 def Hmem_AllocOp : Hmem_Op<"alloc", [MemoryEffects<[MemAlloc]>]> {

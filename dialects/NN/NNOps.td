@@ -50,7 +50,7 @@ def NN_WeightOp : NN_Op<"weight", [Symbol]> {
 def NN_CacheOp : NN_Op<"cache", [Symbol]> {
   let summary = "Typed KV-cache state: [heads][capacity tokens][head_dim], appended in place";
   let description = [{ `past_input` and `present_output` name the model's tensors that this state replaces. `format` is
-    set by Quantize ("mxint16", "mxint8"). `cross` marks a cache that is written once a sequence (encoder keys/values). }];
+    set by Quantize ("bf16", "mxint16", "mxint8", "mxint4"). `cross` marks a cache that is written once a sequence (encoder keys/values). }];
   let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$heads, I64Attr:$head_dim, I64Attr:$capacity,
       DefaultValuedStrAttr<StrAttr, "">:$format, DefaultValuedStrAttr<StrAttr, "">:$past_input,
       DefaultValuedStrAttr<StrAttr, "">:$present_output, UnitAttr:$cross);
@@ -300,10 +300,12 @@ def NN_AttentionOp : NN_Op<"attention", [AttrSizedOperandSegments]> {
   let description = [{ `length`: valid tokens of the cache, this call's included; `position`: that of the first query row
     (for `causal`: query i sees tokens j <= position + i; `window` > 0: also j > position + i - window). A scaled score s becomes
     softcap * tanh(s / softcap) where `softcap` > 0; then `mask`, f32 that broadcasts to [1,H,T,length], is added. `sinks`, f32 [H],
-    holds a logit a head that joins the softmax without a value. The head size of the values may be another than the keys'. }];
+    holds a logit a head that joins the softmax without a value. The head size of the values may be another than the keys'.
+    `activations`, set by Quantize, is what queries are quantised to; empty: the key cache's format. }];
   let arguments = (ins AnyRankedTensor:$query, Optional<AnyRankedTensor>:$mask, Optional<AnyRankedTensor>:$sinks,
       FlatSymbolRefAttr:$key_cache, FlatSymbolRefAttr:$value_cache, AffineMapAttr:$length, AffineMapAttr:$position, F32Attr:$scale,
-      BoolAttr:$causal, DefaultValuedAttr<I64Attr, "0">:$window, DefaultValuedAttr<F32Attr, "0.0f">:$softcap);
+      BoolAttr:$causal, DefaultValuedAttr<I64Attr, "0">:$window, DefaultValuedAttr<F32Attr, "0.0f">:$softcap,
+      DefaultValuedStrAttr<StrAttr, "">:$activations);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = [{$query `,` $key_cache `,` $value_cache (`mask` $mask^ `:` type($mask))? (`sinks` $sinks^ `:` type($sinks))?
     `length` $length `position` $position `scale` $scale `causal` $causal attr-dict `:` type($query) `->` type($result)}];

@@ -10,7 +10,7 @@
 namespace ahm::formats {
 namespace {
 
-constexpr int64_t kPage = 64, kSegmentTokens = 1024, kSegmentBlocks = 16;
+constexpr int64_t kPage = kPageTokens, kSegmentBlocks = 16;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // The query expanded, and what scores need of the cache.
@@ -232,8 +232,8 @@ void merge(State &state, float m2, float l2, const float *o2, bool avx2) {
   state.m = m;
 }
 
-void runScores(const Query &q, const AttentionArgs &args, int64_t first, int64_t count, float *out, bool avx2) {
-  const uint8_t *k = args.k + first * args.kStride;
+/// `k` is the first token's row.
+void runScores(const Query &q, const AttentionArgs &args, const uint8_t *k, int64_t count, float *out, bool avx2) {
   if (!avx2)
     return scoresGeneric(q, k, args.kStride, args.kElement, count, out);
   switch (args.kElement) {
@@ -265,6 +265,12 @@ void attentionHead(const AttentionArgs &args, float *out) {
   int64_t groupBytes = kBlock * elementBits(args.vElement) / 8;
   State total;
   total.o.assign(static_cast<size_t>(groups * kBlock), 0.0f);
+  if (!args.first) {
+    total.m = args.state[0];
+    total.l = args.state[1];
+    total.empty = total.l == 0; // at least one token in it makes l at least 1, or NaN
+    std::copy(out, out + args.valueDim, total.o.begin());
+  }
   std::vector<float> o(total.o.size());
   auto exp = avx2 ? expAvx2 : expGeneric;
   auto tanh = avx2 ? tanhAvx2 : tanhGeneric;
@@ -279,7 +285,9 @@ void attentionHead(const AttentionArgs &args, float *out) {
         continue;
       alignas(32) float scores[kPage], p[kPage];
       bool masked[kPage] = {};
-      runScores(q, args, page + lo, hi - lo, scores + lo, avx2);
+      const uint8_t *k = args.kPages ? args.kPages[page / kPage] : args.k + page * args.kStride;
+      const uint8_t *v = args.vPages ? args.vPages[page / kPage] : args.v + page * args.vStride;
+      runScores(q, args, k + lo * args.kStride, hi - lo, scores + lo, avx2);
       bool seen = false;
       float next = m;
       for (int64_t t = lo; t < hi; ++t) {
@@ -315,7 +323,7 @@ void attentionHead(const AttentionArgs &args, float *out) {
           float folded[kBlock] = {};
           for (int64_t t = from; t < to; ++t)
             if (!masked[t])
-              folded[t - first] = p[t] * scaleValue(args.v[(page + t) * args.vStride + g]);
+              folded[t - first] = p[t] * scaleValue(v[t * args.vStride + g]);
           int16_t elements[kBlock];
           uint8_t scale = quantizeBlock(folded, args.pElement, elements);
           float *columns = o.data() + g * kBlock;
@@ -323,7 +331,7 @@ void attentionHead(const AttentionArgs &args, float *out) {
             std::fill(columns, columns + kBlock, std::bit_cast<float>(kNanBits));
             continue;
           }
-          ValueJob job{elements, args.v + (page + first) * args.vStride + valueScaleBytes + g * groupBytes, args.vStride,
+          ValueJob job{elements, v + first * args.vStride + valueScaleBytes + g * groupBytes, args.vStride,
                        from - first, to - first,
                        scale - 127 + implicitExponent(args.pElement) + implicitExponent(args.vElement), columns};
           runValues(job, args.vElement, avx2);
@@ -339,6 +347,12 @@ void attentionHead(const AttentionArgs &args, float *out) {
     } else {
       merge(total, m, l, o.data(), avx2);
     }
+  }
+  if (!args.last) {
+    args.state[0] = total.m;
+    args.state[1] = total.l;
+    std::copy(total.o.begin(), total.o.begin() + args.valueDim, out);
+    return;
   }
   if (args.sink) {
     if (total.empty) {

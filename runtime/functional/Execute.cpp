@@ -100,6 +100,8 @@ static bool runCommand(Context &context) {
     return runProduct(context);
   case Opcode::Attention:
   case Opcode::CacheAppend:
+  case Opcode::CacheSeal:
+  case Opcode::CacheFetch:
     return runAttention(context);
   case Opcode::Unary:
   case Opcode::Binary:

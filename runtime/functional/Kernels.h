@@ -88,9 +88,11 @@ struct Context {
 };
 
 inline uint64_t elementBytes(DType dtype) { return dtype == DType::F32 || dtype == DType::I32 ? 4 : 1; }
-inline formats::Element mxElement(DType dtype) {
-  return dtype == DType::MxRows8 ? formats::Element::Int8 : formats::Element::Int16;
+inline formats::Element elementOfBits(int bits) {
+  return bits == 4 ? formats::Element::Int4 : bits == 8 ? formats::Element::Int8 : formats::Element::Int16;
 }
+/// Of MxRows, and what Bf16 becomes on the array.
+inline formats::Element mxElement(DType dtype) { return elementOfBits(cacheElementBits(dtype)); }
 inline formats::TileFormat tileFormat(DType dtype) {
   return dtype == DType::TilesMx4    ? formats::TileFormat::MxInt4
          : dtype == DType::TilesMx16 ? formats::TileFormat::MxInt16

@@ -9,7 +9,7 @@ bool Checker::checkView(const Operand &operand, const std::string &name, uint64_
     return fail(name + " refers to region " + std::to_string(operand.region) + " of " +
                 std::to_string(program.regions.size()));
   const Region &region = program.regions[operand.region];
-  if (operand.dtype > DType::TilesInt8)
+  if (operand.dtype > DType::Bf16)
     return fail(name + " has an unknown data type");
   if (operand.dims.size() > 8)
     return fail(name + " has " + std::to_string(operand.dims.size()) + " dimensions; 8 are the most");
@@ -52,6 +52,10 @@ uint64_t Checker::bytesPerUnit(DType dtype, const Dims &dims, uint64_t total, co
   uint64_t units = region.unitCount;
   if (units == 1 && region.tier != Tier::Dram)
     return total;
+  if (isCacheRows(dtype) && dims.size() == 4 && total != 0 && region.tier != Tier::Stash) {
+    auto blocks = static_cast<uint64_t>(dims[0]) * static_cast<uint64_t>(dims[1]); // dealt whole, see KvPages.h
+    return (blocks + units - 1) / units * (total / blocks);
+  }
   if (!isTiles(dtype))
     return (total + units - 1) / units;
   auto bytes = static_cast<uint64_t>(tileBytes(dtype));
@@ -103,12 +107,16 @@ bool CommandChecker::check() {
 }
 
 bool CommandChecker::checkForm() {
+  if (c.op == Opcode::CacheSeal || c.op == Opcode::CacheFetch)
+    return checkCacheForm();
   if (c.op <= Opcode::DmaDramToStash)
     return checkTransferForm();
   return c.op <= Opcode::DynamicQuantize ? checkProductForm() : checkVectorForm();
 }
 
 bool CommandChecker::checkShapes() {
+  if (c.op == Opcode::CacheSeal || c.op == Opcode::CacheFetch)
+    return checkCacheShapes();
   if (c.op <= Opcode::DmaDramToStash)
     return checkTransferShapes();
   return c.op <= Opcode::DynamicQuantize ? checkProductShapes() : checkVectorShapes();

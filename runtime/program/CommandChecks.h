@@ -143,6 +143,12 @@ private:
         return true;
     return fail(std::string(name) + " is " + dtypeName(operand.dtype) + ", which this command does not take");
   }
+  bool isCache(const Operand &operand, const char *name) {
+    return hasType(operand, name, {DType::MxRows4, DType::MxRows8, DType::MxRows16, DType::Bf16});
+  }
+  bool isActivation(size_t i) {
+    return c.ints[i] == 4 || c.ints[i] == 8 || c.ints[i] == 16 || fail("activations of " + std::to_string(c.ints[i]) + " bits");
+  }
   bool sameType(const Operand &a, const Operand &b) {
     return a.dtype == b.dtype ? true
                               : fail(std::string("types differ: ") + dtypeName(a.dtype) + " and " + dtypeName(b.dtype));
@@ -195,11 +201,15 @@ private:
   bool checkTransferShapes();
   bool checkProductShapes();
   bool checkGemm(const Dims &a, const Dims &w);
+  bool checkCacheForm();
+  bool checkStaging();
+  bool checkAttentionForm();
+  bool isPages(const Dims &dims, int64_t pages, const Dims &ring);
+  bool checkCacheShapes();
+  bool checkAttentionShapes();
+  bool checkPagedAttention();
   bool checkAttention();
-  /// Programs without sinks and soft cap may leave out their numbers.
-  bool checkAttentionNumbers();
-  const Operand *attentionSinks() const;
-  const Operand *attentionMask() const;
+  bool checkMaskAndSinks(const Dims &q);
   bool checkVectorShapes();
 
   /// A product's part of y. One row: exactly its bytes; several: all of y's range, and the columns for the arrival

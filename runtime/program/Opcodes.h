@@ -19,14 +19,26 @@
 //   Conv1dMx in x[f32 1,Ci,L], w[TilesMx16 Ci*k, Co], [bias f32 Co] out y[f32 1,Co,Lo]
 //            ints: kernel, stride, dilation, padBegin, padEnd, group(1). Patches are quantised to MxRows16 in order (ci, k).
 // KV cache
-//   CacheAppend in x[f32 1,H,T,D] out c[cache region MxRows H,capacity,D]  exprs: position of the first new token
-//   Attention   in q[f32 1,H,T,D], k[MxRows Hkv,capacity,D], v[MxRows Hkv,capacity,Dv] [, mask f32 or bool] [, sinks f32 H]
-//            out o[f32 1,H,T,Dv]
+//   Rows: MxRows4, MxRows8, MxRows16 or Bf16; Bf16 rows are stored rounded and become MXINT16 along D on their way into the array.
+//   A cache is flat, [Rows H,capacity,D] in the stash, or in pages of 64 tokens, [Rows pages,H,64,D]; KvPages.h says where they stand.
+//   CacheAppend in x[f32 1,H,T,D] out c[Rows H,capacity,D] or the ring [Rows P,H,64,D]  exprs: position of the first new token
+//   CacheSeal   in c[the ring] out [r[Rows R,H,64,D] in Sram] [d[Rows M,H,64,D] in Dram], one or both
+//            ints: R, R + M   exprs: position and tokens of the call's append. Copies the pages that the append completed.
+//   CacheFetch  in d[Rows M,H,64,D] in Dram out s[Rows N,H,64,D] in Sram (staging over the chiplets of d)
+//            ints: R, R + M, window   exprs: tokens stored before the call, position of the first query, first page (may be negative)
+//            Of pages [first, first + N) moves those that are sealed, seen and at home in DRAM: page p to place p - first.
+//   Attention   in q[f32 1,H,T,D], k[Rows Hkv,capacity,D], v[Rows Hkv,capacity,Dv] [, mask f32 or bool] [, sinks f32 H] out o[f32 1,H,T,Dv]
 //            exprs: valid context length including this call, position of the first query
-//            ints: causal(0/1), window(0 none) [, hasSinks(0/1)]   floats: scale (multiplies scores) [, softcap (0 none)]
+//            ints: causal(0/1), window(0 none) [, hasSinks(0/1) [, bits of an activation's element: 8 or 16]]
+//            floats: scale (multiplies scores) [, softcap (0 none)]
+//            In pages: q, k ring, v ring [, k and v in Sram] [, k and v in staging] [, o and state] [, mask] [, sinks] out o [, state[f32 H,T,2]]
+//            ints: causal, window, hasSinks, bits, R, R + M, N (pages of a piece; 0: no pieces), is the first piece, is the last
+//            exprs: length, position, tokens stored before the call, first page of the piece (a multiple of 16)
+//            Sees tokens of pages [first, first + N) only; o stays undivided, with m and l in state, until the last piece.
 //            A scaled score s becomes softcap * tanh(s / softcap) before the mask is added. A head's sink is a logit that joins
-//            its softmax without a value. The numbers in brackets are absent (0) in programs that have neither.
-//            NUMERICS "Attention over a cache"; q is quantised to the activations' format = the cache's element width here.
+//            its softmax last, without a value.
+//            NUMERICS "Attention over a cache"; q is quantised to the activations' format (where it is not said: to K's),
+//            P to the same or to the cache's where that has more bits.
 // Formats
 //   QuantizeMx in x[f32 M,K] out y[MxRows8|16 M,K]
 //   DynamicQuantize in x[f32 ..] out q[u8 ..], scale[f32 1], zero[u8 1]  ONNX DynamicQuantizeLinear over the whole tensor

@@ -158,10 +158,11 @@ void printSummary(const Program &program, std::ostream &out) {
   }
   if (!program.caches.empty()) {
     out << "\nCaches\n";
-    Table table({"name", "format", ">heads", ">head size", ">capacity"});
+    Table table({"name", "format", ">heads", ">head size", ">capacity", "pages: ring", ">in sram", ">in dram"});
     for (const Cache &cache : program.caches)
       table.row({cache.name, dtypeName(cache.dtype), std::to_string(cache.heads), std::to_string(cache.headDim),
-                 std::to_string(cache.capacity)});
+                 std::to_string(cache.capacity), cache.openPages ? std::to_string(cache.openPages) : "flat",
+                 std::to_string(cache.sramPages), std::to_string(cache.dramPages)});
     table.print(out);
   }
 }

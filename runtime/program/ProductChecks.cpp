@@ -31,20 +31,8 @@ bool CommandChecker::checkProductForm() {
            inRange(0, 1, 1 << 20, "kernel") && inRange(1, 1, 1 << 20, "stride") && inRange(2, 1, 1 << 20, "dilation") &&
            inRange(3, 0, 1 << 20, "padBegin") && inRange(4, 0, 1 << 20, "padEnd") && inRange(5, 1, 1, "group");
   case Opcode::Attention:
-    return checkAttentionNumbers() && isIn(c.ins[0], "q", {Tier::Stash}) &&
-           isIn(c.ins[1], "k", {Tier::Stash, Tier::Sram, Tier::Dram}) &&
-           isIn(c.ins[2], "v", {Tier::Stash, Tier::Sram, Tier::Dram}) && isIn(c.outs[0], "o", {Tier::Stash}) &&
-           hasType(c.ins[0], "q", {DType::F32}) && hasType(c.ins[1], "k", {DType::MxRows8, DType::MxRows16}) &&
-           hasType(c.ins[2], "v", {DType::MxRows8, DType::MxRows16}) && hasType(c.outs[0], "o", {DType::F32}) &&
-           (!attentionMask() || (isIn(*attentionMask(), "mask", {Tier::Stash}) &&
-                                 hasType(*attentionMask(), "mask", {DType::F32, DType::Bool}))) &&
-           (!attentionSinks() || (isIn(*attentionSinks(), "sinks", {Tier::Stash}) &&
-                                  hasType(*attentionSinks(), "sinks", {DType::F32}))) &&
-           inRange(0, 0, 1, "causal") && inRange(1, 0, INT32_MAX, "window");
   case Opcode::CacheAppend:
-    return counts(1, 1) && numbers(0, 0, 1) && isIn(c.ins[0], "x", {Tier::Stash}) &&
-           isIn(c.outs[0], "the cache", {Tier::Stash, Tier::Sram, Tier::Dram}) &&
-           hasType(c.ins[0], "x", {DType::F32}) && hasType(c.outs[0], "the cache", {DType::MxRows8, DType::MxRows16});
+    return checkCacheForm();
   case Opcode::QuantizeMx:
     return counts(1, 1) && numbers(0, 0, 0) && allInStash() && hasType(c.ins[0], "x", {DType::F32}) &&
            hasType(c.outs[0], "y", {DType::MxRows8, DType::MxRows16});
@@ -94,19 +82,9 @@ bool CommandChecker::checkProductShapes() {
            require(c.ins.size() < 3 || count(in(2)) == y[1], "bias is not [Co]");
   }
   case Opcode::Attention:
-    return checkAttention();
-  case Opcode::CacheAppend: {
-    const Dims &x = in(0), &cache = out();
-    if (!require(x.size() == 4 && x[0] == 1 && cache.size() == 3 && x[1] == cache[0] && x[3] == cache[2],
-                 "x must be [1,H,T,D] and the cache [H,capacity,D]") ||
-        !require(x[2] <= cache[1], "more tokens than the cache holds"))
-      return false;
-    if (expr(0) < 0)
-      return fail("position " + std::to_string(expr(0)) + " is negative");
-    return joint(expr(0) <= cache[1] - x[2], "position " + std::to_string(expr(0)) + " plus " + std::to_string(x[2]) +
-                                                 " tokens exceeds the cache's capacity of " + std::to_string(cache[1]) +
-                                                 "; compile with a larger --max-context");
-  }
+    return checkAttentionShapes();
+  case Opcode::CacheAppend:
+    return checkCacheShapes();
   case Opcode::QuantizeMx:
     return require(last(in(0)) == last(out()) && rows(in(0)) == rows(out()), "shapes differ");
   case Opcode::DynamicQuantize:
@@ -115,41 +93,6 @@ bool CommandChecker::checkProductShapes() {
   default:
     return fail("unknown command");
   }
-}
-
-bool CommandChecker::checkAttentionNumbers() {
-  bool longer = c.ints.size() > 2 || c.floats.size() > 1;
-  if (!(longer ? numbers(3, 2, 2) : numbers(2, 1, 2)) || (longer && !inRange(2, 0, 1, "hasSinks")))
-    return false;
-  size_t needed = longer && c.ints[2] ? 4 : 3;
-  return counts(needed, needed + 1, 1) &&
-         (!longer || c.floats[1] >= 0 || fail("the soft cap is negative or not a number"));
-}
-const Operand *CommandChecker::attentionSinks() const {
-  return c.ints.size() > 2 && c.ints[2] ? &c.ins.back() : nullptr;
-}
-const Operand *CommandChecker::attentionMask() const {
-  return c.ins.size() > (attentionSinks() ? 4u : 3u) ? &c.ins[3] : nullptr;
-}
-
-bool CommandChecker::checkAttention() {
-  const Dims &q = in(0), &k = in(1), &v = in(2), &o = out();
-  if (!require(q.size() == 4 && o.size() == 4 && q[0] == 1 && o[0] == 1, "q and o must be [1,H,T,D]") ||
-      !require(k.size() == 3 && v.size() == 3, "k and v must be [heads,capacity,D]") ||
-      !require(k[0] == v[0] && k[1] == v[1] && k[0] > 0 && q[1] % k[0] == 0, "heads or capacities do not match") ||
-      !require(q[3] == k[2] && o[3] == v[2] && o[1] == q[1] && o[2] == q[2], "head sizes or tokens do not match"))
-    return false;
-  if (expr(0) < 0 || expr(1) < 0)
-    return fail("context length or position is negative");
-  if (c.ints[0] == 1 && !require(expr(1) == expr(0) - q[2], "the last causal query does not stand at the context's end"))
-    return false;
-  if (!joint(expr(0) <= k[1], "a context of " + std::to_string(expr(0)) + " tokens exceeds the cache's capacity of " +
-                                  std::to_string(k[1]) + "; compile with a larger --max-context"))
-    return false;
-  if (attentionSinks() && !require(count(in(c.ins.size() - 1)) == q[1], "there must be one sink a head"))
-    return false;
-  // The mask broadcasts to [1,H,T,context].
-  return !attentionMask() || joint(broadcastsTo(in(3), {1, q[1], q[2], expr(0)}), "the mask has the wrong shape");
 }
 
 /// A product's part of y. One row: exactly its bytes; several: all of y's range, and the columns for the arrival

@@ -35,7 +35,9 @@ enum class LifetimeClass : uint8_t { Weight, Kv, Activation, Staging, Io };
 enum class DType : uint8_t {
   F32, I32, I8, U8, Bool,
   MxRows8, MxRows16,          // 32-blocks along the last dimension, scales first
-  TilesMx4, TilesMx8, TilesMx16, TilesInt8
+  TilesMx4, TilesMx8, TilesMx16, TilesInt8,
+  MxRows4, // as MxRows8 and MxRows16: a cache of 4-bit elements, two a byte
+  Bf16     // a cache's rows as they come, two bytes an element
 };
 
 /// A reserved range of a tier. The address is segment-relative; the loader assigns bases.
@@ -76,10 +78,11 @@ enum class Opcode : uint16_t {
   QuantizeMx, DynamicQuantize,                                     // formats
   Unary, Binary, Select, Reduce, Softmax, Cast, Transpose, Copy, Broadcast, Slice, Concat, Iota, Gather, Fill,
   LayerNorm, RmsNorm, GroupNorm, Rotary, ArgMax,
-  AllReduce, // over cards
-  TopK, CumSum, Scatter // new opcodes are appended, their numbers stand in programs
+  AllReduce,             // over cards; new opcodes are appended, their numbers stand in programs
+  TopK, CumSum, Scatter,
+  CacheSeal, CacheFetch  // pages of a cache
 };
-inline constexpr Opcode kLastOpcode = Opcode::Scatter;
+inline constexpr Opcode kLastOpcode = Opcode::CacheFetch;
 
 struct Command {
   Opcode op = Opcode::Copy;
@@ -119,9 +122,15 @@ struct WeightBlob {
 
 struct Cache {
   std::string name;
-  uint32_t region = 0;
+  uint32_t region = 0; // in the stash
   DType dtype = DType::MxRows16;
-  int64_t heads = 0, headDim = 0, capacity = 0; // capacity in tokens; layout [head][token][mxRowBytes(headDim)]
+  int64_t heads = 0, headDim = 0, capacity = 0; // capacity in tokens
+  /// 0: flat, `region` is [slot][head][token][row]. Else in pages (KvPages.h): `region` is a ring of openPages pages, and
+  /// complete pages move to sramPages places in `sramRegion` and dramPages places in `dramRegion`; each is
+  /// [slot][page][head][64 tokens][row]. Without places the ring alone holds the cache: all that a window sees.
+  int64_t openPages = 0, sramPages = 0, dramPages = 0;
+  uint32_t sramRegion = 0, dramRegion = 0;
+  int64_t slots = 1; // sequences, one behind the other in every region (on each unit)
 };
 
 struct Source { // where a command comes from

@@ -74,6 +74,11 @@ std::vector<uint8_t> serialize(const Program &program) {
   for (const Cache &cache : program.caches)
     caches.emplace_back(cache.heads, cache.headDim, cache.capacity, pools.string(cache.name), cache.region,
                         static_cast<uint8_t>(cache.dtype));
+  std::vector<fb::CacheHome> homes;
+  for (size_t i = 0; i < program.caches.size(); ++i)
+    if (const Cache &cache = program.caches[i]; cache.openPages != 0 || cache.slots != 1)
+      homes.emplace_back(cache.slots, cache.openPages, cache.sramPages, cache.dramPages, static_cast<uint32_t>(i),
+                         cache.sramRegion, cache.dramRegion);
   std::vector<fb::Source> sources;
   for (const Source &source : program.sources)
     sources.emplace_back(pools.string(source.node), pools.string(source.op));
@@ -114,10 +119,11 @@ std::vector<uint8_t> serialize(const Program &program) {
   auto fbWeights = builder.CreateVectorOfStructs(weights);
   auto fbCaches = builder.CreateVectorOfStructs(caches);
   auto fbSources = builder.CreateVectorOfStructs(sources);
+  auto fbHomes = builder.CreateVectorOfStructs(homes);
   builder.Finish(fb::CreateProgram(builder, program.versionMajor, program.versionMinor, producer, machine, policy,
                                    options, fbStrings, fbExprs, fbValues, fbRegions, fbEntries, fbCommands, fbOperands,
                                    fbDims, fbInts, fbFloats, fbCommandExprs, fbWaits, fbWeights, fbCaches, fbSources,
-                                   program.weightsFileBytes, program.modelMacs),
+                                   program.weightsFileBytes, program.modelMacs, fbHomes),
                  fb::ProgramIdentifier());
   return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
 }
@@ -197,7 +203,7 @@ private:
   bool checkAlignment() {
     auto aligned = [](const auto *vector) { return !vector || vector->size() == 0 || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0; };
     if (aligned(root.exprs()) && aligned(root.values()) && aligned(root.regions()) && aligned(root.weights()) &&
-        aligned(root.caches()) && aligned(root.ints()))
+        aligned(root.caches()) && aligned(root.ints()) && aligned(root.cache_homes()))
       return true;
     error = "program file: a list is not aligned; the file is damaged, compile the model again";
     return false;
@@ -241,10 +247,26 @@ private:
       }
     if (root.caches())
       for (const auto *cache : *root.caches()) {
-        Cache out{{}, cache->region(), DType::F32, cache->heads(), cache->head_dim(), cache->capacity()};
-        if (!string(cache->name(), out.name) || !enumerator(cache->dtype(), DType::TilesInt8, out.dtype, "data type"))
+        Cache out;
+        out.region = cache->region();
+        out.heads = cache->heads();
+        out.headDim = cache->head_dim();
+        out.capacity = cache->capacity();
+        if (!string(cache->name(), out.name) || !enumerator(cache->dtype(), DType::Bf16, out.dtype, "data type"))
           return false;
         program.caches.push_back(std::move(out));
+      }
+    if (root.cache_homes())
+      for (const auto *home : *root.cache_homes()) {
+        if (home->cache() >= program.caches.size())
+          return fail("a home belongs to no cache", home->cache());
+        Cache &cache = program.caches[home->cache()];
+        cache.slots = home->slots();
+        cache.openPages = home->open_pages();
+        cache.sramPages = home->sram_pages();
+        cache.dramPages = home->dram_pages();
+        cache.sramRegion = home->sram_region();
+        cache.dramRegion = home->dram_region();
       }
     if (root.sources())
       for (const auto *source : *root.sources()) {
@@ -259,7 +281,7 @@ private:
   bool readOperand(const fb::Operand &in, Operand &out) {
     if (!dims.take(in.first_dim(), in.dim_count()))
       return fail("an operand's dims lie outside their pool", in.first_dim());
-    if (!enumerator(in.dtype(), DType::TilesInt8, out.dtype, "data type"))
+    if (!enumerator(in.dtype(), DType::Bf16, out.dtype, "data type"))
       return false;
     out.region = in.region();
     out.byteOffset = in.byte_offset();

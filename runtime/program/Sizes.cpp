@@ -6,13 +6,22 @@
 
 namespace ahm::program {
 
-bool isTiles(DType dtype) { return dtype >= DType::TilesMx4; }
-bool isMxRows(DType dtype) { return dtype == DType::MxRows8 || dtype == DType::MxRows16; }
+bool isTiles(DType dtype) { return dtype >= DType::TilesMx4 && dtype <= DType::TilesInt8; }
+bool isMxRows(DType dtype) { return dtype == DType::MxRows4 || dtype == DType::MxRows8 || dtype == DType::MxRows16; }
+bool isCacheRows(DType dtype) { return isMxRows(dtype) || dtype == DType::Bf16; }
+int cacheElementBits(DType dtype) { return dtype == DType::MxRows4 ? 4 : dtype == DType::MxRows8 ? 8 : 16; }
+int64_t cacheRowBytes(DType dtype, int64_t elements) {
+  if (dtype == DType::Bf16)
+    return 2 * elements;
+  return formats::mxRowBytes(elements, dtype == DType::MxRows4   ? formats::Element::Int4
+                                       : dtype == DType::MxRows8 ? formats::Element::Int8
+                                                                 : formats::Element::Int16);
+}
 
 const char *dtypeName(DType dtype) {
   static constexpr const char *names[] = {"f32",       "i32",       "i8",        "u8",         "bool",      "mx_rows8",
-                                          "mx_rows16", "tiles_mx4", "tiles_mx8", "tiles_mx16", "tiles_int8"};
-  return static_cast<unsigned>(dtype) < 11 ? names[static_cast<unsigned>(dtype)] : "unknown";
+                                          "mx_rows16", "tiles_mx4", "tiles_mx8", "tiles_mx16", "tiles_int8", "mx_rows4", "bf16"};
+  return static_cast<unsigned>(dtype) < 13 ? names[static_cast<unsigned>(dtype)] : "unknown";
 }
 const char *tierName(Tier tier) {
   static constexpr const char *names[] = {"sram", "stash", "dram", "host"};
@@ -68,14 +77,13 @@ bool viewBytes(DType dtype, const std::vector<int64_t> &dims, uint64_t &bytes) {
     for (size_t i = 0; i + 1 < dims.size(); ++i)
       if (!times(dims[i]))
         return false;
-    auto element = dtype == DType::MxRows8 ? formats::Element::Int8 : formats::Element::Int16;
-    if (!times(formats::mxRowBytes(dims.back(), element)))
+    if (!times(cacheRowBytes(dtype, dims.back())))
       return false;
   } else {
     for (int64_t dim : dims)
       if (!times(dim))
         return false;
-    if (!times(dtype == DType::F32 || dtype == DType::I32 ? 4 : 1))
+    if (!times(dtype == DType::F32 || dtype == DType::I32 ? 4 : dtype == DType::Bf16 ? 2 : 1))
       return false;
   }
   bytes = empty ? 0 : static_cast<uint64_t>(total);

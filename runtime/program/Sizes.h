@@ -11,6 +11,12 @@ namespace ahm::program {
 
 bool isTiles(DType dtype);
 bool isMxRows(DType dtype);
+/// What a KV cache may be stored in: block formats, or Bf16.
+bool isCacheRows(DType dtype);
+/// Bits of a cache's element on the array: Bf16 becomes MXINT16 on its way there.
+int cacheElementBits(DType dtype);
+/// Bytes of a token's row of `elements` (one head of K or V).
+int64_t cacheRowBytes(DType dtype, int64_t elements);
 const char *dtypeName(DType dtype); // "f32", "mx_rows16", "tiles_mx8", ...
 const char *tierName(Tier tier);
 const char *lifetimeName(LifetimeClass lifetime);

@@ -279,10 +279,14 @@ bool checkCaches(const Program &program, std::string &error) {
     const Region &region = program.regions[cache.region];
     if (!region.persistent)
       return fail("region '" + region.name + "' is not persistent, but a cache outlives a call");
-    if (!isMxRows(cache.dtype) || cache.heads <= 0 || cache.headDim <= 0 || cache.capacity <= 0)
+    if (!isCacheRows(cache.dtype) || cache.heads <= 0 || cache.headDim <= 0 || cache.capacity <= 0)
       return fail("heads, head size and capacity must be positive and the rows in a block format");
+    if (std::string why; !checkCacheHomes(program, cache, why))
+      return fail(why);
+    if (cache.openPages > 0)
+      continue;
     uint64_t bytes = 0;
-    if (!viewBytes(cache.dtype, {cache.heads, cache.capacity, cache.headDim}, bytes) ||
+    if (!viewBytes(cache.dtype, {cache.slots, cache.heads, cache.capacity, cache.headDim}, bytes) ||
         (bytes + region.unitCount - 1) / region.unitCount > region.bytes)
       return fail("its rows do not fit region '" + region.name + "'");
   }
@@ -384,6 +388,8 @@ bool verify(const Program &program, const Capacities &capacities, std::string &e
     for (size_t i = 0; i < entry.commands.size(); ++i)
       if (!checkCommand(program, capacities, corners, entry, i, footprints[e][i], error))
         return false;
+    if (!checkCacheUse(program, corners, entry, error))
+      return false;
     for (const auto *bindings : {&entry.inputs, &entry.outputs})
       for (const Binding &binding : *bindings)
         if (!checkBinding(program, corners, entry, binding, error))

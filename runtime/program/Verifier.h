@@ -12,6 +12,7 @@
 //    cache has its declared shape, and attention reads as many rows as an append leaves;
 //  - waits name earlier commands of the entry; two commands that touch a common byte, one of them writing, are ordered
 //    by their queues and waits; what is read was written before, through the same region;
+//  - the commands on a cache in pages agree on which pages stand where (VerifyCaches.cpp);
 //  - `load` moves each weight exactly once and fills every resident weight region.
 // Numbers that depend on several values together (a cache position plus this call's tokens, a slice's end) need not fit
 // at corners which no call reaches, so they are checked again for each call by verifyCall.

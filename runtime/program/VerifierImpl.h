@@ -54,6 +54,11 @@ bool checkObjects(const Program &program, const Corners &corners, std::string &e
 bool checkOrder(const Program &program, const std::vector<std::vector<CommandFootprints>> &footprints,
                 bool requireOutputs, std::string &error);
 
+/// What the commands on caches in pages owe each other within an entry; after checkCommand has seen them all.
+bool checkCacheUse(const Program &program, const Corners &corners, const Entry &entry, std::string &error);
+/// The declared homes of a cache hold its pages.
+bool checkCacheHomes(const Program &program, const Cache &cache, std::string &error);
+
 /// Whether an entry is a `load` ("load" or "module.load").
 bool isLoad(const Entry &entry);
 

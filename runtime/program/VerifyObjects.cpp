@@ -203,9 +203,9 @@ private:
     return varies && range.begin % part == 0 && region.bytes % part == 0;
   }
 
-  bool checkCacheShapes() {
+  bool checkCacheShapes() { // of flat ones; VerifyCaches.cpp has those in pages
     for (const Cache &cache : program.caches)
-      for (const Use &use : uses[cache.region])
+      for (const Use &use : cache.openPages == 0 ? uses[cache.region] : std::vector<Use>())
         for (size_t corner = 0; corner < corners.table.size(); ++corner) {
           const Operand &operand = *use.operand;
           std::vector<int64_t> d = dims(operand, corner);

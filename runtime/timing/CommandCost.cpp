@@ -36,6 +36,21 @@ std::vector<int64_t> dramBytesByChiplet(const Program &program, const Command &c
     }
     return bytes;
   }
+  if (counts.dramBlocks > 0) {
+    // Pages of a cache: blocks dealt one by one over the chiplets of their home.
+    for (const std::vector<Operand> *operands : {&command.ins, &command.outs})
+      for (const Operand &operand : *operands)
+        if (const Region &home = program.regions[operand.region]; home.tier == Tier::Dram) {
+          int64_t units = std::clamp<int64_t>(home.unitCount, 1, machine.chiplets);
+          int64_t whole = toSigned(counts.dramBlocks) / units, rest = toSigned(counts.dramBlocks) % units;
+          for (int64_t i = 0; i < units; ++i) {
+            int64_t unit = (toSigned(counts.dramFirstBlock) + i) % units;
+            auto chiplet = static_cast<size_t>(std::min<int64_t>(home.firstUnit + unit, machine.chiplets - 1));
+            bytes[chiplet] += (whole + (i < rest)) * toSigned(counts.dramBlockBytes);
+          }
+          return bytes;
+        }
+  }
   const Region *home = nullptr;
   for (const std::vector<Operand> *operands : {&command.ins, &command.outs})
     for (const Operand &operand : *operands)
@@ -120,6 +135,11 @@ CommandCost costCommand(const Program &program, const Command &command, const Co
       int64_t units = std::max<int64_t>(program.regions[command.outs[0].region].unitCount, 1);
       int64_t ofCore =
           (std::max<int64_t>(command.ints[1], 0) + units - 1) / units * std::max<int64_t>(command.ints[0], 0);
+      cycles = std::max(cycles, (ofCore + machine.sramPort - 1) / machine.sramPort);
+    }
+    if (command.op == Opcode::CacheFetch) {
+      int64_t units = std::max<int64_t>(program.regions[command.outs[0].region].unitCount, 1);
+      int64_t ofCore = (toSigned(counts.dramBlocks) + units - 1) / units * toSigned(counts.dramBlockBytes);
       cycles = std::max(cycles, (ofCore + machine.sramPort - 1) / machine.sramPort);
     }
     use(kNetwork, 0, targets::cyclesToPicoseconds(machine, cycles));

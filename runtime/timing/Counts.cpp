@@ -1,6 +1,8 @@
 // Counting by opcode. Sums saturate: a hostile program gives a large number, never undefined behaviour.
 #include "runtime/timing/Counts.h"
+#include "runtime/program/KvPages.h"
 #include "runtime/program/Opcodes.h"
+#include "runtime/program/Sizes.h"
 
 #include <algorithm>
 
@@ -21,8 +23,6 @@ uint64_t mul(uint64_t a, uint64_t b, uint64_t c, uint64_t d) { return mul(mul(a,
 uint64_t sum(uint64_t a, uint64_t b) { return std::min(kLimit, a + b); }
 uint64_t ceilDiv(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
-bool isTiles(DType dtype) { return dtype >= DType::TilesMx4; }
-bool isMxRows(DType dtype) { return dtype == DType::MxRows8 || dtype == DType::MxRows16; }
 
 TileFormat tileFormat(DType dtype) {
   switch (dtype) {
@@ -37,8 +37,12 @@ TileFormat tileFormat(DType dtype) {
   }
 }
 
-uint64_t elementBytes(DType dtype) { return dtype == DType::F32 || dtype == DType::I32 ? 4 : 1; }
+uint64_t elementBytes(DType dtype) { return dtype == DType::F32 || dtype == DType::I32 ? 4 : dtype == DType::Bf16 ? 2 : 1; }
 
+TileFormat cacheTiles(DType dtype) {
+  int bits = cacheElementBits(dtype);
+  return bits == 4 ? TileFormat::Mx4 : bits == 8 ? TileFormat::Mx8 : TileFormat::Mx16;
+}
 int movingBits(DType dtype) { return dtype == DType::MxRows16 ? 16 : 8; }
 int stationaryBits(TileFormat format) { return format == TileFormat::Mx4 ? 4 : format == TileFormat::Mx16 ? 16 : 8; }
 
@@ -102,6 +106,13 @@ public:
         writeRows(out(0), rows(in(0)), last(in(0)));
       lanes(elements(in(0)), vector.quantize);
       break;
+    case Opcode::CacheSeal:
+      movePages(in(0), sealedPages(number(0), number(1)), integer(0), integer(1), true);
+      break;
+    case Opcode::CacheFetch:
+      movePages(out(0), pieceHomePages(number(2), int64_t(dim(out(0), 0)), number(0), number(1), integer(2)), integer(0),
+                integer(1), false);
+      break;
     case Opcode::QuantizeMx:
       readAll();
       writeAll();
@@ -142,6 +153,13 @@ private:
   uint64_t expression(size_t i) const {
     return i < command.exprs.size() ? natural(evaluate(program, static_cast<ExprId>(command.exprs[i]), values)) : 0;
   }
+  /// The same with its sign.
+  int64_t number(size_t i) const {
+    constexpr int64_t limit = int64_t(1) << 40;
+    return i < command.exprs.size()
+               ? std::clamp(evaluate(program, static_cast<ExprId>(command.exprs[i]), values), -limit, limit)
+               : 0;
+  }
   bool isDram(const Operand &operand) const { return program.regions[operand.region].tier == Tier::Dram; }
 
   uint64_t dim(const Operand *operand, size_t i) const {
@@ -176,6 +194,9 @@ private:
       if (&operand == in(1) || &operand == in(2))
         return TrafficClass::Kv;
       break;
+    case Opcode::CacheSeal:
+    case Opcode::CacheFetch:
+      return TrafficClass::Kv;
     default:
       break;
     }
@@ -185,7 +206,7 @@ private:
     case LifetimeClass::Kv:
       return TrafficClass::Kv;
     case LifetimeClass::Staging: // a ring slot holds what streams: tiles of weights, rows of caches
-      return isMxRows(operand.dtype) ? TrafficClass::Kv : TrafficClass::Weights;
+      return isCacheRows(operand.dtype) ? TrafficClass::Kv : TrafficClass::Weights;
     default:
       return TrafficClass::Activations;
     }
@@ -326,44 +347,102 @@ private:
       lanes(elements(y), vector.add);
   }
 
+  /// Whole pages between a cache's ring or staging (`near`, which gives their shape) and their homes.
+  void movePages(const Operand *near, PageRange pages, int64_t sramPages, int64_t homePages, bool seal) {
+    uint64_t heads = dim(near, 1), block = mul(uint64_t(kPageTokens), rowBytes(near->dtype, last(near)));
+    if (homePages <= 0 || pages.size() > int64_t(1) << 32)
+      return;
+    uint64_t fast = 0, slow = 0;
+    for (int64_t p = std::max<int64_t>(pages.first, 0); p < pages.end; ++p) {
+      if (isInSram(p, sramPages, homePages)) {
+        ++fast;
+        continue;
+      }
+      if (slow++ == 0)
+        counts.dramFirstBlock = mul(uint64_t(p % homePages - sramPages), heads);
+    }
+    counts.dramBlocks = counts.dramPieces = mul(slow, heads);
+    counts.dramBlockBytes = block;
+    uint64_t slowBytes = mul(counts.dramBlocks, block), fastBytes = mul(fast, heads, block);
+    auto rowsOf = [&](uint64_t pages) { return mul(pages, heads, uint64_t(kPageTokens)); };
+    if (!seal) {
+      readRows(in(0), rowsOf(slow), last(near));
+      writeRows(out(0), rowsOf(slow), last(near));
+      counts.networkBytes = slowBytes;
+      return;
+    }
+    readRows(near, rowsOf(slow + fast), last(near));
+    if (sramPages > 0)
+      writeRows(out(0), rowsOf(fast), last(near));
+    if (homePages > sramPages)
+      writeRows(out(sramPages > 0 ? 1 : 0), rowsOf(slow), last(near));
+    counts.networkBytes = sum(slowBytes, fastBytes);
+  }
+
+  /// Bytes that attention reads of one cache (side 0: keys, 1: values): the tokens it sees, each where it stands.
+  uint64_t readCache(const AttentionForm &form, size_t side, const PageRange &seen, uint64_t heads, uint64_t length) {
+    const Operand *cache = in(1 + side);
+    uint64_t row = mul(heads, rowBytes(cache->dtype, length)), total = mul(row, uint64_t(seen.size()));
+    if (!form.paged || form.homePages == 0) {
+      readRows(cache, mul(heads, uint64_t(seen.size())), length);
+      if (isDram(*cache))
+        counts.dramPieces += heads; // a head's tokens are contiguous
+      return total;
+    }
+    int64_t home = std::clamp(floorDiv(number(2), kPageTokens) * kPageTokens, seen.first, seen.end), fast = 0;
+    for (int64_t t = seen.first; form.sram && t < home;) {
+      int64_t end = std::min(home, (t / kPageTokens + 1) * kPageTokens);
+      if (isInSram(t / kPageTokens, form.sramPages, form.homePages))
+        fast += end - t;
+      t = end;
+    }
+    readRows(cache, mul(heads, uint64_t(seen.end - home)), length);
+    if (form.sram)
+      readRows(in(form.sram + side), mul(heads, uint64_t(fast)), length);
+    if (form.staging)
+      readRows(in(form.staging + side), mul(heads, uint64_t(home - seen.first - fast)), length);
+    return total;
+  }
+
   /// Scores and values over the valid context. Masked positions inside it are computed and counted like any other: an
-  /// array pass covers a whole page. A window shortens what is read.
+  /// array pass covers a whole page. A window and a piece shorten what is read.
   void attention() {
     const Operand *q = in(0), *k = in(1), *v = in(2);
-    if (!q || !k || !v || q->dims.size() < 3 || k->dims.size() < 3 || v->dims.size() < 3)
+    AttentionForm form(command);
+    if (!q || !k || !v || q->dims.size() < 3 || k->dims.size() < 3 || v->dims.size() < 3 ||
+        (form.paged && (k->dims.size() < 4 || v->dims.size() < 4 || command.ins.size() < form.needed())))
       return;
     uint64_t d = last(q), t = dim(q, q->dims.size() - 2), h = t ? rows(q) / t : 0;
-    uint64_t headsKv = dim(k, k->dims.size() - 3), dv = last(v);
-    uint64_t context = expression(0), window = natural(integer(1));
-    if (window)
-      context = std::min(context, sum(window, t ? t - 1 : 0));
+    uint64_t headsKv = form.paged ? dim(k, 1) : dim(k, k->dims.size() - 3), dv = last(v);
+    PageRange seen = form.tokens(std::max<int64_t>(number(0), 0), number(1), integer(1), form.paged ? number(3) : 0);
+    auto context = uint64_t(seen.size());
     uint64_t vectors = headsKv ? mul(t, ceilDiv(h, headsKv)) : 0; // moving rows a key-value head
     uint64_t scores = mul(h, t, context), groups = ceilDiv(dv, 32);
-    int bits = movingBits(k->dtype);
-    TileFormat format = bits == 16 ? TileFormat::Mx16 : TileFormat::Mx8;
-    uint64_t scoreTiles = mul(headsKv, natural(targets::tileCount(format, int64_t(d), int64_t(context))));
+    int activationBits = AttentionForm::activationBits(command, cacheElementBits(k->dtype));
+    int probabilityBits = std::max(activationBits, cacheElementBits(v->dtype));
+    TileFormat keys = cacheTiles(k->dtype), format = cacheTiles(v->dtype);
+    uint64_t scoreTiles = mul(headsKv, natural(targets::tileCount(keys, int64_t(d), int64_t(context))));
     uint64_t valueTiles = mul(headsKv, natural(targets::tileCount(format, int64_t(context), int64_t(dv))));
-    product(0, mul(scores, d), int64_t(scoreTiles), vectors, format, bits, machine.cores());
-    // Each 32-column group of V has its own P, so a 64-column tile is passed twice.
+    product(0, mul(scores, d), int64_t(scoreTiles), vectors, keys, activationBits, machine.cores());
+    // Each 32-column group of V has its own P, so a tile of 64 columns is passed twice.
     uint64_t valuePasses = mul(vectors, uint64_t(targets::tileColumns(format)) / 32);
-    product(1, mul(scores, dv), int64_t(valueTiles), valuePasses, format, bits, machine.cores());
+    product(1, mul(scores, dv), int64_t(valueTiles), valuePasses, format, probabilityBits, machine.cores());
+    for (auto [cache, length] : {std::pair{k, d}, std::pair{v, dv}})
+      if (cache->dtype == DType::Bf16) // into MXINT16 on the way
+        lanes(mul(headsKv, context, length), vector.quantize);
     read(q);
-    uint64_t cacheBytes = 0;
-    for (auto [cache, length] : {std::pair{k, d}, std::pair{v, dv}}) {
-      readRows(cache, mul(headsKv, context), length);
-      cacheBytes = sum(cacheBytes, mul(headsKv, context, mxRowBytes(cache->dtype, length)));
-      if (isDram(*cache))
-        counts.dramPieces += headsKv; // a head's tokens are contiguous
-    }
-    bool hasSinks = integer(2) != 0;
-    size_t operands = command.ins.size();
-    if (const Operand *mask = operands > (hasSinks ? 4u : 3u) ? in(3) : nullptr) {
-      read(mask);
+    uint64_t cacheBytes = sum(readCache(form, 0, seen, headsKv, d), readCache(form, 1, seen, headsKv, dv));
+    if (form.mask) {
+      read(in(form.mask));
       lanes(scores, vector.add);
     }
-    if (const Operand *sinks = hasSinks ? in(operands - 1) : nullptr) {
-      read(sinks);
-      lanes(mul(h, t), vector.add + vector.exp);
+    if (form.sinks) {
+      read(in(form.sinks));
+      lanes(form.last ? mul(h, t) : 0, vector.add + vector.exp);
+    }
+    if (form.carried) {
+      read(in(form.carried));
+      read(in(form.carried + 1));
     }
     if (command.floats.size() > 1 && command.floats[1] > 0)
       lanes(scores, 2 * vector.add + vector.exp + vector.div); // the soft cap's tanh
@@ -373,7 +452,10 @@ private:
     lanes(scores, 4 * vector.add + vector.exp);               // scale, maximum, difference, sum
     lanes(mul(scores, groups), vector.add + vector.quantize); // V's exponents into P, then P's blocks
     lanes(mul(h, t, ceilDiv(context, 64), dv), vector.add);   // rescaling o, once a page
-    lanes(mul(h, t, dv), vector.div);
+    if (form.carried) // two segments' sums
+      lanes(mul(h, t, sum(dv, 1)), 2 * vector.add);
+    if (form.last)
+      lanes(mul(h, t, dv), vector.div);
   }
 
   int64_t unaryLanes(UnaryKind kind) const {
@@ -517,6 +599,10 @@ Needs needsOf(Opcode op) {
     return {2, 1, 1, 0};
   case Opcode::Attention:
     return {3, 1, 0, 1};
+  case Opcode::CacheSeal:
+    return {1, 1, 2, 2};
+  case Opcode::CacheFetch:
+    return {1, 1, 3, 3};
   case Opcode::Binary:
     return {2, 1, 1, 0};
   case Opcode::Unary:
@@ -537,12 +623,14 @@ Needs needsOf(Opcode op) {
 
 uint64_t mxRowBytes(DType dtype, uint64_t elements) {
   uint64_t blocks = ceilDiv(std::min(elements, kLimit), 32);
-  return sum(ceilDiv(blocks, 4) * 4, mul(blocks, dtype == DType::MxRows16 ? 64 : 32));
+  return sum(ceilDiv(blocks, 4) * 4, mul(blocks, dtype == DType::MxRows16 ? 64 : dtype == DType::MxRows8 ? 32 : 16));
 }
 
 uint64_t formatBytes(DType dtype, uint64_t rows, uint64_t length) {
   uint64_t elements = mul(rows, length);
   switch (dtype) {
+  case DType::MxRows4:
+    return sum(ceilDiv(elements, 2), mul(rows, ceilDiv(std::min(length, kLimit), 32)));
   case DType::MxRows8:
     return sum(elements, mul(rows, ceilDiv(std::min(length, kLimit), 32)));
   case DType::MxRows16:
@@ -623,6 +711,13 @@ bool checkCommand(const Program &program, const Entry &entry, size_t index, std:
   for (uint32_t wait : command.waits)
     if (wait >= index)
       return fail("waits for command " + std::to_string(wait) + ", which is not before it");
+  if (AttentionForm form(command); command.op == Opcode::Attention &&
+                                   (command.ins.size() < form.needed() || command.outs.size() < form.outs() ||
+                                    (form.paged && command.exprs.size() < 4)))
+    return fail("operands or attributes of its opcode are missing");
+  if (command.op == Opcode::CacheSeal &&
+      command.outs.size() < size_t(command.ints[0] > 0) + size_t(command.ints[1] > command.ints[0]))
+    return fail("operands or attributes of its opcode are missing");
   if (command.op == Opcode::DmaTiles && (command.ints[0] < 0 || command.ints[0] > (1 << 20) || command.ints[1] < 0 ||
                                          command.ints[1] > (int64_t(1) << 36)))
     return fail("tile size or tile count is out of range");

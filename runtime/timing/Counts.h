@@ -43,6 +43,8 @@ struct CommandCounts {
   uint64_t collectiveBytes = 0;              // summed over cards
   uint64_t networkBytes = 0;                 // through the chiplets' networks
   uint64_t laneCycles = 0;                   // vector work: elements times lane-cycles
+  // Pages of a cache on their way to or from DRAM: blocks [dramFirstBlock, + dramBlocks) dealt over its home's chiplets.
+  uint64_t dramFirstBlock = 0, dramBlocks = 0, dramBlockBytes = 0;
   uint64_t dramPieces = 0;                   // separate contiguous runs in DRAM
   double idealArrayCycles = 0;               // macs over what one array does a cycle: the roofline's numerator
 
@@ -61,7 +63,7 @@ struct CommandCounts {
   const TierBytes &operator[](program::Tier tier) const { return tiers[static_cast<size_t>(tier)]; }
 };
 
-/// Bytes of one row of `elements` in MxRows8 or MxRows16: one scale byte a 32-block, padded to 4 bytes, then whole
+/// Bytes of one row of `elements` in MxRows4, MxRows8 or MxRows16: one scale byte a 32-block, padded to 4 bytes, then whole
 /// blocks; the layout of formats/Formats.h.
 uint64_t mxRowBytes(program::DType dtype, uint64_t elements);
 

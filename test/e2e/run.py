@@ -154,6 +154,17 @@ def _():
         assert "past_key_values" not in listing and "present" not in listing, f"{style}: the cache passes through the host"
 
 
+@test("kjv.kv-formats", KJV)
+def _():
+    # Beside mxint16 weights only the cache's rounding is left: 16, about 8, 8 and 4 bits of it.
+    values = {}
+    for kv in ("mxint16", "bf16", "mxint8", "mxint4"):
+        done = run("ahm-run", kjv("mxint16", "corsair", f"--kv={kv}"), f"--score={KJV / 'val_ids.npy'}", "--timing=off")
+        values[kv] = float(done.stdout.strip().splitlines()[-1])
+    for kv, tolerance in (("bf16", 1.001), ("mxint8", 1.001), ("mxint4", 1.02)):
+        assert values[kv] <= values["mxint16"] * tolerance, f"{kv}: perplexity {values}"
+
+
 @test("kjv.counts", KJV)
 def _():
     # Three counts of one call: in the kernels, from the commands, and from the model's shape.

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <map>
 
 using namespace ahm::formats;
@@ -209,6 +210,61 @@ TEST(FormatsAttention, ExtremeValuesAndNan) {
   EXPECT_FALSE(std::isnan(run(p, Element::Int16)[40]));
   p.k[7][0] = NAN;
   EXPECT_TRUE(std::isnan(run(p, Element::Int16)[0]));
+}
+
+// Pages that lie apart, in pieces of whole segments with the running state between them: the same bits.
+TEST(FormatsAttention, PagesAndPiecesChangeNothing) {
+  std::mt19937 rng(16);
+  for (auto [begin, end] : {std::pair<int64_t, int64_t>{0, 3000}, {1500, 2900}, {0, 700}, {2048, 2049}})
+    for (bool extras : {false, true}) {
+      Problem p = make(rng, 40, 36, begin, end, Element::Int8, Element::Int16, 0);
+      p.useMask = p.useSink = extras;
+      std::vector<float> want = run(p, Element::Int16);
+      int64_t kStride = mxRowBytes(p.headDim, p.kv), vStride = mxRowBytes(p.valueDim, p.kv);
+      std::vector<std::vector<uint8_t>> k, v;
+      std::vector<const uint8_t *> kPages, vPages;
+      for (int64_t page = 0; page * 64 < end; ++page) {
+        k.emplace_back(static_cast<size_t>(64 * kStride));
+        v.emplace_back(static_cast<size_t>(64 * vStride));
+        for (int64_t t = page * 64; t < std::min(end, page * 64 + 64); ++t) {
+          quantizeRowMx(p.k[t].data(), p.headDim, p.kv, k.back().data() + t % 64 * kStride);
+          quantizeRowMx(p.v[t].data(), p.valueDim, p.kv, v.back().data() + t % 64 * vStride);
+        }
+      }
+      for (size_t page = 0; page < k.size(); ++page) {
+        kPages.push_back(k[page].data());
+        vPages.push_back(v[page].data());
+      }
+      std::vector<uint8_t> q(static_cast<size_t>(mxRowBytes(p.headDim, p.q)));
+      quantizeRowMx(p.query.data(), p.headDim, p.q, q.data());
+      for (int64_t piece : {1024, 2048, 4096}) {
+        float state[2];
+        std::vector<float> out(static_cast<size_t>(p.valueDim), NAN);
+        for (int64_t from = 0; from < 4096; from += piece) {
+          AttentionArgs args;
+          args.q = q.data();
+          args.qElement = p.q;
+          args.kPages = kPages.data();
+          args.vPages = vPages.data();
+          args.kStride = kStride;
+          args.vStride = vStride;
+          args.kElement = args.vElement = p.kv;
+          args.headDim = p.headDim;
+          args.valueDim = p.valueDim;
+          args.begin = std::max(begin, from);
+          args.end = std::min(end, from + piece);
+          args.scale = p.scale;
+          args.mask = p.useMask ? p.mask.data() : nullptr;
+          args.sink = p.useSink ? &p.sink : nullptr;
+          args.pElement = Element::Int16;
+          args.state = state;
+          args.first = from == 0;
+          args.last = from + piece == 4096;
+          attentionHead(args, out.data());
+        }
+        EXPECT_EQ(std::memcmp(out.data(), want.data(), want.size() * 4), 0) << begin << ".." << end << " in pieces of " << piece;
+      }
+    }
 }
 
 TEST(FormatsAttention, SinkAloneGivesZero) {

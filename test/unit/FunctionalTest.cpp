@@ -337,6 +337,72 @@ TEST(Functional, AttentionReadsOnlyTheValidContext) {
   EXPECT_NE(error.find("nothing has written"), std::string::npos) << error;
 }
 
+// Every format a cache may have: rows are stored by its rule, and attention reads them so; Bf16 as MXINT16 of the rounded values.
+TEST(Functional, EveryCacheFormatFollowsItsRule) {
+  constexpr int64_t heads = 4, kv = 2, tokens = 70, d = 40, capacity = 80;
+  for (DType dtype : {DType::MxRows4, DType::MxRows8, DType::MxRows16, DType::Bf16})
+    for (int64_t bits : {8, 16}) {
+      Builder b;
+      b.entry("main");
+      Operand hk = b.make("hk", DType::F32, {1, kv, tokens, d}, Tier::Host), k = b.make("k", DType::F32, {1, kv, tokens, d});
+      Operand hq = b.make("hq", DType::F32, {1, heads, tokens, d}, Tier::Host);
+      Operand q = b.make("q", DType::F32, {1, heads, tokens, d}), o = b.make("o", DType::F32, {1, heads, tokens, d});
+      Operand cache = b.make("cache", dtype, {kv, capacity, d});
+      b.program.regions[cache.region].persistent = true;
+      b.program.entries.back().inputs = {{"k", "float32", "", hk}, {"q", "float32", "", hq}};
+      b.add(Opcode::HostToStash, Queue::Host, {hk}, {k});
+      b.add(Opcode::HostToStash, Queue::Host, {hq}, {q});
+      b.add(Opcode::CacheAppend, Queue::Vector, {k}, {cache}, {}, {1}).exprs = {uint32_t(b.constant(0))};
+      Command &attention = b.add(Opcode::Attention, Queue::Vector, {q, cache, cache}, {o}, {1, 0, 0, bits});
+      attention.exprs = {uint32_t(b.constant(tokens)), uint32_t(b.constant(0))};
+      attention.floats = {0.25f};
+      CardMemory memory(b.program, kConfig);
+      std::vector<float> keys = randomFloats(kv * tokens * d, 5), queries = randomFloats(heads * tokens * d, 6);
+      std::memcpy(memory.host(b.program.regions[hk.region].offset), keys.data(), keys.size() * 4);
+      std::memcpy(memory.host(b.program.regions[hq.region].offset), queries.data(), queries.size() * 4);
+      Shadow shadow(b.program);
+      Counters counters;
+      std::string error;
+      ASSERT_TRUE(run(b.program, memory, error, &shadow, &counters)) << error;
+      int64_t stored = cacheRowBytes(dtype, d);
+      EXPECT_EQ(stored, dtype == DType::MxRows4 ? 4 + 32 : dtype == DType::MxRows8 ? 4 + 64 : dtype == DType::MxRows16 ? 4 + 128 : 80);
+      EXPECT_EQ(counters.tiers[1].read, uint64_t(kv * tokens * d * 4 + heads * tokens * d * 4 + 2 * kv * tokens * stored));
+
+      formats::Element element = dtype == DType::MxRows4   ? formats::Element::Int4
+                                 : dtype == DType::MxRows8 ? formats::Element::Int8
+                                                           : formats::Element::Int16;
+      formats::Element moving = bits == 8 ? formats::Element::Int8 : formats::Element::Int16;
+      int64_t row = formats::mxRowBytes(d, element);
+      std::vector<uint8_t> rows(size_t(kv * tokens * row));
+      for (int64_t t = 0; t < kv * tokens; ++t) {
+        std::vector<float> values(keys.begin() + t * d, keys.begin() + (t + 1) * d);
+        for (float &value : values)
+          if (dtype == DType::Bf16)
+            value = formats::bfloatToFloat(formats::floatToBfloat(value));
+        formats::quantizeRowMx(values.data(), d, element, rows.data() + t * row);
+      }
+      for (int64_t h = 0; h < heads; ++h)
+        for (int64_t t = 0; t < tokens; ++t) {
+          std::vector<uint8_t> query(size_t(formats::mxRowBytes(d, moving)));
+          formats::quantizeRowMx(queries.data() + (h * tokens + t) * d, d, moving, query.data());
+          formats::AttentionArgs args;
+          args.q = query.data();
+          args.qElement = moving;
+          args.k = args.v = rows.data() + h / 2 * tokens * row;
+          args.kStride = args.vStride = row;
+          args.kElement = args.vElement = element;
+          args.pElement = bits == 16 || element == formats::Element::Int16 ? formats::Element::Int16 : formats::Element::Int8;
+          args.headDim = args.valueDim = d;
+          args.end = t + 1;
+          args.scale = 0.25f;
+          std::vector<float> want(d);
+          formats::attentionHead(args, want.data());
+          ASSERT_EQ(std::memcmp(want.data(), stash<float>(memory, b.program, o) + (h * tokens + t) * d, d * 4), 0)
+              << dtypeName(dtype) << " head " << h << " token " << t;
+        }
+    }
+}
+
 TEST(Functional, ShadowCatchesUnwrittenAndStaleReads) {
   Builder b;
   b.entry("main");

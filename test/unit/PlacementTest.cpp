@@ -76,6 +76,108 @@ TEST(Placement, WhatDoesNotFitIsNamed) {
   EXPECT_NE(failure.text().find("stash"), std::string::npos) << failure.text();
 }
 
+/// Caches of `layers` layers, keys and values in a group each.
+void addCaches(Problem &problem, uint32_t layers, uint64_t pages, uint64_t window = 0) {
+  for (uint32_t i = 0; i < 2 * layers; ++i) {
+    Cache cache;
+    cache.name = "kv" + std::to_string(i);
+    cache.node = "/attention" + std::to_string(i / 2);
+    cache.group = i / 2;
+    cache.heads = 4;
+    cache.blockBytes = 4352;
+    cache.flatBytes = pages * 4 * 4352;
+    cache.openPages = 2;
+    cache.homePages = window ? window : pages;
+    cache.windowPages = window ? window + 2 : 0;
+    cache.uses = {{0, i / 2 * 5, 50000}, {1, i / 2 * 5, 20000}};
+    problem.caches.push_back(cache);
+  }
+}
+
+TEST(Placement, CachesStandWhereThereIsRoom) {
+  for (Bytes stash : {Bytes{16} << 20, Bytes{3} << 20, Bytes{1200} << 10})
+    for (Bytes sram : {Bytes{4352} * 12, Bytes{4352} * 24, Bytes{1} << 20})
+      for (uint64_t window : {0, 3})
+        for (uint64_t pages : {8, 64, 700}) {
+          Problem problem = makeProblem(5, sram);
+          problem.sram.coresPerQuad = 16;
+          problem.stashBytes = stash;
+          addCaches(problem, 4, pages, window);
+          Solution solution;
+          DoesNotFit failure;
+          ASSERT_TRUE(solve(problem, "hybrid", solution, failure)) << failure.text() << " stash " << stash << " sram " << sram;
+          EXPECT_EQ(verify(problem, solution), "") << "stash " << stash << " sram " << sram << " pages " << pages;
+          bool flat = true, dram = false;
+          for (size_t i = 0; i < solution.caches.size(); ++i) {
+            flat &= solution.caches[i].sramPages + solution.caches[i].dramPages == 0;
+            dram |= solution.caches[i].dramPages > 0;
+            if (!window && !solution.caches[i].dramPages && solution.caches[i].openPages)
+              EXPECT_EQ(solution.caches[i].sramPages, pages);
+          }
+          if (stash >= (window ? Bytes{3} << 20 : Bytes{16} << 20))
+            EXPECT_EQ(flat, window || pages <= 64) << pages;
+          if (!window && pages == 700)
+            EXPECT_TRUE(dram || sram == Bytes{1} << 20);
+          for (size_t entry = 0; entry < 2; ++entry)
+            EXPECT_GE(solution.predicted[entry], solution.lowerBound[entry]);
+        }
+}
+
+TEST(Placement, MoreSramForPagesIsNeverSlower) {
+  Picoseconds before = 0;
+  for (Bytes sram : {Bytes{4352} * 12, Bytes{4352} * 20, Bytes{4352} * 40, Bytes{4352} * 100}) {
+    Problem problem = makeProblem(6, sram);
+    problem.sram.coresPerQuad = 16;
+    problem.stashBytes = 2 << 20;
+    addCaches(problem, 4, 256);
+    Solution solution;
+    DoesNotFit failure;
+    ASSERT_TRUE(solve(problem, "hybrid", solution, failure)) << failure.text();
+    Picoseconds time = solution.predicted[0] + 4 * solution.predicted[1];
+    EXPECT_TRUE(before == 0 || time <= before) << sram;
+    before = time;
+  }
+}
+
+TEST(Placement, ACacheThatDoesNotFitIsNamed) {
+  Problem problem = makeProblem(1, 4224 * 9);
+  problem.stashBytes = 700 << 10;
+  addCaches(problem, 20, 256);
+  Solution solution;
+  DoesNotFit failure;
+  ASSERT_FALSE(solve(problem, "hybrid", solution, failure));
+  for (const char *word : {"kv0", "/attention0", "stash", "34816 bytes", "--max-context", "--kv", "--cards="})
+    EXPECT_NE(failure.text().find(word), std::string::npos) << word << ": " << failure.text();
+  problem.stashBytes = 4 << 20;
+  ASSERT_FALSE(solve(problem, "sram-only", solution, failure));
+}
+
+TEST(Placement, TheVerifierRefusesBrokenCachePlaces) {
+  Problem problem = makeProblem(3, 4352 * 20);
+  problem.sram.coresPerQuad = 16;
+  problem.stashBytes = 2 << 20;
+  addCaches(problem, 4, 256);
+  Solution good;
+  DoesNotFit failure;
+  ASSERT_TRUE(solve(problem, "hybrid", good, failure)) << failure.text();
+  ASSERT_EQ(verify(problem, good), "");
+  ASSERT_GT(good.caches[0].dramPages, 0u);
+  auto refused = [&](auto edit) {
+    Solution bad = good;
+    edit(bad);
+    return !verify(problem, bad).empty();
+  };
+  EXPECT_TRUE(refused([](Solution &s) { s.caches[0].dramPages -= 16; }));
+  EXPECT_TRUE(refused([](Solution &s) { s.caches[0].openPages = 1; }));
+  EXPECT_TRUE(refused([](Solution &s) { s.caches[0].openPages = 0; }));
+  EXPECT_TRUE(refused([](Solution &s) { s.caches[1].stashOffset = s.caches[0].stashOffset; }));
+  EXPECT_TRUE(refused([](Solution &s) { s.caches[1].dramOffset = s.caches[0].dramOffset; }));
+  EXPECT_TRUE(refused([](Solution &s) { s.caches[0].chiplets = 1; }));
+  EXPECT_TRUE(refused([](Solution &s) { s.pageRing.slots = 1; }));
+  EXPECT_TRUE(refused([](Solution &s) { s.pageRing.slotBytes -= 64; }));
+  EXPECT_TRUE(refused([](Solution &s) { s.pageRing.offset = 0; }));
+}
+
 TEST(Placement, TheVerifierRefusesBrokenAnswers) {
   Problem problem = makeProblem(3, 4224 * 8);
   Solution good;

@@ -170,7 +170,10 @@ TEST(Counts, AttentionReadsTheValidContextOnly) {
         {b.stash(DType::F32, {1, 8, 1, 64}), b.operand(cache, DType::MxRows8, {2, 4096, 64}),
          b.operand(cache, DType::MxRows8, {2, 4096, 64})},
         {b.stash(DType::F32, {1, 8, 1, 64})}, {1, 0});
-  b.entry.commands.back().exprs = {static_cast<uint32_t>(context), static_cast<uint32_t>(context)};
+  ExprId one = b.constant(1);
+  b.program.exprs.push_back({ExprNode::Op::Sub, context, one, 0});
+  ExprId last = static_cast<ExprId>(b.program.exprs.size() - 1);
+  b.entry.commands.back().exprs = {static_cast<uint32_t>(context), static_cast<uint32_t>(last)};
   CommandCounts c = b.count(m, {100});
   EXPECT_EQ(c.macs, 8u * 100 * 128);
   EXPECT_EQ(c[Tier::Dram].read, 2u * 2 * 100 * (4 + 64));
@@ -266,8 +269,13 @@ TEST(Counts, EveryOpcodeMovesBytes) {
     if (opcode == Opcode::GemmInt8 || opcode == Opcode::GemmMx || opcode == Opcode::Conv1dMx)
       ins[opcode == Opcode::GemmInt8 ? 3 : 1] = b.operand(b.region(Tier::Sram, 0, 4), DType::TilesMx8, {32, 32});
     b.add(opcode, Queue::Vector, ins, {opcode == Opcode::CacheAppend ? cache : x}, {0, 1, 1, 1});
-    uint32_t context = static_cast<uint32_t>(b.constant(10));
-    b.entry.commands.back().exprs = {context, context};
+    bool pages = opcode == Opcode::CacheSeal || opcode == Opcode::CacheFetch;
+    uint32_t context = static_cast<uint32_t>(b.constant(pages ? 64 : 10)), first = static_cast<uint32_t>(b.constant(0));
+    b.entry.commands.back().exprs = {context, context, first};
+    if (pages || opcode == Opcode::Attention)
+      b.entry.commands.back().ints[2] = 0; // no window; no sinks
+    if (opcode == Opcode::Attention)
+      b.entry.commands.back().ints[3] = 8; // bits of an activation
     CommandCounts c = b.count(m);
     uint64_t moved = 0;
     for (size_t tier = 0; tier < c.tiers.size(); ++tier) {

@@ -63,3 +63,32 @@ func.func @f(%x: memref<320xi8, #hmem.tier<stash>>, %y: memref<1024xi8, #hmem.ti
   hmem.exec "GemmMx"(%x, %y : memref<320xi8, #hmem.tier<stash>>, memref<1024xi8, #hmem.tier<stash>>) ins [#hmem.view<"mx_rows8", 0, affine_map<() -> (4, 64)>>, #hmem.view<"tiles_mx8", @w, affine_map<() -> (64, 64)>>] outs [#hmem.view<"f32", 1, affine_map<() -> (4, 64)>>]
   return
 }
+
+// -----
+
+// expected-error@+1 {{has format "mxint5"; caches are bf16, mxint16, mxint8 or mxint4}}
+hmem.cache @c heads 2 head_dim 32 capacity 256 format "mxint5" bytes 18432
+
+// -----
+
+// expected-error@+1 {{has 16 places for pages, but no ring of open pages}}
+hmem.cache @c heads 2 head_dim 32 capacity 256 format "mxint8" bytes 18432 {sram_pages = 16 : i64, cores_first = 0 : i64, cores_count = 8 : i64, sram_offset = 0 : i64}
+
+// -----
+
+// expected-error@+1 {{has pages in DRAM but no dram_chiplet, dram_chiplets and dram_offset}}
+hmem.cache @c heads 2 head_dim 32 capacity 256 format "mxint8" bytes 18432 {open_pages = 2 : i64, dram_pages = 16 : i64}
+
+// -----
+
+// expected-error@+1 {{has a number of slots or pages that is out of range}}
+hmem.cache @c heads 2 head_dim 32 capacity 256 format "mxint8" bytes 18432 {slots = 0 : i64}
+
+// -----
+
+hmem.cache @c heads 2 head_dim 32 capacity 256 format "mxint8" bytes 18432 {open_pages = 2 : i64}
+func.func @f() {
+  // expected-error@+1 {{views dram of the cache @c, which has no pages there}}
+  hmem.exec "CacheFetch" ins [#hmem.view<"mx_rows8", @c, affine_map<() -> (4, 2, 64, 32)> part "dram">] outs [#hmem.view<"mx_rows8", @c, affine_map<() -> (16, 2, 64, 32)> part "slot0">]
+  return
+}

@@ -2,6 +2,9 @@
 // RUN: ahm-opt %s -nn-quantize | FileCheck %s --check-prefix=AUTO
 // RUN: ahm-opt %s -nn-quantize="weights=mxint16" | FileCheck %s --check-prefix=WIDE
 // RUN: ahm-opt %s -nn-quantize="kv=mxint16 activations=mxint16" | FileCheck %s --check-prefix=MIXED
+// RUN: ahm-opt %s -nn-quantize="kv=bf16" | FileCheck %s --check-prefix=BF16
+// RUN: ahm-opt %s -nn-quantize="kv=mxint4" | FileCheck %s --check-prefix=FOUR
+// RUN: not ahm-opt %s -nn-quantize="kv=mxint5" 2>&1 | FileCheck %s --check-prefix=KV
 // RUN: not ahm-opt %s -nn-quantize="weights=int8" 2>&1 | FileCheck %s --check-prefix=INT8
 // RUN: not ahm-opt %s -nn-quantize="weights=mxfp9" 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 
@@ -19,6 +22,9 @@
 // MIXED: nn.cache @k {{.*}}format = "mxint16"
 // MIXED: activations = "mxint16"
 
+// BF16: nn.cache @k {{.*}}format = "bf16"
+// FOUR: nn.cache @k {{.*}}format = "mxint4"
+// KV: kv=mxint5 is not known; choose one of bf16, mxint16, mxint8, mxint4
 // INT8: weights=int8 needs a model stored in int8
 // UNKNOWN: weights=mxfp9 is not known; choose one of auto, mxint16, mxint8, mxint4, int8
 module {

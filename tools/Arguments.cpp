@@ -100,10 +100,11 @@ bool Arguments::onOff(const std::string &name, bool fallback) const {
 }
 
 std::vector<int64_t> Arguments::numbers(const std::string &name) const {
+  return has(name) ? numbers(name, text(name)) : std::vector<int64_t>();
+}
+
+std::vector<int64_t> Arguments::numbers(const std::string &name, const std::string &value) const {
   std::vector<int64_t> result;
-  if (!has(name))
-    return result;
-  std::string value = text(name);
   for (size_t begin = 0; begin <= value.size();) {
     size_t comma = std::min(value.find(',', begin), value.size());
     int64_t number = 0;

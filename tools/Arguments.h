@@ -28,6 +28,8 @@ public:
   /// "on" or "off".
   bool onOff(const std::string &name, bool fallback) const;
   std::vector<int64_t> numbers(const std::string &name) const;
+  /// Those of one occurrence of an option that may be repeated.
+  std::vector<int64_t> numbers(const std::string &name, const std::string &value) const;
   const std::vector<std::string> &all(const std::string &name) const;
   const std::vector<std::string> &positionals() const { return positional; }
 

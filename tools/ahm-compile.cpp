@@ -105,8 +105,8 @@ int main(int argc, char **argv) {
   }
   if (cards < 1 || cards > 1024)
     return usage("--cards takes 1 to 1024, not " + std::to_string(cards));
-  if (batch != 1)
-    return fail("--batch=" + std::to_string(batch) + ": programs take one sequence a call; remedy: --batch=1");
+  if (batch < 1 || batch > 4096)
+    return usage("--batch takes 1 to 4096, not " + std::to_string(batch));
   if (prefillChunk < 1 || maxContext < 0)
     return usage("--prefill-chunk must be at least 1 and --max-context not negative");
   if (!compileTo.empty() && !llvm::is_contained(ahm::phaseNames(), compileTo)) {

@@ -75,8 +75,8 @@ int main(int argc, char **argv) {
       "ahm-run", "Runs a compiled program on the simulated card.", "PROGRAM.ahm",
       {{"input", "NAME=F.npy", "an input of entry main; repeat for each"},
        {"output-dir", "DIR", "write every output as NAME.npy; of a generation: the ids, and the outputs of each entry's last call"},
-       {"prompt-ids", "1,2,3", "the prompt as token ids"},
-       {"prompt", "TEXT", "the prompt as text; needs --tokenizer"},
+       {"prompt-ids", "1,2,3", "the prompt as token ids; repeat for each sequence of a batch"},
+       {"prompt", "TEXT", "the prompt as text; needs --tokenizer; repeat for each sequence of a batch"},
        {"generate", "N", "generate up to N ids"},
        {"audio", "F.wav", "transcribe 16 kHz audio; with an encoder alone: its outputs"},
        {"score", "IDS.npy", "print the perplexity of ids"},
@@ -93,7 +93,7 @@ int main(int argc, char **argv) {
        {"report", "F.html", "write a page with the numbers"},
        {"tokenizer", "tokenizer.json", "Hugging Face tokenizer for text in and out"},
        {"print-ids", "", "print ids even with a tokenizer"},
-       {"logits", "F.npy", "write the logits, float32 [rows, vocabulary]"},
+       {"logits", "F.npy", "write the logits, float32 [rows, vocabulary]; of a batch: one sequence's rows after the other"},
        {"dump-state", "DIR", "write the valid tokens of every cache, as they are at the end, as CACHE.npy: uint8 [heads, tokens, row bytes]; "
                              "a row is its blocks' scale bytes, zero padded to a multiple of 4, then its elements"},
        {"temperature", "T", "sample instead of taking the best id (default 0: the best)"},
@@ -159,9 +159,16 @@ int main(int argc, char **argv) {
   bool text = arguments.has("tokenizer");
   if (text && !tokenizer.load(arguments.text("tokenizer"), error))
     arguments.fail(error);
-  std::vector<int64_t> prompt = arguments.numbers("prompt-ids");
-  if (arguments.has("prompt") && (!tokenizer.encode(arguments.text("prompt"), prompt, error) || prompt.empty()))
-    arguments.fail(error.empty() ? "--prompt is empty" : error);
+  std::vector<std::vector<int64_t>> prompts;
+  for (const std::string &ids : arguments.all("prompt-ids"))
+    prompts.push_back(arguments.numbers("prompt-ids", ids));
+  for (const std::string &words : arguments.all("prompt")) {
+    prompts.emplace_back();
+    if (!tokenizer.encode(words, prompts.back(), error) || prompts.back().empty())
+      arguments.fail(error.empty() ? "--prompt is empty" : error);
+  }
+  if (prompts.empty())
+    prompts.emplace_back(); // start ids, or a context without values
   std::vector<float> audio;
   if (arguments.has("audio") && !session::readWav(arguments.text("audio"), audio, error))
     arguments.fail(error);
@@ -196,7 +203,7 @@ int main(int argc, char **argv) {
   if (!session->load(error))
     arguments.fail(error);
 
-  session::Generation generation;
+  std::vector<session::Generation> generations(1);
   session::Tensors outputs;
   std::string line; // for stdout, when all else is done
   if (plain) {
@@ -219,27 +226,40 @@ int main(int argc, char **argv) {
     tools::Progress::end();
     std::fprintf(stderr, "perplexity over %lld predictions\n", (long long)predictions);
   } else {
-    if (!(generating ? session->generate(prompt, generate, generation, error)
-                        : session->transcribe(audio, generate, generation, error)))
+    if (!(generating ? session->generateBatch(prompts, generate, generations, error)
+                     : session->transcribe(audio, generate, generations[0], error)))
       arguments.fail(error);
-    if (options.functional) {
+    size_t longest = 0;
+    for (const session::Generation &generation : generations)
+      longest = std::max(longest, generation.ids.size());
+    for (const session::Generation &generation : generations) {
+      if (!options.functional)
+        break;
       if (text && !arguments.has("print-ids")) {
-        line = tokenizer.decode(generation.ids);
-        std::replace(line.begin(), line.end(), '\n', ' '); // one line a sequence
+        std::string words = tokenizer.decode(generation.ids);
+        std::replace(words.begin(), words.end(), '\n', ' '); // one line a sequence
+        line += words;
       } else {
         for (size_t i = 0; i < generation.ids.size(); ++i)
           line += (i ? "," : "") + std::to_string(generation.ids[i]);
       }
       line += "\n";
     }
-    session::Tensor ids{"i8", {int64_t(generation.ids.size())}, {}};
-    ids.bytes.resize(generation.ids.size() * 8);
-    if (!generation.ids.empty())
-      std::memcpy(ids.bytes.data(), generation.ids.data(), ids.bytes.size());
+    // One sequence's ids, or a row a sequence, padded with -1.
+    session::Tensor ids{"i8", {int64_t(longest)}, {}};
+    if (generations.size() > 1)
+      ids.dims.insert(ids.dims.begin(), int64_t(generations.size()));
+    for (const session::Generation &generation : generations)
+      for (size_t i = 0; i < longest; ++i) {
+        int64_t id = i < generation.ids.size() ? generation.ids[i] : -1;
+        const auto *bytes = reinterpret_cast<const uint8_t *>(&id);
+        ids.bytes.insert(ids.bytes.end(), bytes, bytes + sizeof id);
+      }
     tools::Progress::end();
-    if (!generation.note.empty())
-      std::fprintf(stderr, "ahm-run: note: %s\n", generation.note.c_str());
-    outputs = std::move(generation.outputs);
+    for (const session::Generation &generation : generations)
+      if (!generation.note.empty())
+        std::fprintf(stderr, "ahm-run: note: %s\n", generation.note.c_str());
+    outputs = std::move(generations[0].outputs);
     outputs[outputs.count("ids") ? "generated_ids" : "ids"] = ids;
   }
   if (arguments.has("output-dir") && options.functional) {
@@ -252,14 +272,14 @@ int main(int argc, char **argv) {
   if (arguments.has("dump-state") && !session->dumpState(arguments.text("dump-state"), error))
     arguments.fail(error);
   if (arguments.has("logits")) {
-    session::Tensor logits{"f4", {0, generation.vocabulary}, {}};
-    if (generation.vocabulary > 0)
-      logits.dims[0] = int64_t(generation.logits.size()) / generation.vocabulary;
-    else
+    session::Tensor logits{"f4", {0, generations[0].vocabulary}, {}};
+    if (logits.dims[1] <= 0)
       arguments.fail(arguments.text("logits") + ": there are no logits; they need a generation with --functional=on");
-    logits.bytes.resize(generation.logits.size() * 4);
-    if (!generation.logits.empty())
-      std::memcpy(logits.bytes.data(), generation.logits.data(), logits.bytes.size());
+    for (const session::Generation &generation : generations) {
+      const auto *bytes = reinterpret_cast<const uint8_t *>(generation.logits.data());
+      logits.bytes.insert(logits.bytes.end(), bytes, bytes + generation.logits.size() * 4);
+      logits.dims[0] += int64_t(generation.logits.size()) / logits.dims[1];
+    }
     if (!session::writeNpy(arguments.text("logits"), logits, error))
       arguments.fail(error);
   }

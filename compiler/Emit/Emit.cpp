@@ -24,7 +24,7 @@ public:
       : module(module), options(options), program(program) {}
 
   LogicalResult run() {
-    program.versionMinor = 1;
+    program.versionMinor = 2;
     program.producer = options.producer;
     program.machine = options.machine;
     program.options = options.options;
@@ -219,8 +219,16 @@ private:
       // one that other entries bound more widely takes the union.
       auto found = llvm::find_if(program.values, [&](const RuntimeValue &v) { return v.name == name.getValue(); });
       valueIds.push_back(static_cast<int32_t>(found - program.values.begin()));
+      auto kindName = value.getAs<StringAttr>("kind");
+      auto kind = !kindName                               ? RuntimeValue::Kind::Scalar
+                  : kindName.getValue() == "per_row"   ? RuntimeValue::Kind::PerRow
+                  : kindName.getValue() == "row_index" ? RuntimeValue::Kind::RowIndex
+                                                       : RuntimeValue::Kind::Scalar;
+      auto rows = value.getAs<IntegerAttr>("rows");
       if (found == program.values.end()) {
-        program.values.push_back({name.getValue().str(), low.getInt(), high.getInt()});
+        program.values.push_back({name.getValue().str(), low.getInt(), high.getInt(), kind, rows ? rows.getInt() : 0});
+      } else if (found->kind != kind) {
+        return op.emitOpError() << "declares '" << name.getValue() << "' as of another kind than an entry before it";
       } else {
         found->min = std::min(found->min, low.getInt());
         found->max = std::max(found->max, high.getInt());
@@ -278,6 +286,11 @@ private:
         }
       out.ints.assign(command.getInts().begin(), command.getInts().end());
       out.floats.assign(command.getFloats().begin(), command.getFloats().end());
+      if (AffineMapAttr repeat = command.getRepeatAttr()) {
+        if (failed(checkMap(command, repeat.getValue())))
+          return failure();
+        out.repeat = expression(repeat.getValue().getResult(0));
+      }
       for (Attribute attribute : command.getExprs()) {
         AffineMap map = cast<AffineMapAttr>(attribute).getValue();
         if (failed(checkMap(command, map)))

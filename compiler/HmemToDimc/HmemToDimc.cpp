@@ -150,7 +150,7 @@ private:
   }
 
   void command(WaitTracker &tracker, Location location, StringRef opcode, ArrayRef<Attribute> ins,
-               ArrayRef<Attribute> outs, DenseI64ArrayAttr ints, DenseF32ArrayAttr floats = {}, ArrayAttr exprs = {}) {
+               ArrayRef<Attribute> outs, DenseI64ArrayAttr ints, DenseF32ArrayAttr floats = {}, ArrayAttr exprs = {}, AffineMapAttr repeat = {}) {
     StringRef queue = hmem::findCommandShape(opcode)->queue;
     std::vector<Access> accesses;
     for (bool write : {false, true})
@@ -164,7 +164,7 @@ private:
                             builder.getArrayAttr(ins), builder.getArrayAttr(outs),
                             ints ? ints : builder.getDenseI64ArrayAttr({}),
                             floats ? floats : builder.getDenseF32ArrayAttr({}),
-                            exprs ? exprs : builder.getArrayAttr({}), builder.getDenseI64ArrayAttr(waits));
+                            exprs ? exprs : builder.getArrayAttr({}), repeat, builder.getDenseI64ArrayAttr(waits));
   }
 
   AffineMapAttr constantDims(ArrayRef<int64_t> sizes, unsigned symbolCount) {
@@ -307,7 +307,7 @@ private:
           (write ? outs : ins).push_back(operand(view.getDtype().getValue(), region, view.getDims(), view.getOffset()));
         }
       command(tracker, op.getLoc(), exec.getOpcode(), ins, outs, exec.getIntsAttr(), exec.getFloatsAttr(),
-              exec.getExprsAttr());
+              exec.getExprsAttr(), exec.getRepeatAttr());
     }
     return success();
   }

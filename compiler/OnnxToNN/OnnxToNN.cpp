@@ -146,6 +146,8 @@ public:
 
   LogicalResult run(StringRef prefix) {
     if (roles.condition >= 0) {
+      if (options.batch > 1)
+        return graph.emitError("--batch=") << options.batch << ": a decoder merged by an If runs one sequence a call; remedy: --batch=1";
       if (failed(make((prefix + "prefill").str(), /*tokensOne=*/true, false)))
         return failure();
       return make((prefix + "decode").str(), true, true);
@@ -153,8 +155,12 @@ public:
     if (isDecoder()) {
       if (failed(make((prefix + "prefill").str(), false, std::nullopt)))
         return failure();
-      return make((prefix + "decode").str(), true, std::nullopt);
+      // Several sequences are so many rows, as a prefill has them; nn-batch tells them apart.
+      batched = options.batch > 1;
+      return make((prefix + "decode").str(), !batched, std::nullopt);
     }
+    if (options.batch > 1)
+      return graph.emitError("--batch=") << options.batch << ": a model without caches runs one sequence a call; remedy: --batch=1";
     return make((prefix + "main").str(), false, std::nullopt);
   }
 
@@ -255,7 +261,7 @@ private:
         for (auto [axis, attr] : llvm::enumerate(list))
           if (auto text = dyn_cast<StringAttr>(attr)) {
             if (text.getValue().contains("batch"))
-              dims.bind(text.getValue(), options.batch);
+              dims.bind(text.getValue(), 1); // sequences of a batch are rows
             else if (tokensOne && static_cast<int64_t>(i) == roles.ids && axis == 1)
               dims.bind(text.getValue(), 1);
           }
@@ -347,6 +353,8 @@ private:
                                                 attrs.getNamedAttr("max", attrs.getI64IntegerAttr(high))}));
     }
     function->setAttr("nn.values", attrs.getArrayAttr(values));
+    if (batched)
+      function->setAttr("nn.batch", attrs.getI64IntegerAttr(options.batch));
     return success();
   }
 
@@ -440,7 +448,7 @@ private:
     if (isAudio) {
       high = static_cast<int64_t>(options.audioSeconds * 16000);
     } else if (isTokens) {
-      high = isDecoder() ? options.prefillChunk : context;
+      high = batched ? options.batch : isDecoder() ? options.prefillChunk : context;
       if (context && isDecoder())
         high = std::min(high, context);
     } else if (arg >= 0 && roleOf(arg) == "encoder_output") {
@@ -468,6 +476,7 @@ private:
   func::FuncOp graph;
   const OnnxToNNOptions &options;
   GraphRoles roles;
+  bool batched = false; // the function being made decodes a batch
 };
 
 struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {

@@ -1,6 +1,7 @@
 // The pipeline, phase by phase, with each pass's reason.
 #include "compiler/Pipeline/Pipeline.h"
 
+#include "compiler/Batch/Batch.h"
 #include "compiler/Emit/Emit.h"
 #include "compiler/HmemToDimc/HmemToDimc.h"
 #include "compiler/Import/Import.h"
@@ -97,6 +98,8 @@ public:
         failed(phase("recognized",
                      [&](PassManager &pm) {
                        pm.addPass(createRecognizePass(recognize));
+                       // Rows become sequences once it is known what they meet in.
+                       pm.addPass(createBatchPass());
                        pm.addPass(createVerifyNNPass());
                      })) ||
         // Formats decide bytes, so they precede everything that counts them.
@@ -244,9 +247,7 @@ private:
 
   /// Each entry's predicted time and its bounds at the run-time values' maxima.
   bool addTimes(program::Program &result, std::string &error) {
-    std::vector<int64_t> maxima;
-    for (const program::RuntimeValue &value : result.values)
-      maxima.push_back(value.max);
+    std::vector<int64_t> maxima = program::extremeCall(result, true);
     for (program::Entry &entry : result.entries) {
       if (!timing::lowerBound(result, entry, maxima, options.machine, entry.lowerBound, error) ||
           !timing::upperBound(result, entry, maxima, options.machine, {}, entry.bound, error))

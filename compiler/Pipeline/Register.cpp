@@ -1,6 +1,7 @@
 // Registration of AHM's dialects and passes.
 #include "compiler/Pipeline/Register.h"
 
+#include "compiler/Batch/Batch.h"
 #include "compiler/Emit/Emit.h"
 #include "compiler/HmemToDimc/HmemToDimc.h"
 #include "compiler/OnnxToNN/OnnxToNN.h"
@@ -28,6 +29,7 @@ void registerDialects(mlir::DialectRegistry &registry) {
 void registerPasses() {
   registerOnnxToNNPasses();
   registerRecognizePasses();
+  registerBatchPasses();
   registerQuantizePasses();
   registerShardPasses();
   registerTilePasses();

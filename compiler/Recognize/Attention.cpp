@@ -328,7 +328,7 @@ private:
     auto attention = nn::AttentionOp::create(
         builder, product->getLoc(), product->getResult(0).getType(), query, mask, sinks, key.cache, value.cache, AffineMapAttr::get(key.length),
         AffineMapAttr::get(position), builder.getF32FloatAttr(static_cast<float>(scale)), builder.getBoolAttr(meaning.causal),
-        builder.getI64IntegerAttr(meaning.window), builder.getF32FloatAttr(softcap));
+        builder.getI64IntegerAttr(meaning.window), builder.getF32FloatAttr(softcap), builder.getStringAttr(""), AffineMapAttr(), UnitAttr());
     product->getResult(0).replaceAllUsesWith(attention.getResult());
     product->erase();
   }

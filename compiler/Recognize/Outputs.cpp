@@ -75,7 +75,8 @@ LogicalResult finish(func::FuncOp function, const RecognizeOptions &options) {
     if (!role || role.getValue() != "logits" || rankedType(logits).getRank() != 3)
       continue;
     Value last = logits;
-    if (rankedType(logits).getDimSize(1) != 1) {
+    // Each row of a batch is a sequence's last.
+    if (rankedType(logits).getDimSize(1) != 1 && !function->hasAttr("nn.batch")) {
       last = options.prefillLogitsAll ? Value() : lastRow(logits, ret, symbols, 1);
       if (last) {
         ret.setOperand(i, last);

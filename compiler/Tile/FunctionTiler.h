@@ -24,6 +24,7 @@ struct Command {
   llvm::SmallVector<int64_t> ints;
   llvm::SmallVector<float> floats;
   llvm::SmallVector<mlir::Attribute> exprs;
+  mlir::AffineMapAttr repeat = {};
 };
 
 class FunctionTiler {
@@ -119,7 +120,7 @@ private:
     hmem::ExecOp::create(builder, location, builder.getStringAttr(command.opcode), command.buffers, mlir::ValueRange(),
                          builder.getArrayAttr(command.ins), builder.getArrayAttr(command.outs),
                          builder.getDenseI64ArrayAttr(command.ints), builder.getDenseF32ArrayAttr(command.floats),
-                         builder.getArrayAttr(command.exprs));
+                         builder.getArrayAttr(command.exprs), command.repeat);
   }
   /// One command: all operands in order, then a new buffer for the single result.
   mlir::LogicalResult simple(mlir::Operation *op, llvm::StringRef opcode, llvm::ArrayRef<int64_t> ints = {},
@@ -150,6 +151,12 @@ private:
   Place transposed(mlir::Location location, Place from, llvm::StringRef dtype, llvm::ArrayRef<mlir::AffineExpr> dims,
                    llvm::ArrayRef<int64_t> perm);
 
+  /// `value` [1,H,T,D] as [T,H,D]: the rows of T sequences one behind the other.
+  Place rowsFirst(mlir::Location location, mlir::Value value);
+  /// The index of the row that a repeated command runs for.
+  mlir::AffineExpr rowIndex();
+  /// Bytes before a sequence's part of a cache.
+  mlir::AffineExpr slotOffset(hmem::CacheOp cache, std::optional<mlir::AffineMap> slot);
   mlir::LogicalResult lower(mlir::Operation *op);
   mlir::LogicalResult linear(nn::LinearOp op);
   mlir::LogicalResult int8Linear(nn::Int8LinearOp op);

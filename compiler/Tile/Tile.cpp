@@ -347,11 +347,14 @@ public:
         cache.emitOpError() << "has format \"" << format << "\"; caches are bf16, mxint16, mxint8 or mxint4";
         return signalPassFailure();
       }
-      int64_t heads = cache.getHeads(), headDim = cache.getHeadDim(), capacity = cache.getCapacity();
+      int64_t heads = cache.getHeads(), headDim = cache.getHeadDim(), capacity = cache.getCapacity(), slots = cache.getSlots();
+      int64_t bytes = heads * capacity * hmem::cacheRowBytes(format, headDim);
+      if (slots == 1) // sequences stand behind each other without a gap, so that each is one of equal parts
+        bytes = (bytes + 63) / 64 * 64;
       OpBuilder builder(cache);
       hmem::CacheOp::create(builder, cache.getLoc(), cache.getSymName(), heads, headDim, capacity, format,
-                            (heads * capacity * hmem::cacheRowBytes(format, headDim) + 63) / 64 * 64, cache.getCross(),
-                            nullptr, 1, 0, 0, 0, IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(),
+                            bytes, cache.getCross(),
+                            nullptr, slots, 0, 0, 0, IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(),
                             IntegerAttr());
 
       cache.erase();

@@ -206,14 +206,47 @@ LogicalResult FunctionTiler::matmul(nn::MatMulOp op) {
   return success();
 }
 
+Place FunctionTiler::rowsFirst(Location location, Value value) {
+  auto dims = dimsOf(value.getType());
+  auto transpose = value.getDefiningOp<nn::TransposeOp>();
+  if (transpose && transpose.getPerm() == ArrayRef<int64_t>{0, 2, 1, 3})
+    return placeOf(transpose.getInput()); // [1,T,H,D] already
+  return transposed(location, placeOf(value), "f32", ArrayRef(dims).drop_front(), {1, 0, 2});
+}
+
+AffineExpr FunctionTiler::rowIndex() {
+  if (auto values = function->getAttrOfType<ArrayAttr>("nn.values"))
+    for (auto [index, value] : llvm::enumerate(values))
+      if (auto kind = cast<DictionaryAttr>(value).getAs<StringAttr>("kind"); kind && kind.getValue() == "row_index")
+        return getAffineSymbolExpr(index, context);
+  return {};
+}
+
+AffineExpr FunctionTiler::slotOffset(hmem::CacheOp cache, std::optional<AffineMap> slot) {
+  if (!slot)
+    return number(0);
+  return slot->getResult(0) * cache.getBytes();
+}
+
 LogicalResult FunctionTiler::cacheAppend(nn::CacheAppendOp op) {
   auto cache = SymbolTable::lookupNearestSymbolFrom<hmem::CacheOp>(op->getParentOp(), op.getCacheAttr());
   if (!cache)
     return op.emitOpError() << "appends to @" << op.getCache() << ", which is no cache";
   Command command{"CacheAppend", {}, {}, {}, {}, {}, singleResults(op.getPosition())};
-  in(command, op.getInput());
+  if (op.getPerRow()) {
+    auto x = dimsOf(op.getInput().getType());
+    AffineExpr row = rowIndex();
+    if (!row)
+      return op.emitOpError("is of a row, but its function has no value of kind row_index");
+    Place rows = rowsFirst(op.getLoc(), op.getInput());
+    command.repeat = AffineMapAttr::get(mapOf(x[2]));
+    command.ins.push_back(view(command, rows, "f32", {number(1), x[1], number(1), x[3]}, row * (x[1] * x[3] * 4)));
+  } else {
+    in(command, op.getInput());
+  }
   command.outs.push_back(view(command, {{}, op.getCacheAttr()}, hmem::cacheDtype(cache.getFormat()),
-                              {number(cache.getHeads()), number(cache.getCapacity()), number(cache.getHeadDim())}));
+                              {number(cache.getHeads()), number(cache.getCapacity()), number(cache.getHeadDim())},
+                              slotOffset(cache, op.getSlot())));
   emit(op.getLoc(), command);
   return success();
 }
@@ -230,28 +263,47 @@ LogicalResult FunctionTiler::attention(nn::AttentionOp op) {
     command.ints.push_back(op.getActivations() == "mxint16" ? 16 : 8);
   command.exprs = singleResults(op.getLength());
   command.exprs.append(singleResults(op.getPosition()));
-  in(command, op.getQuery());
   auto q = dimsOf(op.getQuery().getType());
+  AffineExpr row;
+  if (op.getPerRow()) {
+    row = rowIndex();
+    if (!row)
+      return op.emitOpError("is of a row, but its function has no value of kind row_index");
+    Place rows = rowsFirst(op.getLoc(), op.getQuery());
+    command.repeat = AffineMapAttr::get(mapOf(q[2]));
+    command.ins.push_back(view(command, rows, "f32", {number(1), q[1], number(1), q[3]}, row * (q[1] * q[3] * 4)));
+  } else {
+    in(command, op.getQuery());
+  }
   for (FlatSymbolRefAttr symbol : {op.getKeyCacheAttr(), op.getValueCacheAttr()}) {
     auto cache = SymbolTable::lookupNearestSymbolFrom<hmem::CacheOp>(op->getParentOp(), symbol);
     if (!cache)
       return op.emitOpError() << "reads " << symbol << ", which is no cache";
     command.ins.push_back(view(command, {{}, symbol}, hmem::cacheDtype(cache.getFormat()),
-                               {number(cache.getHeads()), number(cache.getCapacity()), number(cache.getHeadDim())}));
+                               {number(cache.getHeads()), number(cache.getCapacity()), number(cache.getHeadDim())},
+                               slotOffset(cache, op.getSlot())));
     // Scores for K, the weighted sum for V: a product over the valid length each.
     addMacs({q[1], q[2], op.getLength().getResult(0), number(cache.getHeadDim())});
   }
   for (Value operand : {op.getMask(), op.getSinks()})
     if (operand)
       in(command, operand);
-  out(command, op.getResult(), result(op));
-  // A context of several segments may come in pieces; between them m and l of every row stand here.
-  auto keys = SymbolTable::lookupNearestSymbolFrom<hmem::CacheOp>(op->getParentOp(), op.getKeyCacheAttr());
-  if (keys.getCapacity() > 1024) {
-    SmallVector<AffineExpr> state{q[1], q[2], number(2)};
-    command.outs.push_back(view(command, stash(op.getLoc(), "softmax_state", "f32", state), "f32", state));
+  if (!row) {
+    out(command, op.getResult(), result(op));
+    // A context of several segments may come in pieces; between them m and l of every row stand here.
+    auto keys = SymbolTable::lookupNearestSymbolFrom<hmem::CacheOp>(op->getParentOp(), op.getKeyCacheAttr());
+    if (keys.getCapacity() > 1024) {
+      SmallVector<AffineExpr> state{q[1], q[2], number(2)};
+      command.outs.push_back(view(command, stash(op.getLoc(), "softmax_state", "f32", state), "f32", state));
+    }
+    emit(op.getLoc(), command);
+    return success();
   }
+  auto y = dimsOf(op.getResult().getType());
+  Place rows = stash(op.getLoc(), nameOf(op), "f32", {y[2], y[1], y[3]});
+  command.outs.push_back(view(command, rows, "f32", {number(1), y[1], number(1), y[3]}, row * (y[1] * y[3] * 4)));
   emit(op.getLoc(), command);
+  places[op.getResult()] = transposed(op.getLoc(), rows, "f32", {y[2], y[1], y[3]}, {1, 0, 2});
   return success();
 }
 

@@ -51,7 +51,7 @@ def Dimc_CommandOp : Dimc_Op<"command", [HasParent<"EntryOp">]> {
   let summary = "One command; `waits` are indices of earlier commands of the entry";
   let arguments = (ins StrAttr:$opcode, StrAttr:$queue, ArrayAttr:$ins, ArrayAttr:$outs,
       DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$ints, DefaultValuedAttr<DenseF32ArrayAttr, "{}">:$floats,
-      DefaultValuedAttr<ArrayAttr, "{}">:$exprs, DenseI64ArrayAttr:$waits);
+      DefaultValuedAttr<ArrayAttr, "{}">:$exprs, OptionalAttr<AffineMapAttr>:$repeat, DenseI64ArrayAttr:$waits);
   let assemblyFormat = "$opcode `queue` $queue `ins` $ins `outs` $outs `waits` $waits attr-dict";
   let hasVerifier = 1;
 }

@@ -306,6 +306,8 @@ LogicalResult ExecOp::verify() {
   for (Attribute attribute : getOuts())
     if (failed(verifyView(*this, attribute, true)))
       return failure();
+  if (AffineMapAttr repeat = getRepeatAttr(); repeat && (repeat.getValue().getNumResults() != 1 || repeat.getValue().getNumDims() != 0))
+    return emitOpError() << "repeats by what is not one number: " << repeat;
   for (Attribute attribute : getExprs()) {
     auto map = dyn_cast<AffineMapAttr>(attribute);
     if (!map || map.getValue().getNumResults() != 1 || map.getValue().getNumDims() != 0)

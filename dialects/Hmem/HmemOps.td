@@ -141,10 +141,10 @@ def Hmem_AllocOp : Hmem_Op<"alloc", [MemoryEffects<[MemAlloc]>]> {
 def Hmem_ExecOp : Hmem_Op<"exec", [AttrSizedOperandSegments]> {
   let summary = "One command of the card (opcodes of runtime/program/Opcodes.h) on views of buffers, weights and caches";
   let description = [{ A view's target is an index into `buffers` or a symbol. `tokens`: transfers awaited. `exprs`: affine maps with one
-    result each. }];
+    result each. `repeat`: how often the command runs, once a row with the row's values; absent: once. }];
   let arguments = (ins StrAttr:$opcode, Variadic<AnyMemRef>:$buffers, Variadic<Hmem_Token>:$tokens, ArrayAttr:$ins, ArrayAttr:$outs,
       DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$ints, DefaultValuedAttr<DenseF32ArrayAttr, "{}">:$floats,
-      DefaultValuedAttr<ArrayAttr, "{}">:$exprs);
+      DefaultValuedAttr<ArrayAttr, "{}">:$exprs, OptionalAttr<AffineMapAttr>:$repeat);
   let assemblyFormat = [{$opcode (`(` $buffers^ `:` type($buffers) `)`)? (`tokens` `(` $tokens^ `)`)? `ins` $ins `outs` $outs
     attr-dict}];
   let hasVerifier = 1;

@@ -49,10 +49,10 @@ def NN_WeightOp : NN_Op<"weight", [Symbol]> {
 
 def NN_CacheOp : NN_Op<"cache", [Symbol]> {
   let summary = "Typed KV-cache state: [heads][capacity tokens][head_dim], appended in place";
-  let description = [{ `past_input` and `present_output` name the model's tensors that this state replaces. `format` is
+  let description = [{ `slots` sequences stand beside each other: [slots][heads][capacity tokens][head_dim]. `past_input` and `present_output` name the model's tensors that this state replaces. `format` is
     set by Quantize ("bf16", "mxint16", "mxint8", "mxint4"). `cross` marks a cache that is written once a sequence (encoder keys/values). }];
   let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$heads, I64Attr:$head_dim, I64Attr:$capacity,
-      DefaultValuedStrAttr<StrAttr, "">:$format, DefaultValuedStrAttr<StrAttr, "">:$past_input,
+      DefaultValuedAttr<I64Attr, "1">:$slots, DefaultValuedStrAttr<StrAttr, "">:$format, DefaultValuedStrAttr<StrAttr, "">:$past_input,
       DefaultValuedStrAttr<StrAttr, "">:$present_output, UnitAttr:$cross);
   let assemblyFormat = "$sym_name `heads` $heads `head_dim` $head_dim `capacity` $capacity attr-dict";
   let hasVerifier = 1;
@@ -291,7 +291,10 @@ def NN_RotaryOp : NN_PureOp<"rotary"> {
 }
 def NN_CacheAppendOp : NN_Op<"cache_append"> {
   let summary = "Quantises x[1,H,T,D] along D and appends it in place; position: affine map with one result";
-  let arguments = (ins FlatSymbolRefAttr:$cache, AnyRankedTensor:$input, AffineMapAttr:$position);
+  let description = [{ `slot`: which sequence of the cache, 0 when absent. `per_row`: the T rows are one token each of T sequences, and
+    position and slot are those of the row: they may depend on values of kind "per_row". }];
+  let arguments = (ins FlatSymbolRefAttr:$cache, AnyRankedTensor:$input, AffineMapAttr:$position, OptionalAttr<AffineMapAttr>:$slot,
+      UnitAttr:$per_row);
   let assemblyFormat = "$cache `,` $input `at` $position attr-dict `:` type($input)";
   let hasVerifier = 1;
 }
@@ -301,11 +304,12 @@ def NN_AttentionOp : NN_Op<"attention", [AttrSizedOperandSegments]> {
     (for `causal`: query i sees tokens j <= position + i; `window` > 0: also j > position + i - window). A scaled score s becomes
     softcap * tanh(s / softcap) where `softcap` > 0; then `mask`, f32 that broadcasts to [1,H,T,length], is added. `sinks`, f32 [H],
     holds a logit a head that joins the softmax without a value. The head size of the values may be another than the keys'.
-    `activations`, set by Quantize, is what queries are quantised to; empty: the key cache's format. }];
+    `activations`, set by Quantize, is what queries are quantised to; empty: the key cache's format.
+    `slot` and `per_row` as in nn.cache_append: with `per_row` each row is the newest token of its own sequence. }];
   let arguments = (ins AnyRankedTensor:$query, Optional<AnyRankedTensor>:$mask, Optional<AnyRankedTensor>:$sinks,
       FlatSymbolRefAttr:$key_cache, FlatSymbolRefAttr:$value_cache, AffineMapAttr:$length, AffineMapAttr:$position, F32Attr:$scale,
       BoolAttr:$causal, DefaultValuedAttr<I64Attr, "0">:$window, DefaultValuedAttr<F32Attr, "0.0f">:$softcap,
-      DefaultValuedStrAttr<StrAttr, "">:$activations);
+      DefaultValuedStrAttr<StrAttr, "">:$activations, OptionalAttr<AffineMapAttr>:$slot, UnitAttr:$per_row);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = [{$query `,` $key_cache `,` $value_cache (`mask` $mask^ `:` type($mask))? (`sinks` $sinks^ `:` type($sinks))?
     `length` $length `position` $position `scale` $scale `causal` $causal attr-dict `:` type($query) `->` type($result)}];

@@ -83,6 +83,8 @@ LogicalResult WeightOp::verify() {
 }
 
 LogicalResult CacheOp::verify() {
+  if (static_cast<int64_t>(getSlots()) <= 0)
+    return emitOpError("needs a slot for at least one sequence");
   if (static_cast<int64_t>(getHeads()) <= 0 || static_cast<int64_t>(getHeadDim()) <= 0 || static_cast<int64_t>(getCapacity()) <= 0)
     return emitOpError("heads, head_dim and capacity must be positive");
   return success();
@@ -267,8 +269,8 @@ LogicalResult AllReduceOp::verify() {
   return sameShape(*this, getInput(), getResult());
 }
 LogicalResult CacheAppendOp::verify() {
-  if (getPosition().getNumResults() != 1)
-    return emitOpError("position has one result");
+  if (getPosition().getNumResults() != 1 || (getSlot() && getSlot()->getNumResults() != 1))
+    return emitOpError("position and slot have one result");
   if (tensorOf(getInput()).getRank() != 4)
     return emitOpError("takes rank 4: [1, heads, tokens, head_dim]");
   return checkAll(*this);
@@ -283,6 +285,8 @@ LogicalResult AttentionOp::verify() {
       return emitOpError("mask and sinks must be f32");
   if (getSinks() && (tensorOf(getSinks()).getRank() != 1 || tensorOf(getSinks()).getDimSize(0) != tensorOf(getQuery()).getDimSize(1)))
     return emitOpError("takes one sink for each head of the queries");
+  if (getSlot() && getSlot()->getNumResults() != 1)
+    return emitOpError("slot has one result");
   if (tensorOf(getQuery()).getRank() != 4 || tensorOf(getResult()).getRank() != 4)
     return emitOpError("takes and gives rank 4: [1, heads, tokens, head_dim]");
   return checkAll(*this);

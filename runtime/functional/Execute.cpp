@@ -141,8 +141,8 @@ bool runEntry(const Program &program, const Entry &entry, const std::vector<int6
     error = "the card's memories could not be reserved, or a region leaves its tier";
     return false;
   }
-  if (values.size() != program.values.size()) {
-    error = "entry '" + entry.name + "' needs " + std::to_string(program.values.size()) + " run-time values, not " +
+  if (values.size() != callValueCount(program)) {
+    error = "entry '" + entry.name + "' needs " + std::to_string(callValueCount(program)) + " run-time values, not " +
             std::to_string(values.size());
     return false;
   }
@@ -170,8 +170,19 @@ bool runEntry(const Program &program, const Entry &entry, const std::vector<int6
     context.index = static_cast<uint32_t>(i);
     if (options.progress)
       options.progress(i, entry.commands.size());
-    if (!runCommand(context))
-      return false;
+    if (context.command->repeat < 0) {
+      if (!runCommand(context))
+        return false;
+      continue;
+    }
+    int64_t times = evaluate(program, context.command->repeat, values);
+    std::vector<int64_t> ofRow;
+    for (int64_t row = 0; row < times; ++row) {
+      selectRow(program, values, row, ofRow);
+      Context one{program, entry, ofRow, memory, blobs, options, shadow, counters, error, context.command, context.index, context.pairedCores};
+      if (!runCommand(one))
+        return false;
+    }
   }
   return true;
 }

@@ -29,7 +29,7 @@ struct RunOptions {
 /// Gives the bytes of program.weights[weightIndex] as the weights file holds them; they stay valid until the next call.
 using BlobReader = std::function<bool(uint32_t weightIndex, const uint8_t *&data, uint64_t &bytes, std::string &error)>;
 
-/// Runs the entry; inputs stand in host memory before, outputs after. values: one a Program::values entry, within its
+/// Runs the entry; inputs stand in host memory before, outputs after. values: as callValueCount says, each within its
 /// range. The program has passed the verifier. shadow may be null unless options.checkMemory. False, with the command
 /// and its ONNX node in error, on a run error (an index out of range) or a memory-check violation.
 bool runEntry(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,

@@ -81,10 +81,7 @@ template <typename List> std::string join(const List &list, const char *separato
 uint64_t totalBytes(const Region &region) { return region.bytes * region.unitCount; }
 
 std::vector<int64_t> maxima(const Program &program) {
-  std::vector<int64_t> values;
-  for (const RuntimeValue &value : program.values)
-    values.push_back(value.max);
-  return values;
+  return extremeCall(program, true);
 }
 
 std::string operandText(const Program &program, const Operand &operand, const std::vector<int64_t> &values) {

@@ -123,4 +123,60 @@ bool parseUnary(const char *name, UnaryKind &kind) { return parse(kUnaryNames, n
 bool parseBinary(const char *name, BinaryKind &kind) { return parse(kBinaryNames, name, kind); }
 bool parseReduce(const char *name, ReduceKind &kind) { return parse(kReduceNames, name, kind); }
 
+size_t callValueCount(const Program &program) {
+  size_t count = program.values.size();
+  for (const RuntimeValue &value : program.values)
+    if (value.kind == RuntimeValue::Kind::PerRow)
+      count += static_cast<size_t>(std::max<int64_t>(value.rows, 0));
+  return count;
+}
+
+void selectRow(const Program &program, const std::vector<int64_t> &call, int64_t row, std::vector<int64_t> &values) {
+  values.assign(call.begin(), call.begin() + static_cast<std::ptrdiff_t>(program.values.size()));
+  size_t first = program.values.size();
+  for (size_t i = 0; i < program.values.size(); ++i) {
+    const RuntimeValue &value = program.values[i];
+    if (value.kind == RuntimeValue::Kind::RowIndex) {
+      values[i] = row;
+    } else if (value.kind == RuntimeValue::Kind::PerRow) {
+      if (row >= 0 && row < value.rows)
+        values[i] = call[first + static_cast<size_t>(row)];
+      first += static_cast<size_t>(std::max<int64_t>(value.rows, 0));
+    }
+  }
+}
+
+std::vector<int64_t> extremeCall(const Program &program, bool maximum) {
+  std::vector<int64_t> call, rows;
+  for (const RuntimeValue &value : program.values) {
+    call.push_back(maximum ? value.max : value.min);
+    if (value.kind == RuntimeValue::Kind::PerRow)
+      rows.insert(rows.end(), static_cast<size_t>(std::max<int64_t>(value.rows, 0)), call.back());
+  }
+  call.insert(call.end(), rows.begin(), rows.end());
+  return call;
+}
+
+std::string checkCallValues(const Program &program, const std::vector<int64_t> &call) {
+  if (call.size() != callValueCount(program))
+    return std::to_string(call.size()) + " run-time values given, the program declares " + std::to_string(callValueCount(program));
+  size_t first = program.values.size();
+  for (size_t i = 0; i < program.values.size(); ++i) {
+    const RuntimeValue &value = program.values[i];
+    auto outside = [&](int64_t number, const std::string &row) {
+      return number < value.min || number > value.max
+                 ? "run-time value '" + value.name + "'" + row + " is " + std::to_string(number) + ", expected " +
+                       std::to_string(value.min) + " to " + std::to_string(value.max)
+                 : std::string();
+    };
+    if (std::string bad = outside(call[i], ""); !bad.empty())
+      return bad;
+    if (value.kind == RuntimeValue::Kind::PerRow)
+      for (int64_t row = 0; row < value.rows; ++row)
+        if (std::string bad = outside(call[first++], " of row " + std::to_string(row)); !bad.empty())
+          return bad;
+  }
+  return {};
+}
+
 } // namespace ahm::program

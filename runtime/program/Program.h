@@ -3,6 +3,7 @@
 // No MLIR, no machine model beyond the embedded description.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -21,9 +22,14 @@ struct ExprNode {
 };
 
 /// A number known only when the program is called: tokens in this call, valid context before it, audio samples.
+/// A vector of them has one number for each row of a repeated command (the context of each sequence of a batch); only repeated
+/// commands may depend on it, and on the row's index.
 struct RuntimeValue {
+  enum class Kind : uint8_t { Scalar, PerRow, RowIndex };
   std::string name; // "tokens", "past", "samples", "frames", ...
   int64_t min = 0, max = 0;
+  Kind kind = Kind::Scalar;
+  int64_t rows = 0; // PerRow: the most rows
 };
 
 enum class Tier : uint8_t { Sram, Stash, Dram, Host };
@@ -93,6 +99,7 @@ struct Command {
   std::vector<uint32_t> exprs; // ExprIds where an opcode needs run-time numbers beyond operand dims
   std::vector<uint32_t> waits; // indices of earlier commands of the same entry whose completion this one awaits
   uint32_t source = 0;         // index into Program::sources
+  ExprId repeat = -1;          // how often the command runs, once a row with that row's values; -1: once
 };
 
 struct Binding { // an entry's named input or output; data stands in a Host region
@@ -138,7 +145,7 @@ struct Source { // where a command comes from
 };
 
 struct Program {
-  uint32_t versionMajor = 0, versionMinor = 1;
+  uint32_t versionMajor = 0, versionMinor = 2;
   std::string producer;
   std::string machine; // the complete target description (YAML text), as compiled for
   std::string placementPolicy;
@@ -158,6 +165,17 @@ struct Program {
 
 /// Evaluates an expression; values has one number for each Program::values entry. Floor semantics for negative operands.
 int64_t evaluate(const Program &program, ExprId expr, const std::vector<int64_t> &values);
+
+/// Numbers that a call passes: one for each of Program::values, in order (a PerRow value's place holds its largest row's), then
+/// for each PerRow value in order its `rows` numbers, of which a call with fewer rows ignores the rest.
+size_t callValueCount(const Program &program);
+/// The values as row `row` of a repeated command sees them: values.size() == program.values.size() afterwards. `call` has
+/// callValueCount numbers.
+void selectRow(const Program &program, const std::vector<int64_t> &call, int64_t row, std::vector<int64_t> &values);
+/// A call with every value, and every row's, at its minimum or maximum.
+std::vector<int64_t> extremeCall(const Program &program, bool maximum);
+/// Names the first number of a call that is missing or outside its value's range; empty when all are good.
+std::string checkCallValues(const Program &program, const std::vector<int64_t> &call);
 
 /// Where tile `tile` of an SRAM region lies.
 struct TileAddress {

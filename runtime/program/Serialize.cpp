@@ -62,6 +62,10 @@ std::vector<uint8_t> serialize(const Program &program) {
   std::vector<fb::RuntimeValue> values;
   for (const RuntimeValue &value : program.values)
     values.emplace_back(value.min, value.max, pools.string(value.name));
+  std::vector<fb::ValueRows> valueRows;
+  for (size_t i = 0; i < program.values.size(); ++i)
+    if (program.values[i].kind != RuntimeValue::Kind::Scalar)
+      valueRows.emplace_back(program.values[i].rows, static_cast<uint32_t>(i), static_cast<uint8_t>(program.values[i].kind));
   std::vector<fb::Region> regions;
   for (const Region &region : program.regions)
     regions.emplace_back(region.offset, region.bytes, pools.string(region.name), region.firstUnit, region.unitCount,
@@ -86,8 +90,13 @@ std::vector<uint8_t> serialize(const Program &program) {
   std::vector<flatbuffers::Offset<fb::Entry>> entries;
   for (const Entry &entry : program.entries) {
     auto firstCommand = static_cast<uint32_t>(pools.commands.size());
-    for (const Command &command : entry.commands)
-      pools.command(command);
+    std::vector<fb::Repeat> repeats;
+    for (size_t i = 0; i < entry.commands.size(); ++i) {
+      pools.command(entry.commands[i]);
+      if (entry.commands[i].repeat != -1)
+        repeats.emplace_back(static_cast<uint32_t>(i), entry.commands[i].repeat);
+    }
+    auto fbRepeats = builder.CreateVectorOfStructs(repeats);
     auto bindings = [&](const std::vector<Binding> &list) {
       std::vector<fb::Binding> out;
       for (const Binding &binding : list)
@@ -99,7 +108,7 @@ std::vector<uint8_t> serialize(const Program &program) {
     auto outputs = bindings(entry.outputs);
     auto name = builder.CreateString(entry.name), module = builder.CreateString(entry.module);
     entries.push_back(fb::CreateEntry(builder, name, module, firstCommand, static_cast<uint32_t>(entry.commands.size()),
-                                      inputs, outputs, entry.predicted, entry.bound, entry.lowerBound));
+                                      inputs, outputs, entry.predicted, entry.bound, entry.lowerBound, fbRepeats));
   }
 
   auto producer = builder.CreateString(program.producer), machine = builder.CreateString(program.machine);
@@ -107,6 +116,7 @@ std::vector<uint8_t> serialize(const Program &program) {
   auto fbStrings = builder.CreateVectorOfStrings(pools.strings);
   auto fbExprs = builder.CreateVectorOfStructs(exprs);
   auto fbValues = builder.CreateVectorOfStructs(values);
+  auto fbValueRows = builder.CreateVectorOfStructs(valueRows);
   auto fbRegions = builder.CreateVectorOfStructs(regions);
   auto fbEntries = builder.CreateVector(entries);
   auto fbCommands = builder.CreateVectorOfStructs(pools.commands);
@@ -123,7 +133,7 @@ std::vector<uint8_t> serialize(const Program &program) {
   builder.Finish(fb::CreateProgram(builder, program.versionMajor, program.versionMinor, producer, machine, policy,
                                    options, fbStrings, fbExprs, fbValues, fbRegions, fbEntries, fbCommands, fbOperands,
                                    fbDims, fbInts, fbFloats, fbCommandExprs, fbWaits, fbWeights, fbCaches, fbSources,
-                                   program.weightsFileBytes, program.modelMacs, fbHomes),
+                                   program.weightsFileBytes, program.modelMacs, fbHomes, fbValueRows),
                  fb::ProgramIdentifier());
   return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
 }
@@ -203,7 +213,7 @@ private:
   bool checkAlignment() {
     auto aligned = [](const auto *vector) { return !vector || vector->size() == 0 || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0; };
     if (aligned(root.exprs()) && aligned(root.values()) && aligned(root.regions()) && aligned(root.weights()) &&
-        aligned(root.caches()) && aligned(root.ints()) && aligned(root.cache_homes()))
+        aligned(root.caches()) && aligned(root.ints()) && aligned(root.cache_homes()) && aligned(root.value_rows()))
       return true;
     error = "program file: a list is not aligned; the file is damaged, compile the model again";
     return false;
@@ -219,10 +229,21 @@ private:
       }
     if (root.values())
       for (const auto *value : *root.values()) {
-        RuntimeValue out{{}, value->min(), value->max()};
+        RuntimeValue out;
+        out.min = value->min();
+        out.max = value->max();
         if (!string(value->name(), out.name))
           return false;
         program.values.push_back(std::move(out));
+      }
+    if (root.value_rows())
+      for (const auto *rows : *root.value_rows()) {
+        if (rows->value() >= program.values.size())
+          return fail("rows are given for a run-time value that does not exist", rows->value());
+        RuntimeValue &value = program.values[rows->value()];
+        value.rows = rows->rows();
+        if (!enumerator(rows->kind(), RuntimeValue::Kind::RowIndex, value.kind, "kind of run-time value"))
+          return false;
       }
     if (root.regions())
       for (const auto *region : *root.regions()) {
@@ -348,6 +369,12 @@ private:
           return false;
         out.commands.push_back(std::move(command));
       }
+      if (entry->repeats())
+        for (const auto *repeat : *entry->repeats()) {
+          if (repeat->command() >= out.commands.size())
+            return fail("a repeat names a command that its entry does not have", repeat->command());
+          out.commands[repeat->command()].repeat = repeat->expr();
+        }
       if (!readBindings(entry->inputs(), out.inputs) || !readBindings(entry->outputs(), out.outputs))
         return false;
       program.entries.push_back(std::move(out));

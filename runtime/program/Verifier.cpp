@@ -320,14 +320,22 @@ bool checkArrivalAtCorners(const Program &program, const Capacities &capacities,
   if (corners.table.size() == 1)
     return true;
   size_t step = corners.table.size() <= 8 ? 1 : corners.table.size() - 1;
+  std::vector<std::vector<int64_t>> assignments = cornerAssignments(program);
   for (size_t corner = 0; corner < corners.table.size(); corner += step) {
     Corners single;
     single.table.push_back(corners.table[corner]);
     single.joint = Corners::Joint::Ignored;
+    std::vector<int64_t> call = assignments[corner];
+    for (size_t v = 0; v < program.values.size(); ++v) // every row at the value's corner
+      if (program.values[v].kind == RuntimeValue::Kind::PerRow)
+        call.insert(call.end(), static_cast<size_t>(program.values[v].rows), assignments[corner][v]);
+    RowCorners rows(program, call, single, false);
+    const Corners *seen = nullptr;
     bool ok = true;
     for (size_t e = 0; e < program.entries.size() && ok; ++e)
       for (size_t i = 0; i < program.entries[e].commands.size() && ok; ++i)
-        ok = checkCommand(program, capacities, single, program.entries[e], i, footprints[e][i], error);
+        ok = rows.of(program.entries[e].commands[i], seen, error) &&
+             checkCommand(program, capacities, *seen, program.entries[e], i, footprints[e][i], error);
     if (!ok || !checkOrder(program, footprints, false, error)) {
       error += corner == 0                          ? "; seen with every run-time value at its minimum"
                : corner + 1 == corners.table.size() ? "; seen with every run-time value at its maximum"
@@ -378,7 +386,7 @@ bool verify(const Program &program, const Capacities &capacities, std::string &e
     }
   Corners corners;
   if (!checkExpressions(program, error) || !evaluateCorners(program, cornerAssignments(program), corners, error) ||
-      !checkEntries(program, error) || !checkRegions(program, capacities, error) ||
+      !checkRows(program, corners, error) || !checkEntries(program, error) || !checkRegions(program, capacities, error) ||
       !checkPersistentOverlap(program, error) || !checkCaches(program, error) || !checkWeights(program, error))
     return false;
   std::vector<std::vector<CommandFootprints>> footprints(program.entries.size());
@@ -400,25 +408,21 @@ bool verify(const Program &program, const Capacities &capacities, std::string &e
 }
 
 bool verifyCall(const Program &program, const Entry &entry, const std::vector<int64_t> &values, std::string &error) {
-  if (values.size() != program.values.size()) {
-    error = "entry '" + entry.name + "': " + std::to_string(values.size()) +
-            " run-time values given, the program has " + std::to_string(program.values.size());
+  if (std::string bad = checkCallValues(program, values); !bad.empty()) {
+    error = "entry '" + entry.name + "': " + bad;
     return false;
   }
-  for (size_t v = 0; v < values.size(); ++v)
-    if (values[v] < program.values[v].min || values[v] > program.values[v].max) {
-      error = "entry '" + entry.name + "': " + program.values[v].name + " = " + std::to_string(values[v]) +
-              " is outside [" + std::to_string(program.values[v].min) + ", " + std::to_string(program.values[v].max) +
-              "]";
-      return false;
-    }
   Corners corners;
   corners.joint = Corners::Joint::Required;
-  if (!evaluateCorners(program, {values}, corners, error))
+  std::vector<int64_t> once(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(program.values.size()));
+  if (!evaluateCorners(program, {once}, corners, error))
     return false;
+  RowCorners rows(program, values, corners, true);
+  const Corners *seen = nullptr;
   CommandFootprints footprints;
   for (size_t i = 0; i < entry.commands.size(); ++i)
-    if (!checkCommand(program, Capacities::unlimited(), corners, entry, i, footprints, error))
+    if (!rows.of(entry.commands[i], seen, error) ||
+        !checkCommand(program, Capacities::unlimited(), *seen, entry, i, footprints, error))
       return false;
   return true;
 }

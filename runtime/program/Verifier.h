@@ -42,7 +42,7 @@ struct Capacities {
 /// what to do. Near-linear in the program's size.
 bool verify(const Program &program, const Capacities &capacities, std::string &error);
 
-/// Whether one call with these run-time values (one a Program::values entry) stays inside caches, slices and regions.
+/// Whether one call with these run-time values (as callValueCount says) stays inside caches, slices and regions.
 /// For the session, before every call of a verified program; linear in the entry's commands.
 bool verifyCall(const Program &program, const Entry &entry, const std::vector<int64_t> &values, std::string &error);
 

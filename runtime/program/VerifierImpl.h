@@ -4,6 +4,7 @@
 #include "runtime/program/Program.h"
 #include "runtime/program/Verifier.h"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,29 @@ bool checkOrder(const Program &program, const std::vector<std::vector<CommandFoo
 bool checkCacheUse(const Program &program, const Corners &corners, const Entry &entry, std::string &error);
 /// The declared homes of a cache hold its pages.
 bool checkCacheHomes(const Program &program, const Cache &cache, std::string &error);
+
+/// Values of rows are well formed, commands that run once do not depend on a row, and repeated ones have a row for each repetition.
+bool checkRows(const Program &program, const Corners &corners, std::string &error);
+bool hasRows(const Program &program);
+bool dependsOnRowIndex(const Program &program, ExprId expr);
+
+/// The corners of one call's commands: a command that runs once sees the call's values, a repeated one those of each row (or,
+/// where rows only differ in their index, of the first and the last).
+class RowCorners {
+public:
+  /// `once`: the call's values as a command that runs once sees them, evaluated. `call` as callValueCount says.
+  RowCorners(const Program &program, const std::vector<int64_t> &call, const Corners &once, bool allRows)
+      : program(program), call(call), once(once), allRows(allRows) {}
+  /// No table at all for a command that is repeated no times.
+  bool of(const Command &command, const Corners *&corners, std::string &error);
+
+private:
+  const Program &program;
+  const std::vector<int64_t> &call;
+  const Corners &once;
+  bool allRows;
+  std::map<int64_t, Corners> byTimes;
+};
 
 /// Whether an entry is a `load` ("load" or "module.load").
 bool isLoad(const Entry &entry);

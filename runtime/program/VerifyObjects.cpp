@@ -5,7 +5,8 @@
 //  - A region has one element type. Stationary tiles keep their shape, block-format rows their length.
 //  - At every corner a view takes the whole object (as much of the region as any view does), or a piece that joins
 //  other
-//    pieces or the object's ends, or, where a run-time value chooses it, one of equal parts of the region.
+//    pieces or the object's ends, or, where a run-time value chooses it, one of equal parts of the region. A repeated
+//    command's views that move with the row are such parts, and the last row's ends with the object.
 //  - A declared cache is viewed with its own head size, capacity and format.
 //  - Attention reads as many rows as the cache holds: the position and tokens of the last append before it or, in an
 //    entry that does not append, those of an append in another entry, or a run-time value that tells the cache's
@@ -28,6 +29,7 @@ struct Use {
   uint32_t entry, command;
   uint32_t index;
   bool isOut;
+  ExprId rows = -1; // of a repeated command's view that moves with the row: how many there are
 };
 
 struct Range {
@@ -68,12 +70,17 @@ private:
         for (bool isOut : {false, true}) {
           const std::vector<Operand> &operands = isOut ? entry.commands[i].outs : entry.commands[i].ins;
           for (uint32_t o = 0; o < operands.size(); ++o)
-            uses[operands[o].region].push_back({&operands[o], nullptr, e, i, o, isOut});
+            uses[operands[o].region].push_back(
+                {&operands[o], nullptr, e, i, o, isOut, movesWithRow(operands[o]) ? entry.commands[i].repeat : -1});
         }
       for (const auto *bindings : {&entry.inputs, &entry.outputs})
         for (const Binding &binding : *bindings)
           uses[binding.operand.region].push_back({&binding.operand, &binding, e, 0, 0, false});
     }
+  }
+
+  bool movesWithRow(const Operand &operand) const {
+    return operand.byteOffset != -1 && dependsOnRowIndex(program, operand.byteOffset);
   }
 
   bool fail(const Use &use, const std::string &what) {
@@ -150,7 +157,8 @@ private:
         viewBytes(operand.dtype, dims(operand, corner), bytes); // checkView has seen that it can be had
         range.begin = operand.byteOffset == -1 ? 0 : static_cast<uint64_t>(offset(operand, corner));
         range.end = range.begin + bytes;
-        total = std::max(total, range.end);
+        if (all[i].rows == -1) // at this corner the row may lie behind the last one
+          total = std::max(total, range.end);
       }
       begins.clear();
       ends.clear();
@@ -158,7 +166,7 @@ private:
       for (const Range &range : ranges) {
         bool whole = range.begin == 0 && range.end == total;
         allWhole &= whole;
-        if (!whole && range.begin != range.end) {
+        if (!whole && all[static_cast<size_t>(&range - ranges.data()) + begin].rows == -1 && range.begin != range.end) {
           begins.push_back(range.begin);
           ends.push_back(range.end);
         }
@@ -173,6 +181,11 @@ private:
         const Range &range = ranges[i - begin];
         if (range.begin == 0 && range.end == total)
           continue;
+        if (all[i].rows != -1) {
+          uint64_t part = range.end - range.begin, rows = static_cast<uint64_t>(corners.table[corner][static_cast<size_t>(all[i].rows)]);
+          if (part == 0 || (range.begin % part == 0 && (total == 0 || rows * part == total)))
+            continue;
+        }
         if (range.begin == range.end && all[i].operand->byteOffset != -1)
           continue; // a piece that this call leaves out
         if (range.begin != range.end && std::binary_search(ends.begin(), ends.end(), range.begin) &&

@@ -1,5 +1,5 @@
 // Requests of several calls: generation, transcription, perplexity. Only this file knows what bindings' roles mean.
-#include "runtime/session/Session.h"
+#include "runtime/session/Request.h"
 
 #include "runtime/program/Verifier.h"
 #include "runtime/session/Wav.h"
@@ -10,19 +10,6 @@
 #include <random>
 
 namespace ahm::session {
-
-struct Session::Request {
-  int64_t past = 0;                      // tokens in the self cache
-  std::map<std::string, int64_t> values; // run-time values by name that stay the same over the request
-  Tensor encoder;                        // the encoder's output, for role "encoder_output"
-  Tensors carried;                       // past_key_values.* inputs of programs that keep no cache state
-  Tensors outputs;                       // of the last call
-  const Tensor *logits = nullptr, *nextIds = nullptr; // among them
-  bool overrun = false;                  // the last call failed because its context is larger than the program takes
-  std::vector<float> rows;               // all logits so far
-  int64_t vocabulary = 0;
-  bool keepRows = true;
-};
 
 static Tensor ones(const std::string &descr, std::vector<int64_t> dims) {
   Tensor tensor{descr, std::move(dims), {}};
@@ -74,6 +61,12 @@ bool Session::stepInputs(const program::Entry &entry, const std::vector<int64_t>
   context.past = request.past;
   context.values = request.values;
   context.fillPast = true;
+  // Each row of a batch has its own past and slot; a request of one sequence is a batch of one.
+  bool rowed = takesRows(entry);
+  context.values["kv_sequence"] = request.slot;
+  std::vector<int64_t> pasts = request.pasts.empty() ? std::vector<int64_t>(size_t(tokens), request.past) : request.pasts;
+  context.rows["kv_past"] = pasts;
+  context.rows["kv_slot"] = request.slots.empty() ? std::vector<int64_t>(size_t(tokens), request.slot) : request.slots;
   for (const program::Binding &binding : entry.inputs) {
     size_t rank = binding.operand.dims.size();
     auto shape = [&](int64_t last) {
@@ -89,7 +82,7 @@ bool Session::stepInputs(const program::Entry &entry, const std::vector<int64_t>
     } else if (binding.role == "positions") {
       std::vector<int64_t> positions;
       for (int64_t i = 0; i < tokens; ++i)
-        positions.push_back(request.past + i);
+        positions.push_back(rowed ? pasts[size_t(i)] : request.past + i);
       inputs[binding.name] = integers(shape(tokens), positions);
     } else if (binding.role == "encoder_output") {
       inputs[binding.name] = request.encoder;
@@ -133,7 +126,9 @@ bool Session::step(const std::string &entryName, const std::vector<int64_t> &ids
     request.overrun = context.overrun;
     return false;
   }
-  request.past += tokens;
+  request.past += takesRows(*entry) ? 1 : tokens;
+  for (int64_t &past : request.pasts)
+    ++past;
   // Sizes of the cross cache stay for the request.
   for (const auto &[name, value] : context.values)
     if (name.find("encoder") != std::string::npos)
@@ -220,10 +215,10 @@ bool Session::admit(const std::string &what, int64_t context, std::string &error
   return false;
 }
 
-/// The id that follows, from the last row.
-static int64_t choose(const Tensor &logits, double temperature, std::mt19937_64 &random) {
+/// The id that follows, from row `at`.
+static int64_t choose(const Tensor &logits, int64_t at, double temperature, std::mt19937_64 &random) {
   int64_t vocabulary = logits.dims.back();
-  const float *row = reinterpret_cast<const float *>(logits.bytes.data()) + (logits.elements() - vocabulary);
+  const float *row = reinterpret_cast<const float *>(logits.bytes.data()) + at * vocabulary;
   int64_t best = 0;
   for (int64_t i = 1; i < vocabulary; ++i)
     if (row[i] > row[best])
@@ -275,28 +270,40 @@ bool Session::feedPrompt(const std::vector<int64_t> &prompt, const std::string &
   return true;
 }
 
-bool Session::decodeLoop(const GenerateOptions &options, const std::string &prefix, int64_t count, Request &request,
-                         Generation &result, std::string &error) {
+int64_t Session::nextId(const Request &request, int64_t row, double temperature, std::mt19937_64 &random) {
+  bool chosen = request.nextIds && !request.nextIds->bytes.empty(), rows = request.logits && !request.logits->bytes.empty();
+  if (chosen && (temperature <= 0 || !rows)) {
+    size_t width = elementBytes(request.nextIds->descr), count = request.nextIds->bytes.size() / width;
+    const uint8_t *at = request.nextIds->bytes.data() + (row < 0 ? count - 1 : size_t(row)) * width;
+    int32_t narrow;
+    int64_t next;
+    std::memcpy(&narrow, at, 4);
+    next = narrow;
+    if (width == 8)
+      std::memcpy(&next, at, 8);
+    return next;
+  }
+  if (!rows)
+    return 0;
+  int64_t count = request.logits->elements() / request.logits->dims.back();
+  return choose(*request.logits, row < 0 ? count - 1 : row, temperature, random);
+}
+
+std::vector<int64_t> Session::endIdsOf(const GenerateOptions &options, const std::string &prefix) const {
   std::vector<int64_t> endIds = options.endIds;
   if (endIds.empty())
     endIds = optionIds("end_ids");
   if (endIds.empty() && !prefix.empty())
     endIds = {2};
+  return endIds;
+}
+
+bool Session::decodeLoop(const GenerateOptions &options, const std::string &prefix, int64_t count, Request &request,
+                         Generation &result, std::string &error) {
+  std::vector<int64_t> endIds = endIdsOf(options, prefix);
   std::mt19937_64 random(options.seed);
   for (int64_t i = 0; i < count; ++i) {
-    int64_t next = 0;
-    bool chosen = request.nextIds && !request.nextIds->bytes.empty(), rows = request.logits && !request.logits->bytes.empty();
-    if (chosen && (options.temperature <= 0 || !rows)) {
-      size_t width = elementBytes(request.nextIds->descr);
-      const uint8_t *last = request.nextIds->bytes.data() + request.nextIds->bytes.size() - width;
-      int32_t narrow;
-      std::memcpy(&narrow, last, 4);
-      next = narrow;
-      if (width == 8)
-        std::memcpy(&next, last, 8);
-    } else if (rows) {
-      next = choose(*request.logits, options.temperature, random);
-    }
+    int64_t next = nextId(request, -1, options.temperature, random);
     if (reading) {
       result.ids.push_back(next);
       if (!options.ignoreEos && std::find(endIds.begin(), endIds.end(), next) != endIds.end())

@@ -6,6 +6,7 @@
 #include "runtime/session/Convert.h"
 #include "runtime/session/Reading.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <limits>
@@ -74,6 +75,7 @@ static std::vector<bool> usedValues(const program::Program &prog, const program:
       operand(o);
     for (const auto &o : command.outs)
       operand(o);
+    markValues(prog, command.repeat, seen, used);
     for (uint32_t expr : command.exprs)
       markValues(prog, expr, seen, used);
   }
@@ -135,9 +137,21 @@ bool Session::solveValues(const program::Entry &entry, const Tensors &inputs, Ca
         values[i] = value.min;
         continue;
       }
+      if (value.kind == program::RuntimeValue::Kind::PerRow) {
+        auto rows = context.rows.find(value.name);
+        if (rows == context.rows.end() || rows->second.empty()) {
+          error = "entry '" + entry.name + "' needs '" + value.name + "' for each row, which no input's shape tells";
+          return false;
+        }
+        values[i] = *std::max_element(rows->second.begin(), rows->second.end());
+      } else if (value.kind == program::RuntimeValue::Kind::RowIndex) {
+        values[i] = value.min;
+      }
       if (frames && named == context.values.end())
         named = context.values.find("frames");
-      if (named != context.values.end()) {
+      if (values[i] != unknown) {
+        // of rows
+      } else if (named != context.values.end()) {
         values[i] = named->second;
       } else if (context.fillPast && !frames) {
         values[i] = total ? context.past + context.tokens : context.past;
@@ -156,6 +170,13 @@ bool Session::solveValues(const program::Entry &entry, const Tensors &inputs, Ca
       return false;
     }
     context.values[value.name] = values[i];
+  }
+  for (const program::RuntimeValue &value : prog.values) {
+    if (value.kind != program::RuntimeValue::Kind::PerRow)
+      continue;
+    auto rows = context.rows.find(value.name);
+    for (size_t row = 0; row < size_t(value.rows); ++row)
+      values.push_back(rows != context.rows.end() && row < rows->second.size() ? rows->second[row] : value.min);
   }
   for (const program::Binding &binding : entry.inputs) {
     const Tensor &tensor = inputs.find(binding.name)->second;
@@ -271,6 +292,8 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
   for (const program::Binding &binding : entry->inputs)
     if (binding.role == "ids" && inputs.find(binding.name)->second.dims.size() > 1)
       call.batch = inputs.find(binding.name)->second.dims[0];
+  if (takesRows(*entry)) // a row a sequence
+    call.batch = context.tokens;
   call.wallSeconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   metrics.push_back(std::move(call));
   return true;

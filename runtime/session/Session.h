@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,7 @@ struct CallMetrics {
 struct CallContext {
   int64_t tokens = 0, past = 0;
   std::map<std::string, int64_t> values; // run-time values by name, for those that no input's shape tells
+  std::map<std::string, std::vector<int64_t>> rows; // the same for values of rows, one number a row
   bool fillPast = false;                 // other unknown values are the context length (or context + tokens by name)
   bool overrun = false;                  // set when a call fails because a value or a cache would leave what the program takes
   bool halves = false; // give float16 outputs as float16; requests of several calls keep them in float32
@@ -94,6 +96,13 @@ public:
   /// Text generation with entries "prefill" and "decode", from an empty cache (or options.context). Refused before any work when
   /// prompt and count together exceed the context that the program takes; the error names what would fit.
   bool generate(const std::vector<int64_t> &prompt, const GenerateOptions &options, Generation &result, std::string &error);
+  /// The same for several sequences, each from an empty cache: their prompts are fed one after another, then each decode call takes one
+  /// token of every sequence that has not ended. results[i] belongs to prompts[i]; logits rows of the prompt come first. Needs a
+  /// program compiled for as many sequences.
+  bool generateBatch(const std::vector<std::vector<int64_t>> &prompts, const GenerateOptions &options, std::vector<Generation> &results,
+                     std::string &error);
+  /// Sequences that a decode call takes at most.
+  int64_t batch() const;
   /// Speech: entries "encoder.main", "decoder.prefill", "decoder.decode". Without options.count, at most six ids a second. When the
   /// cache is full before an end id, the ids so far are the result and result.note says so.
   bool transcribe(const std::vector<float> &audio, const GenerateOptions &options, Generation &result, std::string &error);
@@ -130,6 +139,9 @@ private:
   bool stepInputs(const program::Entry &entry, const std::vector<int64_t> &ids, Request &request, CallContext &context, Tensors &inputs,
                   std::string &error) const;
   bool step(const std::string &entryName, const std::vector<int64_t> &ids, Request &request, std::string &error);
+  bool takesRows(const program::Entry &entry) const;
+  static int64_t nextId(const Request &request, int64_t row, double temperature, std::mt19937_64 &random);
+  std::vector<int64_t> endIdsOf(const GenerateOptions &options, const std::string &prefix) const;
   bool takes(const std::string &entryName, int64_t context) const;
   bool admit(const std::string &what, int64_t context, std::string &error) const;
   void finish(Request &request, Generation &result) const;

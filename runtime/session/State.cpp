@@ -28,6 +28,10 @@ bool Session::dumpState(const std::string &folder, std::string &error) {
     error = path + ": caches have no content without the functional reading; use --functional=on";
     return false;
   }
+  if (batch() > 1) {
+    error = path + ": the caches of a program for several sequences cannot be written; compile it with --batch=1";
+    return false;
+  }
   if (::mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST) {
     error = folder + ": cannot create the folder: " + std::strerror(errno);
     return false;

@@ -676,7 +676,42 @@ uint64_t operandBytes(const Program &program, const Operand &operand, const std:
 
 CommandCounts countCommand(const Program &program, const Command &command, const std::vector<int64_t> &values,
                            const targets::Machine &machine) {
-  return Counter(program, command, values, machine).run();
+  if (command.repeat < 0)
+    return Counter(program, command, values, machine).run();
+  CommandCounts total;
+  std::vector<int64_t> ofRow;
+  int64_t times = command.repeat < static_cast<int64_t>(program.exprs.size()) ? evaluate(program, command.repeat, values) : 0;
+  for (int64_t row = 0; row < times; ++row) {
+    selectRow(program, values, row, ofRow);
+    total.add(Counter(program, command, ofRow, machine).run());
+  }
+  return total;
+}
+
+void CommandCounts::add(const CommandCounts &other) {
+  for (size_t t = 0; t < tiers.size(); ++t) {
+    tiers[t].read = sum(tiers[t].read, other.tiers[t].read);
+    tiers[t].written = sum(tiers[t].written, other.tiers[t].written);
+  }
+  networkBytes = sum(networkBytes, other.networkBytes);
+  multicastBytes = sum(multicastBytes, other.multicastBytes);
+  partialBytes = sum(partialBytes, other.partialBytes);
+  collectiveBytes = sum(collectiveBytes, other.collectiveBytes);
+  dramPieces = sum(dramPieces, other.dramPieces);
+  laneCycles = sum(laneCycles, other.laneCycles);
+  macs = sum(macs, other.macs);
+  macs4 = sum(macs4, other.macs4);
+  macs8 = sum(macs8, other.macs8);
+  macs16 = sum(macs16, other.macs16);
+  idealArrayCycles += other.idealArrayCycles;
+  for (size_t p = 0; p < products.size(); ++p) {
+    Product &mine = products[p];
+    const Product &theirs = other.products[p];
+    int64_t tiles = mine.tiles + theirs.tiles, rows = std::max(mine.rows, theirs.rows);
+    mine = theirs;
+    mine.tiles = tiles;
+    mine.rows = rows;
+  }
 }
 
 bool checkCommand(const Program &program, const Entry &entry, size_t index, std::string &error) {
@@ -687,6 +722,8 @@ bool checkCommand(const Program &program, const Entry &entry, size_t index, std:
     return false;
   };
   auto badExpr = [&](int64_t expr) { return expr < 0 || expr >= static_cast<int64_t>(program.exprs.size()); };
+  if (command.repeat < -1 || command.repeat >= static_cast<int64_t>(program.exprs.size()))
+    return fail("it repeats by an expression that does not exist");
   if (command.op > kLastOpcode)
     return fail("opcode " + std::to_string(static_cast<int>(command.op)) + " is unknown");
   if (static_cast<int>(command.queue) >= kQueueCount)

@@ -59,6 +59,9 @@ struct CommandCounts {
   uint64_t multicastBytes = 0; // the part of the stash reads that every quad takes in
   ClassTable classes;          // the bytes of `tiers` by what they are moved for, padding apart
 
+  /// Adds another repetition's counts: its tiles join this one's, passed by as many vectors.
+  void add(const CommandCounts &other);
+
   TierBytes &operator[](program::Tier tier) { return tiers[static_cast<size_t>(tier)]; }
   const TierBytes &operator[](program::Tier tier) const { return tiers[static_cast<size_t>(tier)]; }
 };

@@ -17,19 +17,10 @@ enum class Refresh { None, Windows, WorstEach };
 
 bool prepare(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
              const targets::Machine &machine, Work &work, std::string &error) {
-  if (values.size() != program.values.size()) {
-    error = "entry '" + entry.name + "': " + std::to_string(values.size()) +
-            " run-time values given, the program declares " + std::to_string(program.values.size()) +
-            "; give one for each";
+  if (std::string bad = checkCallValues(program, values); !bad.empty()) {
+    error = "entry '" + entry.name + "': " + bad;
     return false;
   }
-  for (size_t i = 0; i < values.size(); ++i)
-    if (values[i] < program.values[i].min || values[i] > program.values[i].max) {
-      error = "entry '" + entry.name + "': run-time value '" + program.values[i].name + "' is " +
-              std::to_string(values[i]) + ", expected " + std::to_string(program.values[i].min) + " to " +
-              std::to_string(program.values[i].max);
-      return false;
-    }
   for (const Region &region : program.regions) {
     int64_t units = region.tier == Tier::Sram   ? machine.cores()
                     : region.tier == Tier::Dram ? machine.chiplets

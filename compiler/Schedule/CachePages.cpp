@@ -58,7 +58,7 @@ private:
                       ArrayRef<int64_t> ints, DenseF32ArrayAttr floats, ArrayRef<Attribute> exprs) {
     return hmem::ExecOp::create(builder, location, builder.getStringAttr(opcode), buffers, ValueRange(), builder.getArrayAttr(ins),
                                 builder.getArrayAttr(outs), builder.getDenseI64ArrayAttr(ints),
-                                floats ? floats : builder.getDenseF32ArrayAttr({}), builder.getArrayAttr(exprs));
+                                floats ? floats : builder.getDenseF32ArrayAttr({}), builder.getArrayAttr(exprs), AffineMapAttr());
   }
 
   LogicalResult append(hmem::ExecOp exec) {

@@ -287,7 +287,7 @@ func.func @rotary(%x: tensor<2x4xf32>) {
 // -----
 
 func.func @append_position(%x: tensor<1x2x3x4xf32>) {
-  // expected-error@+1 {{position has one result}}
+  // expected-error@+1 {{position and slot have one result}}
   nn.cache_append @k, %x at affine_map<() -> (0, 1)> : tensor<1x2x3x4xf32>
   return
 }

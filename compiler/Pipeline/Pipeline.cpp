@@ -81,13 +81,6 @@ public:
     quantize.activations = options.activations;
     quantize.kv = options.kv;
     const targets::Machine &machine = options.machine;
-    TileOptions tile;
-    tile.sramBytesPerCore = machine.sramPerCore;
-    tile.cores = machine.cores();
-    tile.quadCores = machine.coresPerQuad();
-    tile.coresPerChiplet = machine.coresPerChiplet();
-    // The stash is shared by vectors that stay and activations that come and go; a table of more than 1/64 of it stays in DRAM.
-    tile.largestStashVector = machine.stashBytes() / 64;
     PlaceOptions place;
     place.machine = machine;
     place.policy = options.placement;
@@ -108,17 +101,21 @@ public:
                        pm.addPass(createQuantizePass(quantize));
                        pm.addPass(createShardPass({options.machine.cards}));
                      })) ||
+        failed(keepUntiled()) ||
         // The last split: what Place sees afterwards is what runs.
-        failed(phase("hmem", [&](PassManager &pm) { pm.addPass(createTilePass(tile)); })) ||
-        // Transfers depend on what streams, so they follow residency.
-        failed(phase("placed",
-                     [&](PassManager &pm) {
-                       pm.addPass(createPlacePass(place));
-                       // Where a cache's pages stand says which commands it takes.
-                       pm.addPass(createCachePagesPass());
-                       pm.addPass(createSchedulePass());
-                     })) ||
-        failed(phase("dimc", [&](PassManager &pm) { pm.addPass(createHmemToDimcPass()); })))
+        failed(phase("hmem", [&](PassManager &pm) { pm.addPass(createTilePass(tileOptions(machine))); })))
+      return failure();
+    // Transfers depend on what streams, so they follow residency.
+    if (failed(phase("placed", [&](PassManager &pm) {
+          pm.addPass(createPlacePass(place));
+          // Where a cache's pages stand says which commands it takes.
+          pm.addPass(createCachePagesPass());
+          pm.addPass(createSchedulePass());
+        }))) {
+      suggestCards();
+      return failure();
+    }
+    if (failed(phase("dimc", [&](PassManager &pm) { pm.addPass(createHmemToDimcPass()); })))
       return failure();
     if (stopped)
       return success();
@@ -126,6 +123,63 @@ public:
   }
 
 private:
+  static TileOptions tileOptions(const targets::Machine &machine) {
+    TileOptions tile;
+    tile.sramBytesPerCore = machine.sramPerCore;
+    tile.cores = machine.cores();
+    tile.quadCores = machine.coresPerQuad();
+    tile.coresPerChiplet = machine.coresPerChiplet();
+    // The stash is shared by vectors that stay and activations that come and go; a table of more than 1/64 of it stays in DRAM.
+    tile.largestStashVector = machine.stashBytes() / 64;
+    return tile;
+  }
+
+  /// What suggestCards() tries again; weights are symbols, so it is small.
+  LogicalResult keepUntiled() {
+    if (!stopped)
+      untiled = module->clone();
+    return success();
+  }
+
+  /// Whether the model can be placed on so many cards; says nothing itself.
+  bool fits(int64_t cards) {
+    targets::Machine machine = options.machine;
+    std::string text = options.targetText, error;
+    if (!targets::withCards(cards, text, "target", machine, error))
+      return false;
+    say("trying cards", cards);
+    ScopedDiagnosticHandler quiet(&context, [](Diagnostic &) { return success(); });
+    OwningOpRef<ModuleOp> trial = untiled->clone();
+    PlaceOptions place;
+    place.machine = machine;
+    place.policy = options.placement;
+    PassManager pm(&context);
+    pm.addPass(createTilePass(tileOptions(machine)));
+    pm.addPass(createPlacePass(place));
+    return succeeded(pm.run(*trial));
+  }
+
+  /// After a placement that failed: the smallest number of cards that holds the model, by doubling and then by halves.
+  void suggestCards() {
+    if (!untiled || options.machine.cards != 1)
+      return;
+    constexpr int64_t most = 1024;
+    int64_t none = 1, enough = 2;
+    while (enough <= most && !fits(enough)) {
+      none = enough;
+      enough *= 2;
+    }
+    if (enough > most) {
+      emitRemark(module->getLoc()) << "no number of cards up to " << most << " holds it with this placement";
+      return;
+    }
+    while (enough - none > 1) {
+      int64_t middle = none + (enough - none) / 2;
+      (fits(middle) ? enough : none) = middle;
+    }
+    emitRemark(module->getLoc()) << "the smallest number of cards that holds it is " << enough << ": --cards=" << enough;
+  }
+
   void say(const std::string &what, int64_t done = 0, int64_t total = 0) const {
     if (options.progress)
       options.progress(what, done, total);
@@ -269,7 +323,7 @@ private:
 
   MLIRContext &context;
   const CompileOptions &options;
-  OwningOpRef<ModuleOp> module;
+  OwningOpRef<ModuleOp> module, untiled;
   bool stopped = false, rememberPrediction = false;
   double placementGap = 0;
   std::map<std::string, std::pair<int64_t, int64_t>> predictions;

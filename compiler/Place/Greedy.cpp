@@ -75,7 +75,7 @@ bool packResidents(const Problem &problem, std::vector<bool> &streamed, Towers &
                                std::to_string(problem.weights[largest[j]].bytes()) + " bytes)");
       failure.remedies.emplace_back("--placement=hybrid streams what does not fit from DRAM");
       Bytes capacity = problem.sram.bytesPerCore * problem.sram.cores;
-      failure.remedies.push_back("a format of fewer bits (--weights), or --cards=" +
+      failure.remedies.push_back("a format of fewer bits (--weights), or more cards, at least --cards=" +
                                  std::to_string((total + capacity - 1) / capacity + (total % capacity ? 0 : 1)));
       return false;
     }
@@ -157,7 +157,7 @@ bool placeDram(const Problem &problem, Solution &solution, DoesNotFit &failure) 
   if (top <= problem.dram.bytesPerChiplet)
     return true;
   failure = {"the weights' homes", "", "DRAM of a chiplet", top, problem.dram.bytesPerChiplet, {}, {}};
-  failure.remedies.push_back("a format of fewer bits (--weights), or --cards=" +
+  failure.remedies.push_back("a format of fewer bits (--weights), or more cards, at least --cards=" +
                              std::to_string((top + problem.dram.bytesPerChiplet - 1) / problem.dram.bytesPerChiplet));
   return false;
 }

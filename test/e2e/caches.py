@@ -12,7 +12,7 @@ import tempfile
 
 import numpy as np
 
-from decoder import decoder
+from decoder import SMALL, card, decoder
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(sys.argv[1]).resolve()
@@ -52,26 +52,14 @@ def test(name, needs=None):
     return decorate
 
 
-def card(name, **fields):
-    """corsair with other sizes."""
-    text = (ROOT / "targets/cards/corsair.yaml").read_text().replace("name: corsair", f"name: {name}")
-    for field, value in fields.items():
-        text, n = re.subn(rf"(?m)^{field}: .*$", f"{field}: {value}", text)
-        assert n == 1, field
-    path = WORK / f"{name}.yaml"
-    path.write_text(text)
-    return path
-
-
-SMALL = dict(chiplets=2, quads_per_chiplet=2, slices_per_quad=4, cores_per_slice=4)
 CARDS = {
     "stash": "corsair",
     # Pages in SRAM, rings in the stash.
-    "sram": card("pages-sram", **SMALL, sram_per_core="192 KiB", stash_per_quad="160 KiB"),
+    "sram": card(WORK / "pages-sram.yaml", **SMALL, sram_per_core="192 KiB", stash_per_quad="160 KiB"),
     # A part of the pages in SRAM, the rest in DRAM.
-    "split": card("pages-split", **SMALL, sram_per_core="40 KiB", stash_per_quad="160 KiB"),
+    "split": card(WORK / "pages-split.yaml", **SMALL, sram_per_core="40 KiB", stash_per_quad="160 KiB"),
     # Hardly a page in SRAM.
-    "dram": card("pages-dram", **SMALL, sram_per_core="20 KiB", stash_per_quad="160 KiB"),
+    "dram": card(WORK / "pages-dram.yaml", **SMALL, sram_per_core="20 KiB", stash_per_quad="160 KiB"),
 }
 
 
@@ -214,7 +202,7 @@ def _():
 @test("caches.kjv", KJV)
 def _():
     # A real model whose cache of 512 tokens exceeds the stash; over page borders, in chunks of 1, 7 and 64.
-    CARDS["kjv-pages"] = card("kjv-pages", chiplets=1, quads_per_chiplet=2, slices_per_quad=4, cores_per_slice=16, sram_per_core="26 KiB",
+    CARDS["kjv-pages"] = card(WORK / "kjv-pages.yaml", chiplets=1, quads_per_chiplet=2, slices_per_quad=4, cores_per_slice=16, sram_per_core="26 KiB",
                               stash_per_quad="768 KiB")
     prompt = ",".join(map(str, np.random.default_rng(3).integers(0, 2048, 150)))
     want = None
@@ -231,7 +219,7 @@ def _():
 @test("caches.errors")
 def _():
     # What has no room is named, with its bytes, its tier and what to do.
-    tiny = card("pages-none", **SMALL, sram_per_core="20 KiB", stash_per_quad="8 KiB")
+    tiny = card(WORK / "pages-none.yaml", **SMALL, sram_per_core="20 KiB", stash_per_quad="8 KiB")
     done = run("ahm-compile", model(), "-o", WORK / "none.ahm", f"--target={tiny}", *LONG, "--prefill-chunk=1", status=1)
     for word in ("does not fit", "stash", "bytes", "--max-context", "--kv", "--cards"):
         assert word in done.stderr, f"'{word}' is not in: {done.stderr}"

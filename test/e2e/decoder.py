@@ -1,9 +1,26 @@
 """A small decoder in the style of Optimum's exports, with seeded random weights: what cache tests need that no model at hand has (long contexts,
-windows). Every layer: RMS norm, grouped attention with rotary over a past that grows by Concat, RMS norm, SwiGLU; tied embedding.
+windows), and cards of other sizes for it. Every layer: RMS norm, grouped attention with rotary over a past that grows by Concat, RMS norm, SwiGLU; tied embedding.
 """
+import pathlib
+import re
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+CORSAIR = pathlib.Path(__file__).resolve().parents[2] / "targets/cards/corsair.yaml"
+# Few cores, so that a cache fills them.
+SMALL = dict(chiplets=2, quads_per_chiplet=2, slices_per_quad=4, cores_per_slice=4)
+
+
+def card(path, **fields):
+    """Writes path: corsair with other sizes, named like the file. Returns path."""
+    text = CORSAIR.read_text()
+    for field, value in {"name": path.stem, **fields}.items():
+        text, n = re.subn(rf"(?m)^{field}: .*$", f"{field}: {value}", text)
+        assert n == 1, field
+    path.write_text(text)
+    return path
 
 
 class Graph:

@@ -1,6 +1,7 @@
 // Enumerates mutations; each is a small edit of the program's plain form.
 #include "Mutations.h"
 
+#include "runtime/program/KvPages.h"
 #include "runtime/program/Sizes.h"
 
 #include <algorithm>
@@ -104,6 +105,18 @@ private:
     if (command.op == Opcode::Attention)
       cut("context of " + name, ExprId(command.exprs[0]), regions,
           [=](Program &m, ExprId expr) { m.entries[e].commands[c].exprs[0] = uint32_t(expr); });
+    // Of caches in pages: the tokens that a call appends (CacheSeal) or finds stored, and the places of their homes.
+    bool paged = command.op == Opcode::Attention && AttentionForm(command).paged;
+    if (!paged && command.op != Opcode::CacheSeal && command.op != Opcode::CacheFetch)
+      return;
+    size_t tokens = paged ? 2 : command.op == Opcode::CacheSeal ? 1 : 0;
+    cut(std::string(tokens == 1 ? "appended" : "stored") + " tokens of " + name, ExprId(command.exprs[tokens]), regions,
+        [=](Program &m, ExprId expr) { m.entries[e].commands[c].exprs[tokens] = uint32_t(expr); });
+    for (size_t places : paged ? std::vector<size_t>{4, 5, 6} : std::vector<size_t>{0, 1})
+      for (int64_t count : {command.ints[places] - 1, command.ints[places] / 2})
+        if (count >= 0 && count != command.ints[places])
+          add("length", "cut pages (number " + std::to_string(places) + ") of " + name, regions,
+              [=](Program &m) { m.entries[e].commands[c].ints[places] = count; });
   }
 
   void breakBindings(size_t e) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Mutations of compiled programs, each model resident and streaming: run.sh BUILD [SAMPLE|all] [FILTER]. SAMPLE (default 150) mutations
+# Mutations of compiled programs, each model resident and streaming, and caches in pages: run.sh BUILD [SAMPLE|all] [FILTER]. SAMPLE (default 150) mutations
 # of each program, chosen by a fixed seed; "all" takes every one (test/bench/mutation.sh). FILTER: only programs whose name contains it.
-# Models: kjv-llama beside the project, Moonshine (models/fetch_moonshine.sh). Exit 1 when a score is below 99 %, 77 when no model is at hand.
+# Models: one made here whose caches stand in pages, kjv-llama beside the project, Moonshine (models/fetch_moonshine.sh). Exit 1 when a score is below 99 %, 77 when no model is at hand.
 set -euo pipefail
 build=$1
 sample=${2:-150}
@@ -29,6 +29,12 @@ mutate() {
   fi
 }
 
+# A prompt that fills pages at home in both tiers and is read in two pieces.
+/usr/bin/python3 "$root/test/mutation/paged.py" "$work"
+prompt=$(for i in {0..12}; do seq -s, 0 94; done | paste -sd,)
+for kv in mxint16 bf16; do
+  mutate "paged.$kv" "--prompt-ids=$prompt" "$work/decoder.onnx" --target="$work/paged.yaml" --weights=mxint16 --kv=$kv --max-context=4096
+done
 if [ -f "$kjv" ]; then
   for target in corsair kjv-quarter; do
     mutate "kjv-llama.$target" --prompt-ids=0,12,7,99 "$kjv" --weights=mxint16 --target=$target

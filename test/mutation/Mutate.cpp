@@ -113,10 +113,18 @@ std::string shadowAlone(const program::Program &p, const targets::Machine &card,
     minima.push_back(value.min);
   std::string error;
   for (bool load : {true, false})
-    for (const program::Entry &entry : p.entries)
-      if ((entry.name == "load") == load && program::verifyCall(p, entry, minima, error) &&
-          !functional::runEntry(p, entry, minima, memory, blobs, options, &shadow, counters, error))
+    for (const program::Entry &entry : p.entries) {
+      if ((entry.name == "load") != load || !program::verifyCall(p, entry, minima, error))
+        continue;
+      // Host memory is shared: another entry may have left its outputs where this one's inputs stand.
+      for (const program::Binding &input : entry.inputs) {
+        const program::Region &region = p.regions[input.operand.region];
+        if (uint8_t *bytes = memory.at(region.tier, region.firstUnit, region.offset, region.bytes))
+          std::memset(bytes, 0, region.bytes);
+      }
+      if (!functional::runEntry(p, entry, minima, memory, blobs, options, &shadow, counters, error))
         return error;
+    }
   return "";
 }
 
@@ -191,9 +199,11 @@ int main(int argc, char **argv) {
   mutation::Argument argument(original, capacities.coresPerChiplet);
   std::map<std::string, Score> scores;
   program::WeightsFile weights;
-  if (alone && (!weights.open(program::weightsPath(path), original, error) ||
-                !shadowAlone(original, whole->machine(), weights).empty()))
-    return fail("the program itself does not pass the shadow: " + error);
+  if (alone && !weights.open(program::weightsPath(path), original, error))
+    return fail(error);
+  if (alone)
+    if (std::string found = shadowAlone(original, whole->machine(), weights); !found.empty())
+      return fail("the program itself does not pass the shadow: " + found);
   std::map<std::string, std::pair<size_t, size_t>>
       pastLoader; // refused for order or addresses, and found by the shadow
   for (const Mutation &mutation : mutations) {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Mutations of compiled programs, each model resident and streaming, and caches in pages: run.sh BUILD [SAMPLE|all] [FILTER]. SAMPLE (default 150) mutations
-# of each program, chosen by a fixed seed; "all" takes every one (test/bench/mutation.sh). FILTER: only programs whose name contains it.
-# Models: one made here whose caches stand in pages, kjv-llama beside the project, Moonshine (models/fetch_moonshine.sh). Exit 1 when a score is below 99 %, 77 when no model is at hand.
+# Mutations of compiled programs: run.sh BUILD [SAMPLE|all] [FILTER]. SAMPLE (default 150) mutations of each program, chosen by a fixed
+# seed; "all" takes every one (test/bench/mutation.sh). FILTER: only programs whose name contains it.
+# Models: a decoder made here, with caches in pages; kjv-llama beside the project and Moonshine (models/fetch_moonshine.sh), each resident
+# and streaming. Exit 1 when a score is below 99 %, 77 when no program was mutated.
 set -euo pipefail
 build=$1
 sample=${2:-150}

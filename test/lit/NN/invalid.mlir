@@ -364,3 +364,51 @@ func.func @attention_sinks(%x: tensor<1x2x3x4xf32>, %s: tensor<3xf32>) {
 
 // expected-error@+1 {{unknown recipe step 'blocks'}}
 nn.weight @w : tensor<4xf32> from tensor<4xf32> in "" at 0 size 0 recipe [["blocks"]]
+
+// -----
+
+func.func @topk_rank(%x: tensor<f32>) {
+  // expected-error@+1 {{needs a dimension to choose from, and keeps the rank}}
+  %0:2 = nn.topk %x largest true : tensor<f32> -> tensor<f32>, tensor<i32>
+  return
+}
+
+// -----
+
+func.func @topk_positions(%x: tensor<4xf32>) {
+  // expected-error@+1 {{gives i32 positions}}
+  %0:2 = nn.topk %x largest true : tensor<4xf32> -> tensor<2xf32>, tensor<2xi64>
+  return
+}
+
+// -----
+
+func.func @cumsum_rank(%x: tensor<f32>) {
+  // expected-error@+1 {{needs a dimension}}
+  %0 = nn.cumsum %x exclusive false reverse false : tensor<f32> -> tensor<f32>
+  return
+}
+
+// -----
+
+func.func @scatter_kind(%x: tensor<4x2xf32>, %i: tensor<3xi32>, %u: tensor<3x2xf32>) {
+  // expected-error@+1 {{unknown kind 'sub'}}
+  %0 = nn.scatter "sub" %x[%i] = %u : tensor<4x2xf32>, tensor<3xi32>, tensor<3x2xf32> -> tensor<4x2xf32>
+  return
+}
+
+// -----
+
+func.func @scatter_rows(%x: tensor<4xf32>, %i: tensor<3xi32>, %u: tensor<3xf32>) {
+  // expected-error@+1 {{takes data [P,R], indices [N] and updates [N,R]}}
+  %0 = nn.scatter "set" %x[%i] = %u : tensor<4xf32>, tensor<3xi32>, tensor<3xf32> -> tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @scatter_indices(%x: tensor<4x2xf32>, %i: tensor<3xi64>, %u: tensor<3x2xf32>) {
+  // expected-error@+1 {{indices must be i32}}
+  %0 = nn.scatter "set" %x[%i] = %u : tensor<4x2xf32>, tensor<3xi64>, tensor<3x2xf32> -> tensor<4x2xf32>
+  return
+}

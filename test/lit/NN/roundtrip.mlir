@@ -26,7 +26,7 @@ func.func @main(%x: tensor<1x?x8xf32, #x>) -> tensor<1x?x4xf32, #h> attributes {
 
 // Every other operation.
 // CHECK-LABEL: func.func @ops
-func.func @ops(%x: tensor<2x4xf32>, %c: tensor<2x4xi1>, %i: tensor<3xi32>, %q: tensor<1x2x3x4xf32>, %t: tensor<3x2xf32>, %a: tensor<1x4x9xf32>, %k: tensor<8x4x3xf32>, %b: tensor<8xf32>, %v: tensor<4xf32>, %u: tensor<4x2xi8>) {
+func.func @ops(%x: tensor<2x4xf32>, %c: tensor<2x4xi1>, %i: tensor<3xi32>, %q: tensor<1x2x3x4xf32>, %t: tensor<3x2xf32>, %a: tensor<1x4x9xf32>, %k: tensor<8x4x3xf32>, %b: tensor<8xf32>, %v: tensor<4xf32>, %u: tensor<4x2xi8>, %rows: tensor<3x4xf32>) {
   // CHECK: nn.unary "neg"
   %0 = nn.unary "neg" %x : tensor<2x4xf32> -> tensor<2x4xf32>
   // CHECK: nn.binary "add"
@@ -57,6 +57,12 @@ func.func @ops(%x: tensor<2x4xf32>, %c: tensor<2x4xi1>, %i: tensor<3xi32>, %q: t
   %13 = nn.gather %x[%i] axis 0 : tensor<2x4xf32>, tensor<3xi32> -> tensor<3x4xf32>
   // CHECK: nn.argmax
   %14 = nn.argmax %x : tensor<2x4xf32> -> tensor<2xi32>
+  // CHECK: nn.topk %{{.*}} largest true
+  %topk:2 = nn.topk %x largest true : tensor<2x4xf32> -> tensor<2x3xf32>, tensor<2x3xi32>
+  // CHECK: nn.cumsum %{{.*}} exclusive false reverse true
+  %cumsum = nn.cumsum %x exclusive false reverse true : tensor<2x4xf32> -> tensor<2x4xf32>
+  // CHECK: nn.scatter "add" %{{.*}}[%{{.*}}] = %{{.*}}
+  %scatter = nn.scatter "add" %x[%i] = %rows : tensor<2x4xf32>, tensor<3xi32>, tensor<3x4xf32> -> tensor<2x4xf32>
   // CHECK: nn.linear %{{.*}}, @w bias
   %15 = nn.linear %x, @w bias %v : tensor<4xf32> : tensor<2x4xf32> -> tensor<2x4xf32>
   // CHECK: nn.dynamic_quantize

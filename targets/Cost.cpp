@@ -74,6 +74,26 @@ Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileForma
   return narrow(fill + (perCore - 1) * std::max(fill, pass) + pass);
 }
 
+Cycles routedCycles(const Machine &machine, int64_t tiles, int64_t experts, int64_t tokens, int64_t top, TileFormat stationary,
+                    int movingBits, int64_t unitCount, Routings which) {
+  if (tokens <= 0 || top <= 0 || experts < top)
+    return 0;
+  auto cost = [&](int64_t rows) { return Wide(tileCycles(machine, tiles, rows, stationary, movingBits, unitCount)); };
+  Wide rows = Wide(tokens) * top, best = -1, most = std::min<Wide>(experts, rows);
+  for (Wide used = top; used <= most; ++used) {
+    Wide total;
+    if (which == Routings::Fastest) {
+      Wide each = rows / used, more = rows % used;
+      total = more * cost(static_cast<int64_t>(each + 1)) + (used - more) * cost(static_cast<int64_t>(each));
+    } else {
+      Wide excess = rows - used, full = tokens > 1 ? excess / (tokens - 1) : 0, rest = tokens > 1 ? excess % (tokens - 1) : 0;
+      total = full * cost(tokens) + (rest ? cost(static_cast<int64_t>(1 + rest)) : 0) + (used - full - (rest ? 1 : 0)) * cost(1);
+    }
+    best = best < 0 ? total : which == Routings::Fastest ? std::min(best, total) : std::max(best, total);
+  }
+  return narrow(best);
+}
+
 Cycles gemmCycles(const Machine &machine, int64_t rows, int64_t contraction, int64_t columns, TileFormat stationary,
                   int movingBits, int64_t unitCount) {
   return tileCycles(machine, tileCount(stationary, contraction, columns), rows, stationary, movingBits, unitCount);

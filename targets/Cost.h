@@ -39,6 +39,14 @@ Picoseconds gemmTime(const Machine &machine, int64_t rows, int64_t contraction, 
 Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileFormat stationary, int movingBits,
                   int64_t unitCount);
 
+/// The arrays' time for `tokens` rows that choose `top` different ones of `experts` experts each, one expert after another, each a
+/// product of its `tiles` tiles with the rows that chose it: the slowest and the fastest of all ways to choose. A core's time is convex
+/// in an expert's rows, so for a number of experts in use the slowest way gives as many as possible all tokens or one, the fastest
+/// gives all alike; every such distribution exists, as no expert takes more rows than there are tokens.
+enum class Routings : uint8_t { Fastest, Slowest };
+Cycles routedCycles(const Machine &machine, int64_t tiles, int64_t experts, int64_t tokens, int64_t top, TileFormat stationary,
+                    int movingBits, int64_t unitCount, Routings which);
+
 /// All lanes of the card share `laneCycles` (elements times lane-cycles an element).
 Cycles vectorCycles(const Machine &machine, int64_t laneCycles);
 Picoseconds vectorTime(const Machine &machine, int64_t elements, Cycles laneCyclesPerElement);

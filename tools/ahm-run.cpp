@@ -97,7 +97,7 @@ int main(int argc, char **argv) {
        {"dump-state", "DIR", "write the valid tokens of every cache, as they are at the end, as CACHE.npy: uint8 [heads, tokens, row bytes]; "
                              "a row is its blocks' scale bytes, zero padded to a multiple of 4, then its elements"},
        {"temperature", "T", "sample instead of taking the best id (default 0: the best)"},
-       {"seed", "N", "for sampling (default 0)"},
+       {"seed", "N", "for sampling, and for the experts that are drawn with --functional=off (default 0)"},
        {"start-ids", "1", "ids that begin the sequence, before the prompt (default: the program's, for --audio else 1)"},
        {"end-ids", "2,3", "ids that end generation (default: the program's)"}});
   arguments.parse(argc, argv);
@@ -112,6 +112,7 @@ int main(int argc, char **argv) {
   options.checkMemory = arguments.has("check-memory");
   options.threads = int(arguments.number("threads", 0, 1, 1024));
   options.phases = int(arguments.number("phases", 0, 1, 100000));
+  options.seed = uint64_t(arguments.number("seed", 0, 0, INT64_MAX));
   options.nodeCounts = arguments.has("counts");
   session::GenerateOptions generate;
   generate.count = arguments.number("generate", 0, 1, 1 << 24);

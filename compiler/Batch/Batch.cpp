@@ -225,8 +225,9 @@ private:
             .Case<nn::MatMulOp>([&](nn::MatMulOp o) { return !lastIsRows(o.getLhs()) && !rows(o.getRhs()); })
             .Default([&](Operation *o) {
               // Experts are chosen and computed row by row.
-              StringRef name = o->getName().getStringRef();
-              return name == "nn.route" || name == "nn.moe_experts";
+              if (auto top = dyn_cast<nn::TopKOp>(o))
+                return !lastIsRows(top.getInput());
+              return isa<nn::ExpertLinearOp>(o);
             });
     return apart ? success() : mixes(op, "reads several rows at once");
   }

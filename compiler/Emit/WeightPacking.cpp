@@ -26,8 +26,9 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
     return weight.emitOpError() << "is stored as int8, but its source is not plain int8 or uint8";
   // The array's elements are signed; uint8 weights move by 128, and so does their zero point.
   int64_t shift = cast<RankedTensorType>(weight.getType()).getElementType().isUnsignedInteger(8) ? 128 : 0;
-  int64_t K = source.dims()[0], rowsOfTile = formats::kTileRows, columnsOfTile = formats::tileColumns(format);
+  int64_t K = weight.getContraction(), rowsOfTile = formats::kTileRows, columnsOfTile = formats::tileColumns(format);
   int64_t kTiles = formats::kTiles(K), bytesOfTile = formats::tileBytes(format), tiles = weight.getTiles();
+  int64_t tilesOfExpert = std::max<int64_t>(tiles / weight.getExperts(), 1);
   if (bytesOfTile != weight.getTileBytes())
     return weight.emitOpError() << "has tiles of " << weight.getTileBytes() << " bytes; " << name << " tiles have "
                                 << bytesOfTile;
@@ -42,7 +43,8 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
     batch.assign(static_cast<size_t>(count * bytesOfTile), 0);
     losses.assign(measures ? static_cast<size_t>(count) : 0, {0.0, 0.0});
     llvm::parallelFor(0, static_cast<size_t>(count), [&](size_t i) {
-      int64_t tile = first + static_cast<int64_t>(i), kTile = tile % kTiles, columnTile = tile / kTiles;
+      int64_t tile = (first + static_cast<int64_t>(i)) % tilesOfExpert, kTile = tile % kTiles, columnTile = tile / kTiles;
+      int64_t expert = (first + static_cast<int64_t>(i)) / tilesOfExpert;
       int64_t row0 = kTile * rowsOfTile, column0 = columnTile * columnsOfTile;
       int64_t rows = std::min(rowsOfTile, K - row0), columns = std::min(columnsOfTile, weight.getColumns() - column0);
       column0 += weight.getFirstColumn();
@@ -51,7 +53,7 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
         int8_t elements[64 * 64] = {};
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t c = 0; c < columns; ++c) {
-            int64_t value = source.integer(source.position(row0 + r, column0 + c)) - shift;
+            int64_t value = source.integer(source.position(expert, row0 + r, column0 + c)) - shift;
             if (value < -128 || value > 127)
               outOfRange = true;
             elements[r * columns + c] = static_cast<int8_t>(value);
@@ -63,10 +65,10 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
       // Along the source's nearer dimension, where neighbours share bytes and scales.
       if (source.columnStep() <= source.rowStep())
         for (int64_t r = 0; r < rows; ++r)
-          source.values(source.position(row0 + r, column0), source.columnStep(), columns, values + r * columns, 1);
+          source.values(source.position(expert, row0 + r, column0), source.columnStep(), columns, values + r * columns, 1);
       else
         for (int64_t c = 0; c < columns; ++c)
-          source.values(source.position(row0, column0 + c), source.rowStep(), rows, values + c, columns);
+          source.values(source.position(expert, row0, column0 + c), source.rowStep(), rows, values + c, columns);
       formats::packTileMx(values, columns, rows, columns, 0, 0, format, out);
       if (measures) {
         float kept[64 * 128];

@@ -49,6 +49,10 @@ public:
   /// Source position of the element at row-major index `index`, or at [row, column] of a matrix.
   int64_t position(int64_t index) const;
   int64_t position(int64_t row, int64_t column) const { return start + row * strides[0] + column * strides[1]; }
+  /// The same in a stack of matrices [experts, rows, columns]; expert 0 of a lone matrix is all of it.
+  int64_t position(int64_t expert, int64_t row, int64_t column) const {
+    return shape.size() == 2 ? position(row, column) : start + expert * strides[0] + row * strides[1] + column * strides[2];
+  }
   /// The element after all element-wise steps, each rounded to f32.
   float value(int64_t position) const;
   /// value(position + i * step) into out[i * spacing], i < count.

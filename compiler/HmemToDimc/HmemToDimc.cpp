@@ -191,7 +191,7 @@ private:
     dimc::RegionOp region = regions.lookup((w.getSymName() + ".dram").str());
     if (w.isTiles())
       return operand(tilesDtype(w.getFormat()), region,
-                     constantDims({type.getDimSize(0), w.getColumns()}, symbolCount));
+                     constantDims({w.getContraction(), w.getTileColumns()}, symbolCount));
     return operand(denseDtype(type.getElementType()), region, constantDims(type.getShape(), symbolCount));
   }
   Attribute at(Attribute operandAttribute, StringRef region) {

@@ -54,6 +54,10 @@ public:
   mlir::Location loc;
 };
 
+/// The experts' matrix [E, in, out] that QMoE stores as integers [E, out, bytes of in] under float scales [E, out] or one a block;
+/// `zeros` may be absent. Null after an error at the node.
+mlir::Value expertsInBlocks(Compose &b, unsigned data, unsigned scales, unsigned zeros);
+
 /// Rotary embedding of x[B,H,T,D] by cos and sin [B or 1,1,T,R/2]: the first R elements turn, the rest passes.
 mlir::Value rotate(Compose &b, mlir::Value x, mlir::Value cos, mlir::Value sin, bool interleaved);
 /// cos or sin rows [.., 1, T, R/2] of a table [positions, R/2] at `positions` [B,T] or [T].

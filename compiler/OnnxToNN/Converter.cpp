@@ -496,6 +496,7 @@ static const llvm::StringMap<Handler> &allHandlers() {
     addFused(map);
     addTensorScatter(map);
     addQuantizedWeights(map);
+    addExperts(map);
     return map;
   }();
   return handlers;

@@ -153,6 +153,7 @@ void addNorms(llvm::StringMap<Handler> &handlers);
 void addRotary(llvm::StringMap<Handler> &handlers);
 void addAttention(llvm::StringMap<Handler> &handlers);
 void addTensorScatter(llvm::StringMap<Handler> &handlers);
+void addExperts(llvm::StringMap<Handler> &handlers);
 void addFused(llvm::StringMap<Handler> &handlers);
 void addQuantizedWeights(llvm::StringMap<Handler> &handlers);
 

@@ -372,6 +372,40 @@ LogicalResult convertQuantize(Converter &c, Operation *op) {
 
 } // namespace
 
+Value expertsInBlocks(Compose &b, unsigned data, unsigned scales, unsigned zeros) {
+  auto fail = [&](const Twine &message) {
+    (void)b.fail(message);
+    return Value();
+  };
+  int64_t bits = b.c.integer(b.op, "expert_weight_bits", 4), block = b.c.integer(b.op, "block_size", 0);
+  if (bits != 4 && bits != 8)
+    return fail(Twine(bits) + " bits are not supported; remedy: quantise to 4 or 8 bits");
+  std::optional<Source> stored = sourceOf(b.op->getOperand(data)), factors = sourceOf(b.op->getOperand(scales)), offsets;
+  if (!stored || !factors || !isFloat(*factors))
+    return fail("its weights and scales must be constants, the scales of floats");
+  RankedTensorType type = stored->type;
+  if (type.getRank() != 3 || !type.getElementType().isInteger(8))
+    return fail("weights must be bytes [experts, out, bytes of in]");
+  int64_t experts = type.getDimSize(0), out = type.getDimSize(1), in = type.getDimSize(2) * (8 / bits);
+  if (block < 0 || (block > 0 && (block < 16 || (block & (block - 1)))))
+    return fail("block_size must be a power of two of at least 16, or absent");
+  block = block ? block : in;
+  int64_t blocks = (in + block - 1) / block;
+  if (factors->type.getNumElements() != experts * out * blocks)
+    return fail("it must have " + Twine(experts * out * blocks) + " scales, one a block");
+  Scaling scaling{2, block, static_cast<double>(1 << (bits - 1)), *factors, std::nullopt, 0};
+  if (b.has(zeros)) {
+    scaling.zeros = sourceOf(b.op->getOperand(zeros));
+    int64_t want = experts * out * ((blocks * bits + 7) / 8);
+    if (!scaling.zeros || !scaling.zeros->type.getElementType().isInteger(8) || scaling.zeros->type.getNumElements() != want)
+      return fail("its zero points must be " + Twine(want) + " constant bytes");
+    scaling.zeroBits = bits;
+  }
+  Builder builder(b.op->getContext());
+  return makeWeight(b, *stored, {experts, in, out},
+                    {step(builder, "unpack", {bits, experts, out, in}), scaling.step(builder), step(builder, "transpose", {0, 2, 1})});
+}
+
 void addQuantizedWeights(llvm::StringMap<Handler> &handlers) {
   handlers["ms.MatMulNBits"] = convertMatMulNBits;
   handlers["ms.GatherBlockQuantized"] = convertGatherBlockQuantized;

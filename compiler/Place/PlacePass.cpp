@@ -217,6 +217,16 @@ struct ProblemBuilder {
       placement::Weight &weight = problem.weights[found->second];
       if (weight.node.empty())
         weight.node = nodeName(exec.getLoc());
+      if (exec.getOpcode() == "GemmExperts") {
+        // What the fastest choice of experts takes, so that the lower bound stands over all of them.
+        ArrayRef<int64_t> ints = exec.getInts();
+        targets::TileFormat format = tileFormat(weights[found->second].getFormat());
+        SmallVector<int64_t> ids = atMaxima(cast<hmem::ViewAttr>(exec.getIns()[2]).getDims().getValue(), function);
+        targets::Cycles cycles = targets::routedCycles(machine, targets::tileCount(format, dims.front(), ints[4]), ints[3], ids[0], ids[1],
+                                                       format, movingBits, weight.coreCount, targets::Routings::Fastest);
+        weight.uses.push_back({entry, position, targets::cyclesToPicoseconds(machine, cycles)});
+        continue;
+      }
       weight.uses.push_back({entry, position,
                              targets::gemmTime(machine, rows, dims.front(), dims.back(), tileFormat(weights[found->second].getFormat()),
                                                movingBits, weight.coreCount)});

@@ -110,6 +110,9 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
       if (auto linear = dyn_cast<nn::LinearOp>(op)) {
         linear.setWeight(use(op, linear.getWeight(), linearFormat));
         linear.setActivations(activationFormat);
+      } else if (auto experts = dyn_cast<nn::ExpertLinearOp>(op)) {
+        experts.setWeight(use(op, experts.getWeight(), linearFormat));
+        experts.setActivations(activationFormat);
       } else if (auto integer = dyn_cast<nn::Int8LinearOp>(op)) {
         integer.setWeight(use(op, integer.getWeight(), "int8"));
       } else if (auto conv = dyn_cast<nn::Conv1dOp>(op)) {

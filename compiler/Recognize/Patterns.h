@@ -14,6 +14,7 @@ void addNormPatterns(mlir::RewritePatternSet &patterns);
 void addActivationPatterns(mlir::RewritePatternSet &patterns);
 void addRotaryPatterns(mlir::RewritePatternSet &patterns);
 void addLinearPatterns(mlir::RewritePatternSet &patterns);
+void addExpertPatterns(mlir::RewritePatternSet &patterns);
 void addConvPatterns(mlir::RewritePatternSet &patterns);
 
 /// Exact simplifications that bring structure to light.

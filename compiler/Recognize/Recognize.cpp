@@ -71,6 +71,7 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
     recognize::addActivationPatterns(set);
     recognize::addConvPatterns(set);
     recognize::addLinearPatterns(set);
+    recognize::addExpertPatterns(set);
     recognize::addRotaryPatterns(set);
     FrozenRewritePatternSet patterns(std::move(set));
     GreedyRewriteConfig config;
@@ -134,6 +135,8 @@ struct VerifyNNPass : PassWrapper<VerifyNNPass, OperationPass<ModuleOp>> {
       if (isa<nn::ConvOp>(op))
         report(op, "Conv was not recognised as a 1-D convolution with a constant weight",
                "weight and bias must be initializers, the weight of rank 3, dequantised at most by a scale and a zero point of one element");
+      else if (isa<nn::ExpertMatMulOp>(op))
+        report(op, "the experts' weights are computed when the program runs", "store them in the model");
       else if (op->getName().getDialectNamespace() == "onnx")
         report(op, ("the operation " + op->getName().getStringRef() + " has no translation").str(),
                "export the model without it, or express it by operations that ONNX.md lists");

@@ -63,7 +63,7 @@ struct ShardPass : PassWrapper<ShardPass, OperationPass<ModuleOp>> {
   /// A product with weights, seen through reshapes and its own bias.
   static bool isProduct(Value value) {
     while (Operation *op = value.getDefiningOp()) {
-      if (isa<nn::LinearOp, nn::Int8LinearOp>(op))
+      if (isa<nn::LinearOp, nn::Int8LinearOp, nn::ExpertLinearOp>(op))
         return true;
       if (auto reshape = dyn_cast<nn::ReshapeOp>(op)) {
         value = reshape.getInput();

@@ -159,6 +159,7 @@ private:
   mlir::AffineExpr slotOffset(hmem::CacheOp cache, std::optional<mlir::AffineMap> slot);
   mlir::LogicalResult lower(mlir::Operation *op);
   mlir::LogicalResult linear(nn::LinearOp op);
+  mlir::LogicalResult expertLinear(nn::ExpertLinearOp op);
   mlir::LogicalResult int8Linear(nn::Int8LinearOp op);
   mlir::LogicalResult conv(nn::Conv1dOp op);
   mlir::LogicalResult matmul(nn::MatMulOp op);
@@ -183,6 +184,7 @@ private:
   llvm::SmallVector<Range> ranges;
   llvm::DenseMap<mlir::Value, Place> places;
   llvm::DenseMap<std::pair<mlir::Value, mlir::Attribute>, Place> quantizedValues;
+  llvm::DenseMap<mlir::Value, int64_t> routings; // buffers of expert ids, in order of their first use
   int64_t macs = 0;
 };
 

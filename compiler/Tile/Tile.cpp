@@ -204,6 +204,7 @@ LogicalResult FunctionTiler::lower(Operation *op) {
       })
       .Case<nn::AllReduceOp>([&](auto) { return simple(op, "AllReduce"); })
       .Case<nn::LinearOp>([&](nn::LinearOp o) { return linear(o); })
+      .Case<nn::ExpertLinearOp>([&](nn::ExpertLinearOp o) { return expertLinear(o); })
       .Case<nn::Int8LinearOp>([&](nn::Int8LinearOp o) { return int8Linear(o); })
       .Case<nn::Conv1dOp>([&](nn::Conv1dOp o) { return conv(o); })
       .Case<nn::MatMulOp>([&](nn::MatMulOp o) { return matmul(o); })

@@ -66,21 +66,23 @@ ArrayRef<hmem::WeightOp> WeightTable::tiles(Operation *user, nn::WeightOp weight
                         << "\"; run the quantise pass first (mxint16, mxint8, mxint4 or int8)";
     return {};
   }
-  int64_t K = type.getDimSize(0), N = type.getDimSize(1);
+  // Experts are a third dimension: each has its own tiles of a chunk's columns.
+  int64_t experts = type.getRank() == 3 ? type.getDimSize(0) : 1;
+  int64_t K = type.getDimSize(type.getRank() - 2), N = type.getShape().back();
   int64_t kTiles = (K + 63) / 64, columnTiles = (N + tileColumns - 1) / tileColumns;
-  if (K <= 0 || N <= 0) {
+  if (K <= 0 || N <= 0 || experts <= 0) {
     user->emitOpError() << "reads the empty weight @" << weight.getSymName();
     return {};
   }
   int64_t mostTiles = std::max<int64_t>(options.sramBytesPerCore / 6 / tileBytes, 1) * options.cores;
-  int64_t columnsOfChunk = std::max<int64_t>(mostTiles / kTiles, 1);
+  int64_t columnsOfChunk = std::max<int64_t>(mostTiles / kTiles / experts, 1);
   int64_t chunkCount = (columnTiles + columnsOfChunk - 1) / columnsOfChunk;
   columnsOfChunk = (columnTiles + chunkCount - 1) / chunkCount; // near-equal chunks
   SmallVector<Attribute> recipe(weight.getRecipe().begin(), weight.getRecipe().end());
   recipe.append(extra.begin(), extra.end());
   Builder builder(module.getContext());
   for (int64_t first = 0, index = 0; first < columnTiles; first += columnsOfChunk, ++index) {
-    int64_t count = std::min(columnsOfChunk, columnTiles - first), tileCount = count * kTiles;
+    int64_t count = std::min(columnsOfChunk, columnTiles - first), tileCount = experts * count * kTiles;
     std::string name = weight.getSymName().str();
     if (chunkCount > 1)
       name += ".c" + std::to_string(index);

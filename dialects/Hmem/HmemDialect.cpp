@@ -38,6 +38,7 @@ static const CommandShape kCommands[] = {
     {"DmaTiles", "dma", 1, 1, 1, 1},
     {"DmaDramToStash", "dma", 1, 1, 1, 1},
     {"GemmMx", "gemm", 2, 2, 1, 1},
+    {"GemmExperts", "gemm", 3, 3, 1, 1},
     {"GemmInt8", "gemm", 4, 4, 1, 1},
     {"MatMulMx", "gemm", 2, 2, 1, 1},
     {"Conv1dMx", "gemm", 2, 3, 1, 1},
@@ -128,18 +129,19 @@ LogicalResult WeightOp::verify() {
   if (getOffset() < 0 || getLength() < 0 || getBytes() <= 0)
     return emitOpError() << "has a negative offset or length, or no bytes";
   if (isTiles()) {
-    if (type.getRank() != 2)
-      return emitOpError() << "of tiles needs a [K, N] type, not " << type;
-    if (getFirstColumn() < 0 || getColumns() <= 0 || getFirstColumn() + getColumns() > type.getDimSize(1))
+    if (type.getRank() != 2 && type.getRank() != 3)
+      return emitOpError() << "of tiles needs a [K, N] type, or [experts, K, N], not " << type;
+    int64_t columnCount = type.getShape().back();
+    if (getFirstColumn() < 0 || getColumns() <= 0 || getFirstColumn() + getColumns() > columnCount)
       return emitOpError() << "covers columns [" << getFirstColumn() << ", " << getFirstColumn() + getColumns()
-                           << ") of a weight with " << type.getDimSize(1);
+                           << ") of a weight with " << columnCount;
     int64_t tileColumns = getFormat() == "mxint16" ? 32 : getFormat() == "mxint4" ? 128 : 64;
     if (getFormat() != "mxint16" && getFormat() != "mxint8" && getFormat() != "mxint4" && getFormat() != "int8")
       return emitOpError() << "has format \"" << getFormat() << "\"; tiles are mxint16, mxint8, mxint4 or int8";
     if (getFirstColumn() % tileColumns)
       return emitOpError() << "starts at column " << getFirstColumn() << ", inside a tile of " << tileColumns
                            << " columns";
-    int64_t wanted = ((type.getDimSize(0) + 63) / 64) * ((getColumns() + tileColumns - 1) / tileColumns);
+    int64_t wanted = getExperts() * ((getContraction() + 63) / 64) * ((getColumns() + tileColumns - 1) / tileColumns);
     if (getTiles() != wanted)
       return emitOpError() << "has " << getTiles() << " tiles, but its shape takes " << wanted;
     if (getTileBytes() <= 0 || getTileBytes() % kAlignment || getBytes() != getTiles() * getTileBytes())

@@ -69,7 +69,8 @@ def Hmem_WeightOp : Hmem_Op<"weight", [Symbol]> {
   let summary = "One placeable object of weight bytes: a column chunk of a stationary operand, a vector or a table";
   let description = [{
     `kind`: "tiles" (stationary operand in the normative tile layout: `type` is the whole [K,N] after the recipe, this chunk is columns
-    [first_column, first_column+columns)), "vector" (dense, copied to the stash by `load`), "table" (dense, stays in DRAM).
+    [first_column, first_column+columns); of experts the whole is [E,K,N] and the chunk those columns of each expert, as E equal runs of whole
+    tiles one behind the other), "vector" (dense, copied to the stash by `load`), "table" (dense, stays in DRAM).
     Source, recipe and format are the nn weight's; `value` holds a constant's elements instead of a source.
     `tiles` tiles of `tile_bytes` are dealt round robin over `cores_count` consecutive cores. `bytes` is the size in the
     weights file. Place sets `residency` ("resident", "streamed"), `cores_first`, `sram_offset` (resident), `ring_slot`
@@ -87,6 +88,20 @@ def Hmem_WeightOp : Hmem_Op<"weight", [Symbol]> {
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     bool isTiles() { return getKind() == "tiles"; }
+    /// Of tiles: [experts, K, N], or [K, N] of one.
+    int64_t getExperts() {
+      auto type = ::llvm::cast<::mlir::RankedTensorType>(getType());
+      return type.getRank() == 3 ? type.getDimSize(0) : 1;
+    }
+    int64_t getContraction() {
+      auto type = ::llvm::cast<::mlir::RankedTensorType>(getType());
+      return type.getDimSize(type.getRank() - 2);
+    }
+    /// Columns of the chunk as a view of its tiles has them: those of each expert fill whole tiles.
+    int64_t getTileColumns() {
+      int64_t width = getFormat() == "mxint16" ? 32 : getFormat() == "mxint4" ? 128 : 64;
+      return getExperts() == 1 ? getColumns() : getExperts() * ((getColumns() + width - 1) / width * width);
+    }
     bool isVector() { return getKind() == "vector"; }
     bool isStreamed() { return getResidency() && *getResidency() == "streamed"; }
     /// ceil(tiles / cores) * tile_bytes: what it takes of each core's SRAM.

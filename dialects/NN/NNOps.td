@@ -217,6 +217,23 @@ def NN_LinearOp : NN_PureOp<"linear"> {
   let assemblyFormat = "$input `,` $weight (`bias` $bias^ `:` type($bias))? attr-dict `:` type($input) `->` type($result)";
   let hasVerifier = 1;
 }
+def NN_ExpertMatMulOp : NN_PureOp<"expert_matmul"> {
+  let summary = "Rows times the weights of experts that a run-time value chooses: y[t,j] = x[t] (or x[t,j]) times weight[ids[t,j]]";
+  let description = [{ x [T..,K] or [T..,k,K], ids i32 [T..,k], weight [E,K,N], y [T..,k,N]. The ids of one token differ. Recognition makes it
+    nn.expert_linear where the weight is stored. }];
+  let arguments = (ins AnyRankedTensor:$input, AnyRankedTensor:$ids, AnyRankedTensor:$weight);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$input `[` $ids `]` `,` $weight attr-dict `:` type($input) `,` type($ids) `,` type($weight) `->` type($result)";
+  let hasVerifier = 1;
+}
+def NN_ExpertLinearOp : NN_PureOp<"expert_linear"> {
+  let summary = "nn.expert_matmul of a stored weight [E,K,N]: only the chosen experts' weights are read";
+  let arguments = (ins AnyRankedTensor:$input, AnyRankedTensor:$ids, FlatSymbolRefAttr:$weight,
+      DefaultValuedStrAttr<StrAttr, "">:$activations);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$input `[` $ids `]` `,` $weight attr-dict `:` type($input) `,` type($ids) `->` type($result)";
+  let hasVerifier = 1;
+}
 def NN_DynamicQuantizeOp : NN_PureOp<"dynamic_quantize"> {
   let summary = "ONNX DynamicQuantizeLinear: ui8 tensor, f32 scale (rank 0), ui8 zero point (rank 0)";
   let arguments = (ins AnyRankedTensor:$input);

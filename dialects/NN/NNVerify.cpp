@@ -234,6 +234,32 @@ LogicalResult MatMulOp::verify() {
   return success();
 }
 LogicalResult LinearOp::verify() { return checkAll(*this); }
+/// y is ids' shape and N; x has a row for each token or for each choice.
+static LogicalResult checkExperts(Operation *op, Value input, Value ids, Value result) {
+  if (failed(checkAll(op)))
+    return failure();
+  RankedTensorType x = tensorOf(input), chosen = tensorOf(ids), y = tensorOf(result);
+  if (!chosen.getElementType().isInteger(32) || chosen.getRank() == 0 || chosen.isDynamicDim(chosen.getRank() - 1))
+    return op->emitOpError("chooses by i32 ids [.., k] of a static k");
+  if (!x.getElementType().isF32() || !y.getElementType().isF32())
+    return op->emitOpError("takes and gives f32");
+  ArrayRef<AffineExpr> rows = shapeMap(chosen).getResults(), xs = shapeMap(x).getResults(), ys = shapeMap(y).getResults();
+  if (ys.empty() || ys.drop_back() != rows)
+    return op->emitOpError("gives a row for each id: the ids' shape, then N");
+  if (xs.empty() || (xs.drop_back() != rows && xs.drop_back() != rows.drop_back()))
+    return op->emitOpError("takes a row for each token or for each id");
+  return success();
+}
+LogicalResult ExpertMatMulOp::verify() {
+  if (failed(checkExperts(*this, getInput(), getIds(), getResult())))
+    return failure();
+  RankedTensorType weight = tensorOf(getWeight());
+  if (weight.getRank() != 3 || dim(weight, 1) != shapeMap(tensorOf(getInput())).getResults().back() ||
+      dim(weight, 2) != shapeMap(tensorOf(getResult())).getResults().back())
+    return emitOpError("needs a weight [experts, K, N] of the input's K and the result's N");
+  return success();
+}
+LogicalResult ExpertLinearOp::verify() { return checkExperts(*this, getInput(), getIds(), getResult()); }
 LogicalResult DynamicQuantizeOp::verify() {
   if (tensorOf(getScale()).getRank() != 0 || tensorOf(getZeroPoint()).getRank() != 0)
     return emitOpError("scale and zero point are scalars");

@@ -93,6 +93,7 @@ static bool runCommand(Context &context) {
     return runTransfer(context);
   case Opcode::GemmMx:
   case Opcode::GemmInt8:
+  case Opcode::GemmExperts:
   case Opcode::MatMulMx:
   case Opcode::Conv1dMx:
   case Opcode::QuantizeMx:

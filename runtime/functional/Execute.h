@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct Counters {
   struct {
     uint64_t read = 0, written = 0;
   } tiers[4];
+  /// What each routing of the entry chose (GemmExperts' last int): expert ids [tokens][experts a token], of the last call.
+  std::map<int64_t, std::vector<int32_t>> routing;
 };
 
 struct RunOptions {

@@ -88,6 +88,77 @@ bool gemm(Context &c) {
   return true;
 }
 
+/// Rows grouped by their expert, experts ascending: each is one product with that expert's tiles.
+bool gemmExperts(Context &c) {
+  std::vector<View> ins, outs;
+  if (!c.views(ins, outs))
+    return false;
+  const View &a = ins[0], &w = ins[1], &ids = ins[2], &y = outs[0];
+  const std::vector<int64_t> &ints = c.command->ints;
+  int64_t n0 = ints[0], n = ints[1], experts = ints[3], columns = ints[4], repeat = ints[5], k = a.last();
+  int64_t chosen = ids.count(), top = ids.last();
+  formats::TileFormat format = tileFormat(w.dtype);
+  int64_t perExpert = formats::tileCount(k, columns, format);
+  const Region &region = c.program.regions[w.region];
+  if (w.dims[0] != k || tileCount(w.dtype, k, w.dims[1]) != experts * perExpert || a.rows() * repeat != chosen ||
+      y.rows() != chosen || y.last() != n || n0 < 0 || columns > n - n0)
+    return c.fail("operand shapes do not fit");
+  if (region.tier != Tier::Sram)
+    return c.fail("stationary operand '" + region.name + "' is not in sram");
+  if (!c.read(a) || !c.read(ids) || !writeColumns(c, y, chosen, n, n0, columns))
+    return false;
+  std::vector<std::vector<int64_t>> rowsOf(static_cast<size_t>(experts));
+  for (int64_t r = 0; r < chosen; ++r) {
+    int32_t id = ids.as<int32_t>()[r];
+    if (id < 0 || id >= experts)
+      return c.fail("token " + std::to_string(r / top) + " chooses expert " + std::to_string(id) + " of " + std::to_string(experts));
+    std::vector<int64_t> &rows = rowsOf[static_cast<size_t>(id)];
+    if (!rows.empty() && rows.back() / top == r / top)
+      return c.fail("token " + std::to_string(r / top) + " chooses expert " + std::to_string(id) + " twice");
+    rows.push_back(r);
+  }
+  std::vector<int32_t> &record = c.counters.routing[ints[6]];
+  record.assign(ids.as<int32_t>(), ids.as<int32_t>() + chosen);
+  auto size = static_cast<uint64_t>(tileBytes(w.dtype));
+  uint64_t offset = c.offsetOf(c.command->ins[1]);
+  formats::Element element = mxElement(a.dtype);
+  int64_t rowBytes = formats::mxRowBytes(k, element), width = formats::tileColumns(format);
+  std::vector<const uint8_t *> tiles(static_cast<size_t>(perExpert));
+  std::vector<uint8_t> gathered;
+  std::vector<float> product;
+  for (int64_t e = 0; e < experts; ++e) {
+    const std::vector<int64_t> &rows = rowsOf[static_cast<size_t>(e)];
+    if (rows.empty())
+      continue;
+    for (int64_t t = 0; t < perExpert; ++t) {
+      TileAddress place = sramTileAddress(region, static_cast<uint64_t>(e * perExpert + t), size);
+      if (!c.memory.at(Tier::Sram, place.unit, place.offset + offset, size))
+        return c.fail("tiles of region '" + region.name + "' lie outside the card's sram");
+      if (!c.touch(w.region, place.unit, place.offset + offset, size, false))
+        return false;
+      tiles[static_cast<size_t>(t)] = c.memory.sram(place.unit, place.offset + offset);
+    }
+    auto m = static_cast<int64_t>(rows.size());
+    gathered.resize(static_cast<size_t>(m * rowBytes));
+    for (int64_t i = 0; i < m; ++i)
+      std::memcpy(gathered.data() + i * rowBytes, a.data + rows[static_cast<size_t>(i)] / repeat * rowBytes,
+                  static_cast<size_t>(rowBytes));
+    product.resize(static_cast<size_t>(m * columns));
+    uint64_t macs = static_cast<uint64_t>(m) * static_cast<uint64_t>(k) * static_cast<uint64_t>(columns);
+    c.counters.macs += macs;
+    parallel(c, formats::columnTiles(columns, format), macs, [&](int64_t begin, int64_t end) {
+      int64_t first = begin * width, count = std::min(columns, end * width) - first;
+      if (count > 0)
+        formats::gemmMx(gathered.data(), element, m, k, format, tiles.data() + begin * formats::kTiles(k), count,
+                        product.data() + first, columns, ints[2]);
+    });
+    for (int64_t i = 0; i < m; ++i)
+      std::memcpy(y.as<float>() + rows[static_cast<size_t>(i)] * n + n0, product.data() + i * columns,
+                  static_cast<size_t>(columns) * sizeof(float));
+  }
+  return true;
+}
+
 bool matMul(Context &c) {
   std::vector<View> ins, outs;
   if (!c.views(ins, outs) || !c.readAll(ins) || !c.write(outs[0]))
@@ -186,6 +257,8 @@ bool runProduct(Context &c) {
   case Opcode::GemmMx:
   case Opcode::GemmInt8:
     return gemm(c);
+  case Opcode::GemmExperts:
+    return gemmExperts(c);
   case Opcode::MatMulMx:
     return matMul(c);
   case Opcode::Conv1dMx:

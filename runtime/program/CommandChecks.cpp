@@ -111,7 +111,7 @@ bool CommandChecker::checkForm() {
     return checkCacheForm();
   if (c.op <= Opcode::DmaDramToStash)
     return checkTransferForm();
-  return c.op <= Opcode::DynamicQuantize ? checkProductForm() : checkVectorForm();
+  return c.op <= Opcode::DynamicQuantize || c.op == Opcode::GemmExperts ? checkProductForm() : checkVectorForm();
 }
 
 bool CommandChecker::checkShapes() {
@@ -119,7 +119,7 @@ bool CommandChecker::checkShapes() {
     return checkCacheShapes();
   if (c.op <= Opcode::DmaDramToStash)
     return checkTransferShapes();
-  return c.op <= Opcode::DynamicQuantize ? checkProductShapes() : checkVectorShapes();
+  return c.op <= Opcode::DynamicQuantize || c.op == Opcode::GemmExperts ? checkProductShapes() : checkVectorShapes();
 }
 
 bool checkCommand(const Program &program, const Capacities &capacities, const Corners &corners, const Entry &entry,

@@ -208,6 +208,7 @@ private:
   bool checkCacheShapes();
   bool checkAttentionShapes();
   bool checkPagedAttention();
+  bool checkExperts();
   bool checkAttention();
   bool checkMaskAndSinks(const Dims &q);
   bool checkVectorShapes();

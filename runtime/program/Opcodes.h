@@ -18,6 +18,12 @@
 //            Batch dims equal, or b's batch broadcast: ints: repeat (each b batch serves `repeat` consecutive a batches)
 //   Conv1dMx in x[f32 1,Ci,L], w[TilesMx16 Ci*k, Co], [bias f32 Co] out y[f32 1,Co,Lo]
 //            ints: kernel, stride, dilation, padBegin, padEnd, group(1). Patches are quantised to MxRows16 in order (ci, k).
+//   GemmExperts in a[MxRows A,K], w[Tiles K,E*P], ids[i32 T..,k] out y[f32 T*k,N]
+//            ints: n0, N, parts, E (experts), C (columns of each), repeat, routing. w is E equal runs of whole tiles, one an expert;
+//            P is C rounded up to whole tiles. Row r of y is row r/repeat of a times expert ids[r]: y[:, n0:n0+C], each row
+//            as GemmMx gives it with that expert's tiles alone. repeat is k (a row a token) or 1 (a row a choice). Only tiles of chosen
+//            experts are read; the ids of one token differ, and an id outside [0,E) is a run error. Commands of one `routing` in
+//            an entry read the same ids.
 // KV cache
 //   Rows: MxRows4, MxRows8, MxRows16 or Bf16; Bf16 rows are stored rounded and become MXINT16 along D on their way into the array.
 //   A cache is flat, [Rows H,capacity,D] in the stash, or in pages of 64 tokens, [Rows pages,H,64,D]; KvPages.h says where they stand.

@@ -11,6 +11,15 @@ bool CommandChecker::checkProductForm() {
            hasType(c.ins[0], "a", {DType::MxRows8, DType::MxRows16}) &&
            hasType(c.ins[1], "w", {DType::TilesMx4, DType::TilesMx8, DType::TilesMx16}) &&
            hasType(c.outs[0], "y", {DType::F32}) && inRange(2, 1, 1 << 20, "parts");
+  case Opcode::GemmExperts:
+    return counts(3, 1) && numbers(7, 0, 0) && isIn(c.ins[0], "a", {Tier::Stash}) &&
+           isIn(c.ins[1], "w", {Tier::Sram}) && isIn(c.ins[2], "ids", {Tier::Stash}) &&
+           isIn(c.outs[0], "y", {Tier::Stash}) && hasType(c.ins[0], "a", {DType::MxRows8, DType::MxRows16}) &&
+           hasType(c.ins[1], "w", {DType::TilesMx4, DType::TilesMx8, DType::TilesMx16}) &&
+           hasType(c.ins[2], "ids", {DType::I32}) && hasType(c.outs[0], "y", {DType::F32}) &&
+           inRange(2, 1, 1 << 20, "parts") && inRange(3, 1, 1 << 20, "the number of experts") &&
+           inRange(4, 1, INT32_MAX, "the columns of an expert") && inRange(5, 1, 1 << 20, "repeat") &&
+           inRange(6, 0, INT32_MAX, "the routing");
   case Opcode::GemmInt8:
     return counts(4, 1) && numbers(3, 1, 0) && isIn(c.ins[0], "q", {Tier::Stash}) &&
            isIn(c.ins[1], "scale", {Tier::Stash}) && isIn(c.ins[2], "zero", {Tier::Stash}) &&
@@ -53,10 +62,25 @@ bool CommandChecker::checkGemm(const Dims &a, const Dims &w) {
          require(n0 >= 0 && n0 <= n && w[1] <= n - n0, "columns n0 and after leave y");
 }
 
+bool CommandChecker::checkExperts() {
+  const Dims &a = in(0), &w = in(1), &ids = in(2);
+  int64_t n0 = c.ints[0], n = c.ints[1], experts = c.ints[3], columns = c.ints[4], repeat = c.ints[5];
+  int64_t width = tileColumns(c.ins[1].dtype), padded = (columns + width - 1) / width * width;
+  return require(!a.empty() && !ids.empty() && a.back() == w[0], "the contraction lengths of activation and weight differ") &&
+         require(w[1] == experts * padded, "w is not one run of whole tiles an expert") &&
+         require(ids.back() >= 1 && ids.back() <= experts, "a token chooses no expert, or more than there are") &&
+         require(repeat == 1 || repeat == ids.back(), "repeat is neither 1 nor the experts of a token") &&
+         require(rows(a) * repeat == count(ids), "activation and ids have different row counts") &&
+         require(!out().empty() && out().back() == n && rows(out()) == count(ids), "y is not a row of N for each id") &&
+         require(n0 >= 0 && n0 <= n && columns <= n - n0, "columns n0 and after leave y");
+}
+
 bool CommandChecker::checkProductShapes() {
   switch (c.op) {
   case Opcode::GemmMx:
     return checkGemm(in(0), in(1));
+  case Opcode::GemmExperts:
+    return checkExperts();
   case Opcode::GemmInt8:
     return require(count(in(1)) == 1 && count(in(2)) == 1, "scale and zero point must have one element") &&
            checkGemm(in(0), in(3));
@@ -98,14 +122,16 @@ bool CommandChecker::checkProductShapes() {
 /// A product's part of y. One row: exactly its bytes; several: all of y's range, and the columns for the arrival
 /// check.
 void CommandChecker::refineColumns() {
-  if (c.op != Opcode::GemmMx && c.op != Opcode::GemmInt8)
+  if (c.op != Opcode::GemmMx && c.op != Opcode::GemmInt8 && c.op != Opcode::GemmExperts)
     return;
   Footprint &y = footprints.outs[0];
-  size_t w = c.op == Opcode::GemmMx ? 1 : 3;
-  int64_t maxRows = 0, columns = inDims[w][0][1];
+  bool experts = c.op == Opcode::GemmExperts;
+  size_t w = c.op == Opcode::GemmInt8 ? 3 : 1;
+  int64_t maxRows = 0, columns = experts ? c.ints[4] : inDims[w][0][1];
   for (size_t k = 0; k < corners.table.size(); ++k) {
     maxRows = std::max(maxRows, rows(outDims[0][k]));
-    columns = std::min(columns, inDims[w][k][1]);
+    if (!experts)
+      columns = std::min(columns, inDims[w][k][1]);
   }
   auto n0 = static_cast<uint64_t>(c.ints[0]), n = static_cast<uint64_t>(c.ints[1]);
   if (y.end == y.begin || static_cast<uint64_t>(columns) == n)

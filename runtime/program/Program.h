@@ -86,9 +86,10 @@ enum class Opcode : uint16_t {
   LayerNorm, RmsNorm, GroupNorm, Rotary, ArgMax,
   AllReduce,             // over cards; new opcodes are appended, their numbers stand in programs
   TopK, CumSum, Scatter,
-  CacheSeal, CacheFetch  // pages of a cache
+  CacheSeal, CacheFetch, // pages of a cache
+  GemmExperts            // the arrays' product by chosen experts
 };
-inline constexpr Opcode kLastOpcode = Opcode::CacheFetch;
+inline constexpr Opcode kLastOpcode = Opcode::GemmExperts;
 
 struct Command {
   Opcode op = Opcode::Copy;

@@ -66,6 +66,7 @@ bool Reading::run(const program::Entry &entry, const std::vector<int64_t> &value
                             error))
     return false;
   counts.macs = counters.macs;
+  counts.routing = std::move(counters.routing);
   for (size_t tier = 0; tier < counts.tiers.size(); ++tier)
     counts.tiers[tier] = {counters.tiers[tier].read, counters.tiers[tier].written};
   return true;

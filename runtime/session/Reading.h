@@ -4,12 +4,15 @@
 #include "runtime/program/Program.h"
 #include "runtime/session/Session.h"
 
+#include <map>
+
 namespace ahm::session {
 
 /// What the functional reading counted in one call.
 struct FunctionalCounts {
   uint64_t macs = 0;
   timing::TierTable tiers;
+  std::map<int64_t, std::vector<int32_t>> routing; // by GemmExperts' last int
 };
 
 class Reading {

@@ -5,6 +5,7 @@
 #include "runtime/program/MachineCapacities.h"
 #include "runtime/session/Convert.h"
 #include "runtime/session/Reading.h"
+#include "runtime/session/Routing.h"
 
 #include <algorithm>
 #include <chrono>
@@ -232,6 +233,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
   call.entry = entryName;
   call.tokens = context.tokens;
   call.context = context.past;
+  timing::Routing routing;
   if (reading) {
     for (const program::Binding &binding : entry->inputs)
       if (!storeTensor(binding, inputs.find(binding.name)->second, reading->host(hostOffset(binding.operand)), error))
@@ -242,6 +244,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
       progress = [&](size_t done, size_t total) { options.progress(progressText + "command", int64_t(done), int64_t(total)); };
     if (!reading->run(*entry, values, progress, counts, error))
       return fail();
+    routing = {timing::Routing::Kind::Recorded, std::move(counts.routing)};
     noteCaches(*entry, values);
     call.executed = true;
     call.executedMacs = call.macs = counts.macs;
@@ -253,7 +256,9 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
       dims.push_back(program::evaluate(prog, dim, values));
     outputs[binding.name] = fetchTensor(binding, dims, reading ? reading->host(hostOffset(binding.operand)) : nullptr, context.halves);
   }
-  if (!timing::countNodes(prog, *entry, values, card, call.nodes, error))
+  if (!reading)
+    routing = drawRouting(prog, *entry, values, options.seed, metrics.size());
+  if (!timing::countNodes(prog, *entry, values, card, call.nodes, error, routing))
     return fail();
   for (const timing::NodeCounts &node : call.nodes)
     timing::addClasses(call.classes, node.classes);
@@ -262,6 +267,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
   call.values = values;
   if (options.timing) {
     timing::Options simulation;
+    simulation.routing = routing;
     timing::Result &traced = timings[entryName];
     if (!timing::simulate(prog, *entry, values, card, simulation, traced, error) ||
         !timing::lowerBound(prog, *entry, values, card, call.lowerBound, error) ||
@@ -273,6 +279,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
       if (options.progress)
         options.progress(progressText + "refresh phase", phase, options.phases);
       timing::Options shifted;
+      shifted.routing = routing;
       shifted.refreshPhase = card.dram.refresh.period * phase / options.phases;
       timing::Result result;
       if (!timing::simulate(prog, *entry, values, card, shifted, result, error))

@@ -25,6 +25,7 @@ struct SessionOptions {
   bool checkMemory = false; // report reads of bytes that no command has written
   int threads = 0;          // 0: one a hardware thread
   bool nodeCounts = false;  // keep every call's counts by ONNX node
+  uint64_t seed = 0;        // of the experts that the timing reading draws when nothing computes them
   int phases = 0;           // refresh phases, spread over the period, at which each call is timed besides phase 0
   /// When set: called as each call goes on, with what it does now ("decode, call 3, command") and how much of that is done.
   std::function<void(const std::string &what, int64_t done, int64_t total)> progress;

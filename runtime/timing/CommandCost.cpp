@@ -98,7 +98,7 @@ CommandCost costCommand(const Program &program, const Command &command, const Co
     if (busy > 0)
       cost.uses.push_back({resource, offset, busy});
   };
-  targets::Cycles arrayCycles = 0;
+  targets::Cycles arrayCycles = counts.expertCycles;
   for (const CommandCounts::Product &product : counts.products)
     arrayCycles += targets::tileCycles(machine, product.tiles, product.rows, product.stationary, product.movingBits,
                                        product.units);

@@ -49,8 +49,8 @@ int stationaryBits(TileFormat format) { return format == TileFormat::Mx4 ? 4 : f
 class Counter {
 public:
   Counter(const Program &program, const Command &command, const std::vector<int64_t> &values,
-          const targets::Machine &machine)
-      : program(program), command(command), values(values), machine(machine), vector(machine.vector) {}
+          const targets::Machine &machine, const Routing &routing)
+      : program(program), command(command), values(values), machine(machine), vector(machine.vector), routing(routing) {}
 
   CommandCounts run() {
     switch (command.op) {
@@ -85,6 +85,9 @@ public:
     case Opcode::GemmMx:
     case Opcode::GemmInt8:
       gemm();
+      break;
+    case Opcode::GemmExperts:
+      experts();
       break;
     case Opcode::MatMulMx:
       matMul();
@@ -142,6 +145,7 @@ private:
   const std::vector<int64_t> &values;
   const targets::Machine &machine;
   const targets::VectorModel &vector;
+  const Routing &routing;
   CommandCounts counts;
 
   const Operand *in(size_t i) const { return i < command.ins.size() ? &command.ins[i] : nullptr; }
@@ -302,6 +306,44 @@ private:
     counts.multicastBytes = bytes(a);
     counts.networkBytes = sum(bytes(a), mul(m, c, 4));
     partials(m, k, c);
+  }
+
+  void experts() {
+    const Operand *a = in(0), *w = in(1), *ids = in(2);
+    if (!a || !w || !ids || command.ints.size() < 7)
+      return;
+    uint64_t k = last(a), c = natural(integer(4)), top = last(ids), tokens = rows(ids), chosen = elements(ids);
+    int64_t all = std::max<int64_t>(integer(3), 0), units = program.regions[w->region].unitCount;
+    TileFormat format = tileFormat(w->dtype);
+    int64_t tiles = targets::tileCount(format, static_cast<int64_t>(k), static_cast<int64_t>(c));
+    int bits = movingBits(a->dtype);
+    uint64_t used = 0;
+    auto record = routing.ids.find(integer(6));
+    if (routing.kind == Routing::Kind::Recorded && record != routing.ids.end() && record->second.size() == chosen) {
+      std::map<int32_t, int64_t> rowsOf;
+      for (int32_t id : record->second)
+        ++rowsOf[id];
+      used = rowsOf.size();
+      for (auto [id, count] : rowsOf)
+        counts.expertCycles += targets::tileCycles(machine, tiles, count, format, bits, units);
+    } else {
+      bool fastest = routing.kind == Routing::Kind::Fastest;
+      used = fastest ? (tokens ? top : 0) : std::min(natural(all), chosen);
+      counts.expertCycles =
+          targets::routedCycles(machine, tiles, all, static_cast<int64_t>(tokens), static_cast<int64_t>(top), format, bits, units,
+                                fastest ? targets::Routings::Fastest : targets::Routings::Slowest);
+    }
+    uint64_t macs = mul(chosen, k, c);
+    product(0, macs, 0, 0, format, bits, units); // its time stands in expertCycles
+    read(a);
+    if (integer(0) > 0)
+      readsAgain(*a);
+    read(ids);
+    read(w, mul(used, natural(tiles), natural(targets::tileBytes(format))), mul(used, formatBytes(w->dtype, k, c)));
+    write(out(0), mul(chosen, c, 4), mul(chosen, c, 4));
+    counts.multicastBytes = bytes(a);
+    counts.networkBytes = sum(bytes(a), mul(chosen, c, 4));
+    partials(chosen, k, c);
   }
 
   void matMul() {
@@ -593,6 +635,8 @@ Needs needsOf(Opcode op) {
     return {2, 1, 0, 0};
   case Opcode::GemmInt8:
     return {4, 1, 0, 0};
+  case Opcode::GemmExperts:
+    return {3, 1, 7, 0};
   case Opcode::MatMulMx:
     return {2, 1, 0, 0};
   case Opcode::Conv1dMx:
@@ -675,15 +719,15 @@ uint64_t operandBytes(const Program &program, const Operand &operand, const std:
 }
 
 CommandCounts countCommand(const Program &program, const Command &command, const std::vector<int64_t> &values,
-                           const targets::Machine &machine) {
+                           const targets::Machine &machine, const Routing &routing) {
   if (command.repeat < 0)
-    return Counter(program, command, values, machine).run();
+    return Counter(program, command, values, machine, routing).run();
   CommandCounts total;
   std::vector<int64_t> ofRow;
   int64_t times = command.repeat < static_cast<int64_t>(program.exprs.size()) ? evaluate(program, command.repeat, values) : 0;
   for (int64_t row = 0; row < times; ++row) {
     selectRow(program, values, row, ofRow);
-    total.add(Counter(program, command, ofRow, machine).run());
+    total.add(Counter(program, command, ofRow, machine, routing).run());
   }
   return total;
 }
@@ -703,6 +747,7 @@ void CommandCounts::add(const CommandCounts &other) {
   macs4 = sum(macs4, other.macs4);
   macs8 = sum(macs8, other.macs8);
   macs16 = sum(macs16, other.macs16);
+  expertCycles += other.expertCycles;
   idealArrayCycles += other.idealArrayCycles;
   for (size_t p = 0; p < products.size(); ++p) {
     Product &mine = products[p];

@@ -6,6 +6,7 @@
 #include "targets/Cost.h"
 
 #include <array>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,13 @@ struct ClassBytes {
 /// Index by TrafficClass, then by program::Tier. Over all classes, read and written sum up to a TierTable's.
 using ClassTable = std::array<std::array<ClassBytes, 4>, kTrafficClasses>;
 
+/// Which experts the entry's routings choose. Recorded: `ids` of each routing (GemmExperts' last int), [tokens][experts a token];
+/// a routing without a record of this call's size is taken as the slowest. Fastest and Slowest: over all ways to choose.
+struct Routing {
+  enum class Kind : uint8_t { Slowest, Fastest, Recorded } kind = Kind::Slowest;
+  std::map<int64_t, std::vector<int32_t>> ids = {};
+};
+
 struct CommandCounts {
   uint64_t macs = 0;                         // of real elements: padding of tiles and blocks is not counted
   uint64_t macs4 = 0, macs8 = 0, macs16 = 0; // the same by energy class: the wider of the two operands
@@ -55,6 +63,7 @@ struct CommandCounts {
     int movingBits = 8;
   };
   std::array<Product, 2> products;
+  targets::Cycles expertCycles = 0;          // of products by chosen experts, which the slots do not hold
   uint64_t partialBytes = 0;   // float32 partial sums that leave the ganged arrays on top of the result (time only)
   uint64_t multicastBytes = 0; // the part of the stash reads that every quad takes in
   ClassTable classes;          // the bytes of `tiers` by what they are moved for, padding apart
@@ -80,7 +89,8 @@ uint64_t operandBytes(const program::Program &program, const program::Operand &o
 
 /// Covers every opcode of Opcodes.h. The command must have passed checkCommand; missing operands count as empty.
 CommandCounts countCommand(const program::Program &program, const program::Command &command,
-                           const std::vector<int64_t> &values, const targets::Machine &machine);
+                           const std::vector<int64_t> &values, const targets::Machine &machine,
+                           const Routing &routing = {});
 
 /// True when all indices of the command (regions, expressions, weights, waits below `index`) are in range and the
 /// operands that its opcode needs are there. `error` names entry, command and what is wrong.

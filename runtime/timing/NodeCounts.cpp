@@ -19,14 +19,15 @@ void addClasses(ClassTable &total, const ClassTable &classes) {
 }
 
 bool countNodes(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
-                const targets::Machine &machine, std::vector<NodeCounts> &nodes, std::string &error) {
+                const targets::Machine &machine, std::vector<NodeCounts> &nodes, std::string &error,
+                const Routing &routing) {
   nodes.clear();
   std::unordered_map<uint32_t, size_t> places;
   for (size_t i = 0; i < entry.commands.size(); ++i) {
     if (!checkCommand(program, entry, i, error))
       return false;
     const program::Command &command = entry.commands[i];
-    CommandCounts counts = countCommand(program, command, values, machine);
+    CommandCounts counts = countCommand(program, command, values, machine, routing);
     auto [place, added] = places.emplace(command.source, nodes.size());
     if (added)
       nodes.emplace_back().source = command.source;

@@ -14,7 +14,8 @@ struct NodeCounts {
 /// One element for each source that an entry's commands name, in the order of their first command. Fails, with an error
 /// that names entry and command, where a command is damaged.
 bool countNodes(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
-                const targets::Machine &machine, std::vector<NodeCounts> &nodes, std::string &error);
+                const targets::Machine &machine, std::vector<NodeCounts> &nodes, std::string &error,
+                const Routing &routing = {});
 
 /// Adds to every number of `total`.
 void addClasses(ClassTable &total, const ClassTable &classes);

@@ -16,7 +16,7 @@ enum class Refresh { None, Windows, WorstEach };
 } // namespace
 
 bool prepare(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
-             const targets::Machine &machine, Work &work, std::string &error) {
+             const targets::Machine &machine, Work &work, std::string &error, const Routing &routing) {
   if (std::string bad = checkCallValues(program, values); !bad.empty()) {
     error = "entry '" + entry.name + "': " + bad;
     return false;
@@ -37,7 +37,7 @@ bool prepare(const Program &program, const Entry &entry, const std::vector<int64
   for (size_t i = 0; i < entry.commands.size(); ++i) {
     if (!checkCommand(program, entry, i, error))
       return false;
-    work.counts.push_back(countCommand(program, entry.commands[i], values, machine));
+    work.counts.push_back(countCommand(program, entry.commands[i], values, machine, routing));
     work.costs.push_back(costCommand(program, entry.commands[i], work.counts.back(), machine));
   }
   return true;
@@ -211,7 +211,7 @@ Picoseconds stalledEnd(const targets::RefreshModel &refresh, Picoseconds start, 
 bool simulate(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
               const targets::Machine &machine, const Options &options, Result &result, std::string &error) {
   Work work;
-  if (!checkStart(options.startState, machine, error) || !prepare(program, entry, values, machine, work, error) ||
+  if (!checkStart(options.startState, machine, error) || !prepare(program, entry, values, machine, work, error, options.routing) ||
       !schedule(entry, work, machine, options, Refresh::Windows, result, error))
     return false;
   addCounts(work, machine, result);
@@ -243,7 +243,7 @@ Picoseconds busiest(const Entry &entry, const Work &work, const targets::Machine
 bool lowerBound(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
                 const targets::Machine &machine, Picoseconds &bound, std::string &error) {
   Work work;
-  if (!prepare(program, entry, values, machine, work, error))
+  if (!prepare(program, entry, values, machine, work, error, {Routing::Kind::Fastest}))
     return false;
   bound = busiest(entry, work, machine);
   return true;

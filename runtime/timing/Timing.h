@@ -32,6 +32,7 @@ struct State {
 struct Options {
   Picoseconds refreshPhase = 0; // added to the machine's; any value, taken modulo the period
   State startState;
+  Routing routing; // which experts are chosen; the slowest way without a record
 };
 
 struct CommandTiming {
@@ -72,12 +73,12 @@ struct Result {
 bool simulate(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
               const targets::Machine &machine, const Options &options, Result &result, std::string &error);
 
-/// Times no schedule of this entry can beat: the busiest resource or queue alone, without launch gaps; DRAM at the best
+/// Times no schedule of this entry can beat, experts chosen in the fastest way: the busiest resource or queue alone, without launch gaps; DRAM at the best
 /// rate that it sustains over any interval with refresh (a window's duration may be escaped once, no more).
 bool lowerBound(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                 const targets::Machine &machine, Picoseconds &bound, std::string &error);
 
-/// At least the latency for every refresh phase; the proof stands above.
+/// At least the latency for every refresh phase and every way to choose experts: its commands take their slowest; the proof stands above.
 bool upperBound(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                 const targets::Machine &machine, const State &startState, Picoseconds &bound, std::string &error);
 

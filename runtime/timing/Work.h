@@ -12,7 +12,7 @@ struct Work {
 
 /// Checks values, regions and commands, and fills `work`; false with an error that names what is out of range.
 bool prepare(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
-             const targets::Machine &machine, Work &work, std::string &error);
+             const targets::Machine &machine, Work &work, std::string &error, const Routing &routing = {});
 
 /// The busiest resource or queue alone: the lower bound.
 Picoseconds busiest(const program::Entry &entry, const Work &work, const targets::Machine &machine);

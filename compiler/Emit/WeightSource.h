@@ -58,8 +58,8 @@ public:
   /// value(position + i * step) into out[i * spacing], i < count.
   void values(int64_t position, int64_t step, int64_t count, float *out, int64_t spacing) const;
   /// Elements ahead in source order of the next row, or column, of a matrix.
-  int64_t rowStep() const { return strides[0]; }
-  int64_t columnStep() const { return strides[1]; }
+  int64_t rowStep() const { return strides[strides.size() - 2]; }
+  int64_t columnStep() const { return strides.back(); }
   /// Float scales stand over blocks, channels or the tensor: a block format's power of two says them only nearly.
   bool hasFloatScales() const;
   /// The stored integer; only for integer sources without element-wise steps.

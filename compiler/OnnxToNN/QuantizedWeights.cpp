@@ -380,7 +380,7 @@ Value expertsInBlocks(Compose &b, unsigned data, unsigned scales, unsigned zeros
   int64_t bits = b.c.integer(b.op, "expert_weight_bits", 4), block = b.c.integer(b.op, "block_size", 0);
   if (bits != 4 && bits != 8)
     return fail(Twine(bits) + " bits are not supported; remedy: quantise to 4 or 8 bits");
-  std::optional<Source> stored = sourceOf(b.op->getOperand(data)), factors = sourceOf(b.op->getOperand(scales)), offsets;
+  std::optional<Source> stored = sourceOf(b.c, b.op->getOperand(data)), factors = sourceOf(b.c, b.op->getOperand(scales)), offsets;
   if (!stored || !factors || !isFloat(*factors))
     return fail("its weights and scales must be constants, the scales of floats");
   RankedTensorType type = stored->type;
@@ -395,7 +395,7 @@ Value expertsInBlocks(Compose &b, unsigned data, unsigned scales, unsigned zeros
     return fail("it must have " + Twine(experts * out * blocks) + " scales, one a block");
   Scaling scaling{2, block, static_cast<double>(1 << (bits - 1)), *factors, std::nullopt, 0};
   if (b.has(zeros)) {
-    scaling.zeros = sourceOf(b.op->getOperand(zeros));
+    scaling.zeros = sourceOf(b.c, b.op->getOperand(zeros));
     int64_t want = experts * out * ((blocks * bits + 7) / 8);
     if (!scaling.zeros || !scaling.zeros->type.getElementType().isInteger(8) || scaling.zeros->type.getNumElements() != want)
       return fail("its zero points must be " + Twine(want) + " constant bytes");

@@ -301,6 +301,52 @@ TEST(Functional, ThreadsDoNotChangeResults) {
   EXPECT_EQ(std::memcmp(once.data(), stash<float>(memory, b.program, y), once.size() * 4), 0);
 }
 
+TEST(Functional, ChosenExpertsAreTheirOwnProducts) {
+  constexpr int64_t tokens = 5, top = 2, k = 96, c = 80, experts = 4, perExpert = 4; // 2 x 2 tiles each
+  const int64_t bytes = tileBytes(DType::TilesMx8);
+  const std::vector<int32_t> chosen = {3, 0, 0, 3, 1, 3, 3, 0, 0, 1}; // nobody chooses expert 2
+  Builder b;
+  b.entry("main");
+  Operand x = b.make("x", DType::F32, {tokens, k}), q = b.make("q", DType::MxRows8, {tokens, k});
+  Operand ids = b.make("ids", DType::I32, {tokens, top}), y = b.make("y", DType::F32, {tokens * top, c});
+  Operand w = b.view(b.region("w", Tier::Sram, 3 * bytes, 0, 6), DType::TilesMx8, {k, experts * 128});
+  b.add(Opcode::QuantizeMx, Queue::Vector, {x}, {q});
+  b.add(Opcode::GemmExperts, Queue::Gemm, {q, w, ids}, {y}, {0, c, 1, experts, c, top, 0}, {0});
+  CardMemory memory(b.program, kConfig);
+  std::vector<float> weights = randomFloats(experts * k * c, 3), input = randomFloats(tokens * k, 4);
+  std::vector<uint8_t> tiles(experts * perExpert * bytes);
+  for (int64_t t = 0; t < experts * perExpert; ++t) {
+    formats::packTileMx(&weights[t / perExpert * k * c], c, k, c, t % 2, t % perExpert / 2, formats::TileFormat::MxInt8, &tiles[t * bytes]);
+    TileAddress at = sramTileAddress(b.program.regions[w.region], uint64_t(t), bytes);
+    std::memcpy(memory.sram(at.unit, at.offset), &tiles[t * bytes], bytes);
+  }
+  std::memcpy(stash<float>(memory, b.program, x), input.data(), input.size() * 4);
+  std::memcpy(stash<int32_t>(memory, b.program, ids), chosen.data(), chosen.size() * 4);
+  std::string error;
+  Counters counters;
+  ASSERT_TRUE(run(b.program, memory, error, nullptr, &counters)) << error;
+  for (int64_t r = 0; r < tokens * top; ++r) {
+    std::vector<uint8_t> row(formats::mxRowBytes(k, formats::Element::Int8));
+    formats::quantizeRowMx(&input[r / top * k], k, formats::Element::Int8, row.data());
+    std::vector<const uint8_t *> own;
+    for (int64_t t = 0; t < perExpert; ++t)
+      own.push_back(&tiles[(chosen[r] * perExpert + t) * bytes]);
+    std::vector<float> expected(c);
+    formats::gemmMx(row.data(), formats::Element::Int8, 1, k, formats::TileFormat::MxInt8, own.data(), c, expected.data(), c);
+    EXPECT_EQ(std::memcmp(expected.data(), stash<float>(memory, b.program, y) + r * c, c * 4), 0) << r;
+  }
+  EXPECT_EQ(counters.macs, uint64_t(tokens * top * k * c));
+  EXPECT_EQ(counters.tiers[size_t(Tier::Sram)].read, uint64_t(3 * perExpert * bytes)); // three of the four
+  EXPECT_EQ(counters.routing.at(0), chosen);
+
+  stash<int32_t>(memory, b.program, ids)[3] = experts;
+  EXPECT_FALSE(run(b.program, memory, error));
+  EXPECT_NE(error.find("token 1 chooses expert 4 of 4"), std::string::npos) << error;
+  stash<int32_t>(memory, b.program, ids)[3] = 0;
+  EXPECT_FALSE(run(b.program, memory, error));
+  EXPECT_NE(error.find("token 1 chooses expert 0 twice"), std::string::npos) << error;
+}
+
 TEST(Functional, AttentionReadsOnlyTheValidContext) {
   constexpr int64_t heads = 4, kv = 2, tokens = 3, d = 32, capacity = 16;
   Builder b;

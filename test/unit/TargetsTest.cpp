@@ -136,6 +136,42 @@ TEST(Cost, GemmFollowsTheClosedForm) {
   EXPECT_EQ(tileBytes(TileFormat::Mx16), 4160);
 }
 
+/// Adds up the products of every way in which `left` more tokens choose `top` experts each.
+static void everyRouting(const Machine &m, std::vector<int64_t> &rows, int64_t left, int64_t top, int64_t tiles, Cycles &low, Cycles &high) {
+  if (left == 0) {
+    Cycles total = 0;
+    for (int64_t count : rows)
+      total += tileCycles(m, tiles, count, TileFormat::Mx8, 16, 2);
+    low = std::min(low, total);
+    high = std::max(high, total);
+    return;
+  }
+  for (uint32_t set = 0; set < 1u << rows.size(); ++set) {
+    if (__builtin_popcount(set) != top)
+      continue;
+    for (int by : {1, -1}) {
+      if (by < 0)
+        everyRouting(m, rows, left - 1, top, tiles, low, high);
+      for (size_t e = 0; e < rows.size(); ++e)
+        rows[e] += set >> e & 1 ? by : 0;
+    }
+  }
+}
+
+TEST(Cost, RoutedProductsKnowTheirFastestAndSlowestChoice) {
+  Machine m = card("corsair");
+  for (int64_t tokens : {1, 2, 3, 4})
+    for (int64_t top : {1, 2, 3})
+      for (int64_t tiles : {1, 2, 9}) {
+        std::vector<int64_t> rows(4);
+        Cycles low = INT64_MAX, high = 0;
+        everyRouting(m, rows, tokens, top, tiles, low, high);
+        EXPECT_EQ(routedCycles(m, tiles, 4, tokens, top, TileFormat::Mx8, 16, 2, Routings::Fastest), low) << tokens << " " << top << " " << tiles;
+        EXPECT_EQ(routedCycles(m, tiles, 4, tokens, top, TileFormat::Mx8, 16, 2, Routings::Slowest), high) << tokens << " " << top << " " << tiles;
+      }
+  EXPECT_EQ(routedCycles(m, 4, 4, 0, 2, TileFormat::Mx8, 16, 2, Routings::Slowest), 0);
+}
+
 TEST(Cost, LessWorkOrFasterPartsNeverTakeLonger) {
   Machine m = card("corsair"), half = m;
   half.dram.sequential /= 2;

@@ -6,6 +6,7 @@
 #include "test/unit/ProgramBuilder.h"
 
 #include <gtest/gtest.h>
+#include <set>
 
 #include <cstdio>
 #include <fstream>
@@ -256,6 +257,28 @@ TEST(Counts, PaddingIsStatedByClass) {
 }
 
 /// Every opcode counts without failing, moves something, and gives every byte a class.
+TEST(Counts, OnlyChosenExpertsAreRead) {
+  targets::Machine m = card("test-small");
+  Builder b;
+  b.add(Opcode::GemmExperts, Queue::Gemm,
+        {b.stash(DType::MxRows8, {3, 128}), b.operand(b.region(Tier::Sram, 0, 4), DType::TilesMx8, {128, 8 * 64}), b.stash(DType::I32, {3, 2})},
+        {b.stash(DType::F32, {6, 64})}, {0, 64, 1, 8, 64, 2, 5});
+  Picoseconds low = lower(b, m), high = upper(b, m);
+  for (const std::vector<int32_t> &ids : {std::vector<int32_t>{0, 1, 0, 1, 1, 0}, {0, 1, 2, 3, 4, 5}, {7, 2, 7, 0, 7, 1}}) {
+    Options options;
+    options.routing = {Routing::Kind::Recorded, {{5, ids}}};
+    Result result;
+    std::string error;
+    ASSERT_TRUE(simulate(b.program, b.entry, {}, m, options, result, error)) << error;
+    EXPECT_LE(low, result.latency);
+    EXPECT_LE(result.latency, high);
+    EXPECT_EQ(result.tiers[size_t(Tier::Sram)].read, std::set<int32_t>(ids.begin(), ids.end()).size() * 2 * 4224);
+    EXPECT_EQ(result.macs, uint64_t(6 * 128 * 64));
+  }
+  EXPECT_EQ(run(b, m).tiers[size_t(Tier::Sram)].read, 6u * 2 * 4224); // without a record: the most
+  EXPECT_LE(run(b, m).latency, high);
+}
+
 TEST(Counts, EveryOpcodeMovesBytes) {
   targets::Machine m = card("test-small");
   for (int op = 0; op <= static_cast<int>(kLastOpcode); ++op) {
@@ -268,7 +291,12 @@ TEST(Counts, EveryOpcodeMovesBytes) {
       ins = {x, cache, cache};
     if (opcode == Opcode::GemmInt8 || opcode == Opcode::GemmMx || opcode == Opcode::Conv1dMx)
       ins[opcode == Opcode::GemmInt8 ? 3 : 1] = b.operand(b.region(Tier::Sram, 0, 4), DType::TilesMx8, {32, 32});
-    b.add(opcode, Queue::Vector, ins, {opcode == Opcode::CacheAppend ? cache : x}, {0, 1, 1, 1});
+    std::vector<int64_t> ints{0, 1, 1, 1};
+    if (opcode == Opcode::GemmExperts) {
+      ins[1] = b.operand(b.region(Tier::Sram, 0, 4), DType::TilesMx8, {32, 64 * 40});
+      ints = {0, 32, 1, 40, 32, 1, 0};
+    }
+    b.add(opcode, Queue::Vector, ins, {opcode == Opcode::CacheAppend ? cache : x}, ints);
     bool pages = opcode == Opcode::CacheSeal || opcode == Opcode::CacheFetch;
     uint32_t context = static_cast<uint32_t>(b.constant(pages ? 64 : 10)), first = static_cast<uint32_t>(b.constant(0));
     b.entry.commands.back().exprs = {context, context, first};

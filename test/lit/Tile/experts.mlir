@@ -1,9 +1,9 @@
 // Experts are one weight of equal runs of whole tiles, split by columns like any other; gate, up and down of one routing share its number.
 // RUN: ahm-opt %s '-hmem-tile=sram-per-core=65536 cores=16 quad=4 chiplet=8' -split-input-file -verify-diagnostics | FileCheck %s
 
-// CHECK: hmem.weight @up.c0 "tiles" : tensor<8x256x320xf32> {{.*}} columns = 64 {{.*}} tiles = 32
-// CHECK: hmem.weight @up.c4 "tiles" : tensor<8x256x320xf32> {{.*}} columns = 64 {{.*}} first_column = 256 {{.*}} tiles = 32
-// CHECK: hmem.weight @down "tiles" : tensor<8x320x40xf32> {{.*}} columns = 40 {{.*}} tiles = 40
+// CHECK: hmem.weight @up.c0 "tiles" : tensor<8x256x320xf32> {{.*}}columns = 64 {{.*}} tiles = 32
+// CHECK: hmem.weight @up.c4 "tiles" : tensor<8x256x320xf32> {{.*}}columns = 64{{.*}}first_column = 256 {{.*}} tiles = 32
+// CHECK: hmem.weight @down "tiles" : tensor<8x320x40xf32> {{.*}}columns = 40 {{.*}} tiles = 40
 // CHECK: hmem.exec "GemmExperts"{{.*}}"tiles_mx8", @up.c0{{.*}}ints = array<i64: 0, 320, 1, 8, 64, 2, 0>
 // CHECK: hmem.exec "GemmExperts"{{.*}}"tiles_mx8", @up.c4{{.*}}ints = array<i64: 256, 320, 1, 8, 64, 2, 0>
 // CHECK: hmem.exec "GemmExperts"{{.*}}"tiles_mx8", @down{{.*}}ints = array<i64: 0, 40, 1, 8, 40, 1, 0>

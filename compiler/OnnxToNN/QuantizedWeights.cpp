@@ -380,7 +380,7 @@ Value expertsInBlocks(Compose &b, unsigned data, unsigned scales, unsigned zeros
   int64_t bits = b.c.integer(b.op, "expert_weight_bits", 4), block = b.c.integer(b.op, "block_size", 0);
   if (bits != 4 && bits != 8)
     return fail(Twine(bits) + " bits are not supported; remedy: quantise to 4 or 8 bits");
-  std::optional<Source> stored = sourceOf(b.c, b.op->getOperand(data)), factors = sourceOf(b.c, b.op->getOperand(scales)), offsets;
+  std::optional<Source> stored = sourceOf(b.c, b.op->getOperand(data)), factors = sourceOf(b.c, b.op->getOperand(scales));
   if (!stored || !factors || !isFloat(*factors))
     return fail("its weights and scales must be constants, the scales of floats");
   RankedTensorType type = stored->type;

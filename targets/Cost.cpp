@@ -74,8 +74,8 @@ Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileForma
   return narrow(fill + (perCore - 1) * std::max(fill, pass) + pass);
 }
 
-Cycles routedCycles(const Machine &machine, int64_t tiles, int64_t experts, int64_t tokens, int64_t top, TileFormat stationary,
-                    int movingBits, int64_t unitCount, Routings which) {
+Cycles routedCycles(const Machine &machine, int64_t tiles, int64_t experts, int64_t tokens, int64_t top,
+                    TileFormat stationary, int movingBits, int64_t unitCount, Routings which) {
   if (tokens <= 0 || top <= 0 || experts < top)
     return 0;
   auto cost = [&](int64_t rows) { return Wide(tileCycles(machine, tiles, rows, stationary, movingBits, unitCount)); };
@@ -86,8 +86,10 @@ Cycles routedCycles(const Machine &machine, int64_t tiles, int64_t experts, int6
       Wide each = rows / used, more = rows % used;
       total = more * cost(static_cast<int64_t>(each + 1)) + (used - more) * cost(static_cast<int64_t>(each));
     } else {
-      Wide excess = rows - used, full = tokens > 1 ? excess / (tokens - 1) : 0, rest = tokens > 1 ? excess % (tokens - 1) : 0;
-      total = full * cost(tokens) + (rest ? cost(static_cast<int64_t>(1 + rest)) : 0) + (used - full - (rest ? 1 : 0)) * cost(1);
+      Wide excess = rows - used, full = tokens > 1 ? excess / (tokens - 1) : 0,
+           rest = tokens > 1 ? excess % (tokens - 1) : 0;
+      total = full * cost(tokens) + (rest ? cost(static_cast<int64_t>(1 + rest)) : 0) +
+              (used - full - (rest ? 1 : 0)) * cost(1);
     }
     best = best < 0 ? total : which == Routings::Fastest ? std::min(best, total) : std::max(best, total);
   }
@@ -157,7 +159,8 @@ CollectiveCost allReduceCost(const Machine &machine, Bytes bytes) {
       return;
     // Each member passes (members-1)/members of its share inward and as much outward.
     Wide passed = ceilDiv(share * (members - 1), members);
-    cost.time = narrow(Wide(cost.time) + 2 * (Wide(machine.launch.collective) + link.latency + transferTime(narrow(passed), bandwidth)));
+    cost.time = narrow(Wide(cost.time) +
+                       2 * (Wide(machine.launch.collective) + link.latency + transferTime(narrow(passed), bandwidth)));
     sent = narrow(2 * passed * machine.cards);
     share = ceilDiv(share, members);
     below = together;
@@ -165,7 +168,8 @@ CollectiveCost allReduceCost(const Machine &machine, Bytes bytes) {
   level(kCardsPerBridge, machine.bridge, machine.bridge.bandwidth, cost.bridge);
   // The machine's pcie is that of all cards.
   level(kCardsPerServer, machine.pcie, std::max<BytesPerSecond>(machine.pcie.bandwidth / machine.cards, 1), cost.pcie);
-  level(std::max(machine.cards, kCardsPerServer), machine.nic, std::max<BytesPerSecond>(machine.nic.bandwidth / kCardsPerNic, 1), cost.nic);
+  level(std::max(machine.cards, kCardsPerServer), machine.nic,
+        std::max<BytesPerSecond>(machine.nic.bandwidth / kCardsPerNic, 1), cost.nic);
   return cost;
 }
 

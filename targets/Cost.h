@@ -39,13 +39,14 @@ Picoseconds gemmTime(const Machine &machine, int64_t rows, int64_t contraction, 
 Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileFormat stationary, int movingBits,
                   int64_t unitCount);
 
-/// The arrays' time for `tokens` rows that choose `top` different ones of `experts` experts each, one expert after another, each a
-/// product of its `tiles` tiles with the rows that chose it: the slowest and the fastest of all ways to choose. A core's time is convex
-/// in an expert's rows, so for a number of experts in use the slowest way gives as many as possible all tokens or one, the fastest
-/// gives all alike; every such distribution exists, as no expert takes more rows than there are tokens.
+/// The arrays' time for `tokens` rows that choose `top` different ones of `experts` experts each, one expert after
+/// another, each a product of its `tiles` tiles with the rows that chose it: the slowest and the fastest of all ways to
+/// choose. A core's time is convex in an expert's rows, so for a number of experts in use the slowest way gives as many
+/// as possible all tokens or one, the fastest gives all alike; every such distribution exists, as no expert takes more
+/// rows than there are tokens.
 enum class Routings : uint8_t { Fastest, Slowest };
-Cycles routedCycles(const Machine &machine, int64_t tiles, int64_t experts, int64_t tokens, int64_t top, TileFormat stationary,
-                    int movingBits, int64_t unitCount, Routings which);
+Cycles routedCycles(const Machine &machine, int64_t tiles, int64_t experts, int64_t tokens, int64_t top,
+                    TileFormat stationary, int movingBits, int64_t unitCount, Routings which);
 
 /// All lanes of the card share `laneCycles` (elements times lane-cycles an element).
 Cycles vectorCycles(const Machine &machine, int64_t laneCycles);
@@ -66,12 +67,12 @@ Picoseconds dramSustainedTime(const Machine &machine, Bytes bytesOfChiplet);
 /// network and the cores' SRAM ports.
 Picoseconds dmaTilesTime(const Machine &machine, int64_t tiles, Bytes bytesOfTile, int64_t unitCount);
 
-/// How cards are joined: pairs by the bridge, up to eight in a server by PCIe, servers by the network with a NIC for every
-/// four cards (CARD.md's table).
+/// How cards are joined: pairs by the bridge, up to eight in a server by PCIe, servers by the network with a NIC for
+/// every four cards (CARD.md's table).
 inline constexpr int64_t kCardsPerBridge = 2, kCardsPerServer = 8, kCardsPerNic = 4;
 
-/// An all-reduce of `bytes` over the machine's cards: reduce-scatter inward and all-gather outward through bridge, server and
-/// network, each level with two phases on what the levels below have left to it. Zero on one card.
+/// An all-reduce of `bytes` over the machine's cards: reduce-scatter inward and all-gather outward through bridge,
+/// server and network, each level with two phases on what the levels below have left to it. Zero on one card.
 struct CollectiveCost {
   Picoseconds time = 0;
   Bytes bridge = 0, pcie = 0, nic = 0; // bytes sent on the links of each kind by all cards together

@@ -439,7 +439,8 @@ bool findMachine(const std::string &nameOrPath, Machine &machine, std::string &y
   return readMachine(yamlText, nameOrPath, machine, error);
 }
 
-bool withCards(int64_t cards, std::string &yamlText, const std::string &fileNameForErrors, Machine &machine, std::string &error) {
+bool withCards(int64_t cards, std::string &yamlText, const std::string &fileNameForErrors, Machine &machine,
+               std::string &error) {
   if (machine.cards == cards)
     return true;
   if (machine.cards != 1) {

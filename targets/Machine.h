@@ -79,8 +79,8 @@ struct EnergyModel {
 
 struct Machine {
   std::string name;
-  /// Cards that work as one larger memory with that many times the bandwidth and arithmetic, until programs are truly split
-  /// over them (`cards` in the file, 1 when absent). chiplets, pcie and power are those of all cards together.
+  /// Cards that work as one larger memory with that many times the bandwidth and arithmetic, until programs are truly
+  /// split over them (`cards` in the file, 1 when absent). chiplets, pcie and power are those of all cards together.
   int64_t cards = 1;
   int64_t chiplets = 0, quadsPerChiplet = 0, slicesPerQuad = 0, coresPerSlice = 0;
   Hertz clock = 0;
@@ -117,9 +117,10 @@ bool readMachine(const std::string &text, const std::string &fileNameForErrors, 
 /// text that was read: a program carries it.
 bool findMachine(const std::string &nameOrPath, Machine &machine, std::string &yamlText, std::string &error);
 
-/// The machine of `cards` such cards: reads `yamlText` again with its `cards` field set, and leaves the new text in it. A text
-/// that names another number itself is an error.
-bool withCards(int64_t cards, std::string &yamlText, const std::string &fileNameForErrors, Machine &machine, std::string &error);
+/// The machine of `cards` such cards: reads `yamlText` again with its `cards` field set, and leaves the new text in it.
+/// A text that names another number itself is an error.
+bool withCards(int64_t cards, std::string &yamlText, const std::string &fileNameForErrors, Machine &machine,
+               std::string &error);
 
 /// The names of the built-in cards, sorted.
 std::vector<std::string> builtinMachines();

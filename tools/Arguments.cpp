@@ -9,7 +9,8 @@
 namespace ahm::tools {
 
 Arguments::Arguments(std::string tool, std::string overview, std::string positional, std::vector<OptionSpec> options)
-    : tool(std::move(tool)), overview(std::move(overview)), positionalName(std::move(positional)), options(std::move(options)) {}
+    : tool(std::move(tool)), overview(std::move(overview)), positionalName(std::move(positional)),
+      options(std::move(options)) {}
 
 void Arguments::usage(const std::string &message) const {
   Progress::end();
@@ -75,7 +76,8 @@ int64_t Arguments::number(const std::string &name, int64_t fallback, int64_t low
     return fallback;
   int64_t value = 0;
   if (!parseNumber(text(name), value) || value < low || value > high)
-    usage("--" + name + " takes a number from " + std::to_string(low) + " to " + std::to_string(high) + ", not '" + text(name) + "'");
+    usage("--" + name + " takes a number from " + std::to_string(low) + " to " + std::to_string(high) + ", not '" +
+          text(name) + "'");
   return value;
 }
 

@@ -1,5 +1,5 @@
-// One line on a terminal that says what a tool is doing once that takes more than a second. It goes to standard error, only when
-// that is a terminal, and is gone when the tool goes on: pipes and log files never see it.
+// One line on a terminal that says what a tool is doing once that takes more than a second. It goes to standard error,
+// only when that is a terminal, and is gone when the tool goes on: pipes and log files never see it.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,12 @@ public:
   Progress(const Progress &) = delete;
   Progress &operator=(const Progress &) = delete;
 
-  /// What is being done from now on; shown with the seconds since construction, `done` of `total` where the latter is known.
+  /// What is being done from now on; shown with the seconds since construction, `done` of `total` where the latter is
+  /// known.
   void show(const std::string &what, int64_t done = 0, int64_t total = 0);
 
-  /// Erases the line for good, if there is one: call before anything else is written to standard error or output, on the thread
-  /// that made the object.
+  /// Erases the line for good, if there is one: call before anything else is written to standard error or output, on
+  /// the thread that made the object.
   static void end();
 
 private:

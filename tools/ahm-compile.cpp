@@ -21,28 +21,65 @@ namespace cl = llvm::cl;
 
 static cl::OptionCategory category("ahm-compile options");
 static cl::list<std::string> models(cl::Positional, cl::OneOrMore, cl::desc("MODEL.onnx..."), cl::cat(category));
-static cl::opt<std::string> output("o", cl::desc("The program to write; its weights go to a file of the same name with a 'w' added"),
-                                   cl::value_desc("PROGRAM.ahm"), cl::cat(category));
+static cl::opt<std::string>
+    output("o", cl::desc("The program to write; its weights go to a file of the same name with a 'w' added"),
+           cl::value_desc("PROGRAM.ahm"), cl::cat(category));
 static cl::opt<std::string> target("target", cl::init("corsair"), cl::value_desc("NAME|FILE.yaml"),
-                                   cl::desc("The card: a built-in name or a target file (default corsair)"), cl::cat(category));
-static cl::opt<int64_t> cards("cards", cl::init(1), cl::desc("Cards the program runs on, as one larger memory with all-reduces between them (default 1)"), cl::cat(category));
-static cl::opt<std::string> weights("weights", cl::init("auto"), cl::desc("Format of weights: auto mxint16 mxint8 mxint4 int8 (default auto: "
-                                    "what the model stores where the card takes it, mxint8 otherwise)"), cl::cat(category));
-static cl::opt<std::string> activations("activations", cl::desc("Format of the moving operand: mxint16 mxint8 (default mxint16 beside mxint16 weights, mxint8 otherwise)"), cl::cat(category));
-static cl::opt<std::string> kv("kv", cl::desc("Format of the KV cache: bf16 mxint16 mxint8 mxint4 (default mxint16 beside mxint16 or plain int8 weights, mxint8 otherwise)"), cl::cat(category));
+                                   cl::desc("The card: a built-in name or a target file (default corsair)"),
+                                   cl::cat(category));
+static cl::opt<int64_t>
+    cards("cards", cl::init(1),
+          cl::desc("Cards the program runs on, as one larger memory with all-reduces between them (default 1)"),
+          cl::cat(category));
+static cl::opt<std::string> weights("weights", cl::init("auto"),
+                                    cl::desc("Format of weights: auto mxint16 mxint8 mxint4 int8 (default auto: "
+                                             "what the model stores where the card takes it, mxint8 otherwise)"),
+                                    cl::cat(category));
+static cl::opt<std::string> activations(
+    "activations",
+    cl::desc("Format of the moving operand: mxint16 mxint8 (default mxint16 beside mxint16 weights, mxint8 otherwise)"),
+    cl::cat(category));
+static cl::opt<std::string> kv("kv",
+                               cl::desc("Format of the KV cache: bf16 mxint16 mxint8 mxint4 (default mxint16 beside "
+                                        "mxint16 or plain int8 weights, mxint8 otherwise)"),
+                               cl::cat(category));
 static cl::opt<int64_t> batch("batch", cl::init(1), cl::desc("Sequences a decode call (default 1)"), cl::cat(category));
-static cl::opt<int64_t> maxContext("max-context", cl::init(0), cl::desc("Tokens that a cache can hold (default: the model's)"), cl::cat(category));
-static cl::opt<int64_t> prefillChunk("prefill-chunk", cl::init(64), cl::desc("Most tokens of one prefill call (default 64)"), cl::cat(category));
-static cl::list<std::string> maxDims("max-dim", cl::value_desc("NAME=N"), cl::desc("Largest value of a symbolic dimension"), cl::cat(category));
-static cl::opt<std::string> kvState("kv-state", cl::init("auto"), cl::desc("auto: past and present become cache state; off: they stay tensors (default auto)"), cl::cat(category));
-static cl::opt<std::string> prefillLogits("prefill-logits", cl::init("last"), cl::desc("last or all: rows of logits that prefill returns (default last)"), cl::cat(category));
-static cl::opt<std::string> placement("placement", cl::init("hybrid"), cl::desc("Policy: hybrid sram-only dram-only static (default hybrid: resident where it fits, streamed where it costs least)"), cl::cat(category));
-static cl::opt<bool> timingOnly("timing-only", cl::desc("Write no weights: the program can be timed, not executed"), cl::cat(category));
-static cl::opt<std::string> compileTo("compile-to", cl::value_desc("PHASE"), cl::desc("Stop after a phase and write its IR: onnx nn recognized quantized hmem placed dimc"), cl::cat(category));
-static cl::opt<std::string> dumpPhasesTo("dump-phases-to", cl::value_desc("DIR"), cl::desc("Write the IR after every phase into DIR"), cl::cat(category));
-static cl::opt<bool> listOperators("list-operators", cl::desc("Print the table of operators that are read, as docs/operators.md has it (alone on the command line)"), cl::cat(category));
-static cl::list<int64_t> startIds("start-ids", cl::CommaSeparated, cl::desc("Ids that begin a sequence without a prompt (default: none; 1 for a transcription)"), cl::cat(category));
-static cl::list<int64_t> endIds("end-ids", cl::CommaSeparated, cl::desc("Ids that end one (default: eos_token_id of the config.json beside the model)"), cl::cat(category));
+static cl::opt<int64_t> maxContext("max-context", cl::init(0),
+                                   cl::desc("Tokens that a cache can hold (default: the model's)"), cl::cat(category));
+static cl::opt<int64_t> prefillChunk("prefill-chunk", cl::init(64),
+                                     cl::desc("Most tokens of one prefill call (default 64)"), cl::cat(category));
+static cl::list<std::string> maxDims("max-dim", cl::value_desc("NAME=N"),
+                                     cl::desc("Largest value of a symbolic dimension"), cl::cat(category));
+static cl::opt<std::string>
+    kvState("kv-state", cl::init("auto"),
+            cl::desc("auto: past and present become cache state; off: they stay tensors (default auto)"),
+            cl::cat(category));
+static cl::opt<std::string> prefillLogits("prefill-logits", cl::init("last"),
+                                          cl::desc("last or all: rows of logits that prefill returns (default last)"),
+                                          cl::cat(category));
+static cl::opt<std::string> placement("placement", cl::init("hybrid"),
+                                      cl::desc("Policy: hybrid sram-only dram-only static (default hybrid: resident "
+                                               "where it fits, streamed where it costs least)"),
+                                      cl::cat(category));
+static cl::opt<bool> timingOnly("timing-only", cl::desc("Write no weights: the program can be timed, not executed"),
+                                cl::cat(category));
+static cl::opt<std::string>
+    compileTo("compile-to", cl::value_desc("PHASE"),
+              cl::desc("Stop after a phase and write its IR: onnx nn recognized quantized hmem placed dimc"),
+              cl::cat(category));
+static cl::opt<std::string> dumpPhasesTo("dump-phases-to", cl::value_desc("DIR"),
+                                         cl::desc("Write the IR after every phase into DIR"), cl::cat(category));
+static cl::opt<bool> listOperators(
+    "list-operators",
+    cl::desc("Print the table of operators that are read, as docs/operators.md has it (alone on the command line)"),
+    cl::cat(category));
+static cl::list<int64_t>
+    startIds("start-ids", cl::CommaSeparated,
+             cl::desc("Ids that begin a sequence without a prompt (default: none; 1 for a transcription)"),
+             cl::cat(category));
+static cl::list<int64_t>
+    endIds("end-ids", cl::CommaSeparated,
+           cl::desc("Ids that end one (default: eos_token_id of the config.json beside the model)"), cl::cat(category));
 
 static int fail(const std::string &message) {
   llvm::errs() << "ahm-compile: error: " << message << "\n";
@@ -56,16 +93,21 @@ static int usage(const std::string &message) {
 int main(int argc, char **argv) {
   // Needs no model, so it is looked for before the command line is required to be whole.
   if (argc == 2 && llvm::StringRef(argv[1]) == "--list-operators") {
-    llvm::outs() << "# Operators\n\nWhat the importer reads, and which of it is compiled further. A model with another operator is refused with an error that\n"
+    llvm::outs() << "# Operators\n\nWhat the importer reads, and which of it is compiled further. A model with another "
+                    "operator is refused with an error that\n"
                     "names the node. Written by `ahm-compile --list-operators`.\n\n";
-    ahm::onnx::printOperatorTable(llvm::outs(), [](const ahm::onnx::OperatorInfo &info) { return ahm::convertsOperator(info.operation); });
+    ahm::onnx::printOperatorTable(
+        llvm::outs(), [](const ahm::onnx::OperatorInfo &info) { return ahm::convertsOperator(info.operation); });
     return 0;
   }
   cl::HideUnrelatedOptions(category);
   std::string errors;
   llvm::raw_string_ostream errorStream(errors);
-  if (!cl::ParseCommandLineOptions(argc, argv, "Compiles ONNX transformer models to a program for a hybrid-memory card.\n"
-                                   "A model of several graphs (encoder and decoder) is one program: name all its files.\n", &errorStream)) {
+  if (!cl::ParseCommandLineOptions(
+          argc, argv,
+          "Compiles ONNX transformer models to a program for a hybrid-memory card.\n"
+          "A model of several graphs (encoder and decoder) is one program: name all its files.\n",
+          &errorStream)) {
     // One line: the first complaint, with LLVM's guess at what was meant.
     std::string line = llvm::StringRef(errors).trim().str();
     for (size_t end = line.find('\n'); end != std::string::npos; end = line.find('\n'))
@@ -116,7 +158,8 @@ int main(int argc, char **argv) {
     return usage("--compile-to: no phase '" + compileTo + "'; phases are:" + names);
   }
   std::string error;
-  if (llvm::StringRef folder = llvm::sys::path::parent_path(output); !folder.empty() && !llvm::sys::fs::is_directory(folder))
+  if (llvm::StringRef folder = llvm::sys::path::parent_path(output);
+      !folder.empty() && !llvm::sys::fs::is_directory(folder))
     return fail(output + ": cannot write: there is no folder " + folder.str());
   if (!ahm::targets::findMachine(target, options.machine, options.targetText, error))
     return fail(error);
@@ -132,7 +175,9 @@ int main(int argc, char **argv) {
   bool reported = false;
   context.getDiagEngine().registerHandler([&](mlir::Diagnostic &diagnostic) {
     auto kind = diagnostic.getSeverity();
-    const char *label = kind == mlir::DiagnosticSeverity::Error ? "error" : kind == mlir::DiagnosticSeverity::Warning ? "warning" : "note";
+    const char *label = kind == mlir::DiagnosticSeverity::Error     ? "error"
+                        : kind == mlir::DiagnosticSeverity::Warning ? "warning"
+                                                                    : "note";
     ahm::tools::Progress::end();
     llvm::errs() << "ahm-compile: " << label << ": ";
     if (auto name = llvm::dyn_cast<mlir::NameLoc>(diagnostic.getLocation()))
@@ -164,15 +209,18 @@ int main(int argc, char **argv) {
     llvm::outs() << " " << entry;
   const ahm::program::Footprint &kept = summary.footprint;
   auto megabytes = [](uint64_t bytes) { return llvm::format("%.2f MB", bytes / 1e6); };
-  llvm::outs() << "\n  weights " << megabytes(kept.weights) << ": " << megabytes(kept.residentSram) << " resident in SRAM, "
-               << megabytes(kept.residentStash) << " in the stash, " << megabytes(kept.streamed) << " streamed from DRAM, "
-               << megabytes(kept.inPlace) << " read in DRAM (placement " << summary.policy << ")\n  reserved: SRAM "
-               << megabytes(kept.reservedSram) << " (ring " << megabytes(kept.reservedRing) << "), stash " << megabytes(kept.reservedStash)
-               << " (caches " << megabytes(kept.caches) << ", activations " << megabytes(kept.reservedActivations) << "), DRAM "
-               << megabytes(kept.reservedDram) << "\n  compiled in " << llvm::format("%.2f", seconds) << " s, peak memory "
+  llvm::outs() << "\n  weights " << megabytes(kept.weights) << ": " << megabytes(kept.residentSram)
+               << " resident in SRAM, " << megabytes(kept.residentStash) << " in the stash, "
+               << megabytes(kept.streamed) << " streamed from DRAM, " << megabytes(kept.inPlace)
+               << " read in DRAM (placement " << summary.policy << ")\n  reserved: SRAM "
+               << megabytes(kept.reservedSram) << " (ring " << megabytes(kept.reservedRing) << "), stash "
+               << megabytes(kept.reservedStash) << " (caches " << megabytes(kept.caches) << ", activations "
+               << megabytes(kept.reservedActivations) << "), DRAM " << megabytes(kept.reservedDram)
+               << "\n  compiled in " << llvm::format("%.2f", seconds) << " s, peak memory "
                << resources.ru_maxrss / 1024 << " MiB\n";
   if (options.machine.cards > 1)
-    llvm::outs() << "  " << options.machine.cards << " cards are taken as one larger memory with " << options.machine.cards
+    llvm::outs() << "  " << options.machine.cards << " cards are taken as one larger memory with "
+                 << options.machine.cards
                  << " times the bandwidth and arithmetic, and an all-reduce for each residual addition\n";
   return 0;
 }

@@ -10,10 +10,11 @@
 using namespace ahm;
 
 int main(int argc, char **argv) {
-  tools::Arguments arguments("ahm-inspect", "Prints what a compiled program holds.", "PROGRAM.ahm",
-                             {{"memory-map", "", "every region by tier and address"},
-                              {"commands", "", "every command of every entry"},
-                              {"verify", "", "verify against the machine inside the program, and the weights' checksums"}});
+  tools::Arguments arguments(
+      "ahm-inspect", "Prints what a compiled program holds.", "PROGRAM.ahm",
+      {{"memory-map", "", "every region by tier and address"},
+       {"commands", "", "every command of every entry"},
+       {"verify", "", "verify against the machine inside the program, and the weights' checksums"}});
   arguments.parse(argc, argv);
   if (arguments.positionals().size() != 1)
     arguments.usage("one PROGRAM.ahm is needed");

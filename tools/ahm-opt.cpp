@@ -8,5 +8,6 @@ int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   ahm::registerDialects(registry);
   ahm::registerPasses();
-  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "AHM's optimizer driver: runs its passes on IR, one by one\n", registry));
+  return mlir::asMainReturnCode(
+      mlir::MlirOptMain(argc, argv, "AHM's optimizer driver: runs its passes on IR, one by one\n", registry));
 }

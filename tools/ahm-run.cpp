@@ -36,15 +36,18 @@ static void printSummary(const session::Session &session, bool timed) {
         first += call.latency;
     }
   if (session.machine().cards > 1)
-    std::fprintf(stderr, "%lld cards, timed as one larger memory with %lld times the bandwidth and arithmetic and all-reduces between layers\n",
+    std::fprintf(stderr,
+                 "%lld cards, timed as one larger memory with %lld times the bandwidth and arithmetic and all-reduces "
+                 "between layers\n",
                  (long long)session.machine().cards, (long long)session.machine().cards);
   if (timed && first)
     std::fprintf(stderr, "first result: %s warm, %s cold (with loading)\n", session::timeText(double(first)).c_str(),
                  session::timeText(double(first + load)).c_str());
   for (const session::EntrySummary &group : groups) {
     if (timed)
-      std::fprintf(stderr, "%s: %lld calls, %s a call (lower bound %s, bound %s)\n", group.entry.c_str(), (long long)group.calls,
-                   session::timeText(double(group.latency) / group.calls).c_str(), session::timeText(double(group.lowerBound) / group.calls).c_str(),
+      std::fprintf(stderr, "%s: %lld calls, %s a call (lower bound %s, bound %s)\n", group.entry.c_str(),
+                   (long long)group.calls, session::timeText(double(group.latency) / group.calls).c_str(),
+                   session::timeText(double(group.lowerBound) / group.calls).c_str(),
                    session::timeText(double(group.bound) / group.calls).c_str());
     for (size_t tier = 0; tier < 4; ++tier) {
       tiers[tier].read += group.tiers[tier].read;
@@ -60,7 +63,8 @@ static void printSummary(const session::Session &session, bool timed) {
                  (unsigned long long)tiers[tier].written);
   std::fprintf(stderr, "\n");
   if (timed)
-    std::fprintf(stderr, "energy: %.6g J (%.6g to %.6g J)\n", energy.nominal / 1e12, energy.low / 1e12, energy.high / 1e12);
+    std::fprintf(stderr, "energy: %.6g J (%.6g to %.6g J)\n", energy.nominal / 1e12, energy.low / 1e12,
+                 energy.high / 1e12);
 }
 
 static std::string shapeText(const session::Tensor &tensor) {
@@ -74,7 +78,8 @@ int main(int argc, char **argv) {
   tools::Arguments arguments(
       "ahm-run", "Runs a compiled program on the simulated card.", "PROGRAM.ahm",
       {{"input", "NAME=F.npy", "an input of entry main; repeat for each"},
-       {"output-dir", "DIR", "write every output as NAME.npy; of a generation: the ids, and the outputs of each entry's last call"},
+       {"output-dir", "DIR",
+        "write every output as NAME.npy; of a generation: the ids, and the outputs of each entry's last call"},
        {"prompt-ids", "1,2,3", "the prompt as token ids; repeat for each sequence of a batch"},
        {"prompt", "TEXT", "the prompt as text; needs --tokenizer; repeat for each sequence of a batch"},
        {"generate", "N", "generate up to N ids"},
@@ -93,12 +98,16 @@ int main(int argc, char **argv) {
        {"report", "F.html", "write a page with the numbers"},
        {"tokenizer", "tokenizer.json", "Hugging Face tokenizer for text in and out"},
        {"print-ids", "", "print ids even with a tokenizer"},
-       {"logits", "F.npy", "write the logits, float32 [rows, vocabulary]; of a batch: one sequence's rows after the other"},
-       {"dump-state", "DIR", "write the valid tokens of every cache, as they are at the end, as CACHE.npy: uint8 [heads, tokens, row bytes]; "
-                             "a row is its blocks' scale bytes, zero padded to a multiple of 4, then its elements"},
+       {"logits", "F.npy",
+        "write the logits, float32 [rows, vocabulary]; of a batch: one sequence's rows after the other"},
+       {"dump-state", "DIR",
+        "write the valid tokens of every cache, as they are at the end, as CACHE.npy: uint8 [heads, tokens, row "
+        "bytes]; "
+        "a row is its blocks' scale bytes, zero padded to a multiple of 4, then its elements"},
        {"temperature", "T", "sample instead of taking the best id (default 0: the best)"},
        {"seed", "N", "for sampling, and for the experts that are drawn with --functional=off (default 0)"},
-       {"start-ids", "1", "ids that begin the sequence, before the prompt (default: the program's, for --audio else 1)"},
+       {"start-ids", "1",
+        "ids that begin the sequence, before the prompt (default: the program's, for --audio else 1)"},
        {"end-ids", "2,3", "ids that end generation (default: the program's)"}});
   arguments.parse(argc, argv);
   if (arguments.positionals().size() != 1)
@@ -215,7 +224,8 @@ int main(int argc, char **argv) {
     tools::Progress::end();
     if (options.functional && !arguments.has("output-dir"))
       for (const auto &[name, tensor] : outputs)
-        std::fprintf(stderr, "output %s %s (write it with --output-dir=DIR)\n", name.c_str(), shapeText(tensor).c_str());
+        std::fprintf(stderr, "output %s %s (write it with --output-dir=DIR)\n", name.c_str(),
+                     shapeText(tensor).c_str());
   } else if (arguments.has("score")) {
     double perplexity = 0;
     int64_t predictions = 0;
@@ -289,9 +299,11 @@ int main(int argc, char **argv) {
   if (arguments.has("counts") && !session::writeFile(arguments.text("counts"), session->countsJson(), error))
     arguments.fail(error);
   if (arguments.has("trace") && session->lastEntry() &&
-      !timing::writeTrace(program, *session->lastEntry(), session->lastTimings().at(session->lastEntry()->name), arguments.text("trace"), error))
+      !timing::writeTrace(program, *session->lastEntry(), session->lastTimings().at(session->lastEntry()->name),
+                          arguments.text("trace"), error))
     arguments.fail(error);
-  if (arguments.has("report") && !session::writeFile(arguments.text("report"), session::reportHtml(*session, path), error))
+  if (arguments.has("report") &&
+      !session::writeFile(arguments.text("report"), session::reportHtml(*session, path), error))
     arguments.fail(error);
   tools::Progress::end();
   printSummary(*session, options.timing);

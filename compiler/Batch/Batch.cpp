@@ -43,13 +43,15 @@ public:
     for (Operation &op : llvm::make_early_inc_range(function.getBody().front()))
       if (failed(rewrite(&op, caches)))
         return failure();
-    // The input that held the whole mask is gone with the mask; anything else that still counts the past is not of one row.
+    // The input that held the whole mask is gone with the mask; anything else that still counts the past is not of one
+    // row.
     for (Operation &op : function.getBody().front())
       if (failed(check(&op)))
         return failure();
     for (BlockArgument argument : function.getArguments())
       if (dependsOn(argument.getType(), past))
-        return function.emitError() << "input '" << nameOf(argument) << "' has a shape that depends on the length of the past, which differs "
+        return function.emitError() << "input '" << nameOf(argument)
+                                    << "' has a shape that depends on the length of the past, which differs "
                                     << "between the sequences of a batch" << kRemedy;
     values[tokens] = value("kv_rows", 1, batch, "");
     values[past] = value("kv_past", minimum, maximum, "per_row");
@@ -94,7 +96,8 @@ private:
         past = symbol.getPosition();
     });
     if (tokens == kNone || past == kNone || tokens == past || tokens >= values.size() || past >= values.size())
-      return function.emitError() << "'" << function.getSymName() << "' cannot decode a batch: its tokens and the past of its caches are not two "
+      return function.emitError() << "'" << function.getSymName()
+                                  << "' cannot decode a batch: its tokens and the past of its caches are not two "
                                   << "dimensions of the model" << kRemedy;
     auto bounds = cast<DictionaryAttr>(values[past]);
     minimum = bounds.getAs<IntegerAttr>("min").getInt();
@@ -112,9 +115,10 @@ private:
       return positionsInput;
     unsigned index = function.getNumArguments();
     RankedTensorType type = nn::shapedType({getAffineSymbolExpr(tokens, context)}, builder.getI32Type(), values.size());
-    auto attributes = builder.getDictionaryAttr({builder.getNamedAttr("nn.role", builder.getStringAttr("positions")),
-                                                 builder.getNamedAttr("onnx.dtype", builder.getStringAttr("int64")),
-                                                 builder.getNamedAttr("onnx.name", builder.getStringAttr("batch_positions"))});
+    auto attributes =
+        builder.getDictionaryAttr({builder.getNamedAttr("nn.role", builder.getStringAttr("positions")),
+                                   builder.getNamedAttr("onnx.dtype", builder.getStringAttr("int64")),
+                                   builder.getNamedAttr("onnx.name", builder.getStringAttr("batch_positions"))});
     (void)function.insertArgument(index, type, attributes, function.getLoc());
     return positionsInput = function.getArgument(index);
   }
@@ -123,7 +127,9 @@ private:
     if (auto append = dyn_cast<nn::CacheAppendOp>(op)) {
       SmallVector<AffineExpr> shape = shapeOf(append.getInput());
       if (shape.size() != 4 || !isTokens(shape[2]) || !isPast(append.getPosition().getResult(0)))
-        return op->emitError() << "appends to a cache at another place than behind each sequence's past; this cannot decode a batch" << kRemedy;
+        return op->emitError()
+               << "appends to a cache at another place than behind each sequence's past; this cannot decode a batch"
+               << kRemedy;
       append.setPerRow(true);
       append.setSlotAttr(AffineMapAttr::get(slot));
       caches.insert(append.getCache());
@@ -133,11 +139,14 @@ private:
       AffineExpr p = getAffineSymbolExpr(past, context), t = getAffineSymbolExpr(tokens, context);
       SmallVector<AffineExpr> shape = shapeOf(attention.getQuery());
       AffineExpr length = simplifyAffineExpr(attention.getLength().getResult(0) - p - t, 0, values.size());
-      if (shape.size() != 4 || !isTokens(shape[2]) || !attention.getCausal() || !isPast(attention.getPosition().getResult(0)) ||
-          length != getAffineConstantExpr(0, context))
-        return op->emitError() << "is no causal attention over each sequence's past and its newest token; this cannot decode a batch" << kRemedy;
+      if (shape.size() != 4 || !isTokens(shape[2]) || !attention.getCausal() ||
+          !isPast(attention.getPosition().getResult(0)) || length != getAffineConstantExpr(0, context))
+        return op->emitError()
+               << "is no causal attention over each sequence's past and its newest token; this cannot decode a batch"
+               << kRemedy;
       for (Value operand : op->getOperands())
-        if (operand != attention.getQuery() && llvm::any_of(shapeOf(operand), [&](AffineExpr e) { return hasTokens(e) || e.isFunctionOfSymbol(past); }))
+        if (operand != attention.getQuery() &&
+            llvm::any_of(shapeOf(operand), [&](AffineExpr e) { return hasTokens(e) || e.isFunctionOfSymbol(past); }))
           return op->emitError() << "has a mask of its own for each row; this cannot decode a batch" << kRemedy;
       attention.setPerRow(true);
       attention.setSlotAttr(AffineMapAttr::get(slot));
@@ -146,7 +155,8 @@ private:
     }
     if (auto iota = dyn_cast<nn::IotaOp>(op)) {
       // past + constant + i, one for each row: the row's position.
-      AffineExpr offset = simplifyAffineExpr(iota.getStart().getResult(0) - getAffineSymbolExpr(past, context), 0, values.size());
+      AffineExpr offset =
+          simplifyAffineExpr(iota.getStart().getResult(0) - getAffineSymbolExpr(past, context), 0, values.size());
       auto constant = dyn_cast<AffineConstantExpr>(offset);
       if (!constant || static_cast<int64_t>(iota.getStep()) != 1 || !isTokens(shapeOf(iota.getResult())[0]))
         return success(); // judged by check()
@@ -154,8 +164,9 @@ private:
       if (constant.getValue() != 0) {
         builder.setInsertionPoint(op);
         auto type = RankedTensorType::get({}, builder.getI32Type());
-        Value add = nn::ConstantOp::create(builder, op->getLoc(), type,
-                                           DenseElementsAttr::get(type, builder.getI32IntegerAttr(static_cast<int32_t>(constant.getValue()))));
+        Value add = nn::ConstantOp::create(
+            builder, op->getLoc(), type,
+            DenseElementsAttr::get(type, builder.getI32IntegerAttr(static_cast<int32_t>(constant.getValue()))));
         result = nn::BinaryOp::create(builder, op->getLoc(), iota.getType(), "add", result, add);
       }
       iota.getResult().replaceAllUsesWith(result);
@@ -175,7 +186,8 @@ private:
       if (axis < 0)
         return success();
       builder.setInsertionPoint(op);
-      Value rows = nn::GatherOp::create(builder, op->getLoc(), slice.getType(), slice.getInput(), positions(), builder.getI64IntegerAttr(axis));
+      Value rows = nn::GatherOp::create(builder, op->getLoc(), slice.getType(), slice.getInput(), positions(),
+                                        builder.getI64IntegerAttr(axis));
       slice.getResult().replaceAllUsesWith(rows);
       op->erase();
     }
@@ -201,9 +213,11 @@ private:
     };
     bool apart =
         llvm::TypeSwitch<Operation *, bool>(op)
-            .Case<nn::UnaryOp, nn::BinaryOp, nn::SelectOp, nn::CastOp, nn::TransposeOp, nn::BroadcastOp, nn::RotaryOp, nn::LinearOp,
-                  nn::AllReduceOp, nn::CacheAppendOp, nn::AttentionOp, func::ReturnOp>([](auto) { return true; })
-            .Case<nn::SoftmaxOp, nn::ArgMaxOp, nn::LayerNormOp, nn::RmsNormOp>([&](auto o) { return !lastIsRows(o->getOperand(0)); })
+            .Case<nn::UnaryOp, nn::BinaryOp, nn::SelectOp, nn::CastOp, nn::TransposeOp, nn::BroadcastOp, nn::RotaryOp,
+                  nn::LinearOp, nn::AllReduceOp, nn::CacheAppendOp, nn::AttentionOp, func::ReturnOp>(
+                [](auto) { return true; })
+            .Case<nn::SoftmaxOp, nn::ArgMaxOp, nn::LayerNormOp, nn::RmsNormOp>(
+                [&](auto o) { return !lastIsRows(o->getOperand(0)); })
             .Case<nn::ReshapeOp>([&](nn::ReshapeOp o) {
               // The rows stay a dimension of their own, or are joined with dimensions behind them.
               return llvm::count_if(shapeOf(o.getResult()), [&](AffineExpr e) { return hasTokens(e); }) == 1 &&
@@ -217,11 +231,13 @@ private:
             .Case<nn::SliceOp>([&](nn::SliceOp o) {
               SmallVector<AffineExpr> to = shapeOf(o.getResult()), from = shapeOf(o.getInput());
               for (auto [d, start] : llvm::enumerate(o.getStarts().getResults()))
-                if (hasTokens(from[d]) && (from[d] != to[d] || start != getAffineConstantExpr(0, context) || o.getSteps()[d] != 1))
+                if (hasTokens(from[d]) &&
+                    (from[d] != to[d] || start != getAffineConstantExpr(0, context) || o.getSteps()[d] != 1))
                   return false;
               return true;
             })
-            .Case<nn::GatherOp>([&](nn::GatherOp o) { return !rows(o.getTable()) || !hasTokens(shapeOf(o.getTable())[o.getAxis()]); })
+            .Case<nn::GatherOp>(
+                [&](nn::GatherOp o) { return !rows(o.getTable()) || !hasTokens(shapeOf(o.getTable())[o.getAxis()]); })
             .Case<nn::MatMulOp>([&](nn::MatMulOp o) { return !lastIsRows(o.getLhs()) && !rows(o.getRhs()); })
             .Default([&](Operation *o) {
               // Experts are chosen and computed row by row.
@@ -252,8 +268,12 @@ struct BatchPass : PassWrapper<BatchPass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(BatchPass)
 
   StringRef getArgument() const override { return "nn-batch"; }
-  StringRef getDescription() const override { return "Makes the rows of a marked decode function sequences of their own"; }
-  void getDependentDialects(DialectRegistry &registry) const override { registry.insert<nn::NNDialect, func::FuncDialect>(); }
+  StringRef getDescription() const override {
+    return "Makes the rows of a marked decode function sequences of their own";
+  }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<nn::NNDialect, func::FuncDialect>();
+  }
 
   void runOnOperation() override {
     ModuleOp module = getOperation();

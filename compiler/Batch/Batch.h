@@ -8,15 +8,18 @@
 
 namespace ahm {
 
-/// Module pass `nn-batch`. A decode function that onnx-to-nn marked `nn.batch = B` takes T tokens in a row, as a prefill does; this
-/// pass makes them the newest tokens of T <= B sequences. It proves that nothing but the caches looks from one row to another, then
-/// lets each row append to and attend over its own sequence's slot at its own length:
-///  - run-time values: the number of tokens becomes "kv_rows"; the length of the past becomes "kv_past", one number a row;
-///    "kv_slot" (one a row) and "kv_row" (the row's index) are new; functions that share the caches get the scalar "kv_sequence";
+/// Module pass `nn-batch`. A decode function that onnx-to-nn marked `nn.batch = B` takes T tokens in a row, as a
+/// prefill does; this pass makes them the newest tokens of T <= B sequences. It proves that nothing but the caches
+/// looks from one row to another, then lets each row append to and attend over its own sequence's slot at its own
+/// length:
+///  - run-time values: the number of tokens becomes "kv_rows"; the length of the past becomes "kv_past", one number a
+///  row;
+///    "kv_slot" (one a row) and "kv_row" (the row's index) are new; functions that share the caches get the scalar
+///    "kv_sequence";
 ///  - positions that the graph counts itself become an input of role "positions";
 ///  - caches get B slots.
-/// Rows are independent in every product and norm, so a batch gives the bits of its sequences run alone. What mixes rows otherwise
-/// (a dynamic quantisation over the whole tensor, a convolution) is an error at its node.
+/// Rows are independent in every product and norm, so a batch gives the bits of its sequences run alone. What mixes
+/// rows otherwise (a dynamic quantisation over the whole tensor, a convolution) is an error at its node.
 std::unique_ptr<mlir::Pass> createBatchPass();
 void registerBatchPasses();
 

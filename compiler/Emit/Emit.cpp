@@ -101,7 +101,8 @@ private:
         if (pages > 0) {
           auto found = regions.find((cache.getSymName() + suffix).str());
           if (found == regions.end())
-            return cache.emitOpError() << "has no region @" << cache.getSymName() << suffix << "; run hmem-to-dimc first";
+            return cache.emitOpError() << "has no region @" << cache.getSymName() << suffix
+                                       << "; run hmem-to-dimc first";
           *home = found->second;
         }
       program.caches.push_back(std::move(out));
@@ -220,7 +221,7 @@ private:
       auto found = llvm::find_if(program.values, [&](const RuntimeValue &v) { return v.name == name.getValue(); });
       valueIds.push_back(static_cast<int32_t>(found - program.values.begin()));
       auto kindName = value.getAs<StringAttr>("kind");
-      auto kind = !kindName                               ? RuntimeValue::Kind::Scalar
+      auto kind = !kindName                            ? RuntimeValue::Kind::Scalar
                   : kindName.getValue() == "per_row"   ? RuntimeValue::Kind::PerRow
                   : kindName.getValue() == "row_index" ? RuntimeValue::Kind::RowIndex
                                                        : RuntimeValue::Kind::Scalar;
@@ -338,7 +339,8 @@ private:
       char percent[32];
       std::snprintf(percent, sizeof(percent), "%.3g", 100 * std::sqrt(loss.error / loss.energy));
       emitWarning(UnknownLoc::get(module.getContext()))
-          << loss.weights << " weights stored in integers under float scales were rounded to blocks under powers of two: " << percent
+          << loss.weights
+          << " weights stored in integers under float scales were rounded to blocks under powers of two: " << percent
           << " % of the weights (root mean square); --weights=mxint16 keeps more";
     }
     return success();

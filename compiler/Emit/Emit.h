@@ -17,11 +17,11 @@ namespace ahm {
 
 struct EmitOptions {
   std::string producer = "ahm-compile";
-  std::string machine;         // the target's YAML text
-  std::string placementPolicy; // the module's hmem.placement policy when empty
-  std::string options;         // JSON, see Program::options
-  bool timingOnly = false;     // no weights file: weightsPath is not used
-  std::string weightsPath;     // PROGRAM.ahmw
+  std::string machine;                                     // the target's YAML text
+  std::string placementPolicy;                             // the module's hmem.placement policy when empty
+  std::string options;                                     // JSON, see Program::options
+  bool timingOnly = false;                                 // no weights file: weightsPath is not used
+  std::string weightsPath;                                 // PROGRAM.ahmw
   std::function<void(size_t done, size_t total)> progress; // when set: called before each weight is packed
   std::string sourceDirectory; // where relative `file`s of weights are looked up; empty: the working directory
 };
@@ -34,11 +34,13 @@ mlir::LogicalResult emitProgram(mlir::ModuleOp module, const EmitOptions &option
 using ByteSink = std::function<bool(std::span<const uint8_t> bytes, std::string &error)>;
 /// What block formats of power-of-two scales lose of weights that stand under float scales.
 struct PackingLoss {
-  unsigned weights = 0;           // tiled weights with float scales
-  double error = 0, energy = 0;   // sums of squares: of the differences, of the values
+  unsigned weights = 0;         // tiled weights with float scales
+  double error = 0, energy = 0; // sums of squares: of the differences, of the values
 };
-/// Packs one weight: tiles in tile order, or dense row-major elements; exactly the op's `bytes`. Adds to `loss` where it is given.
-mlir::LogicalResult packWeight(hmem::WeightOp weight, const std::string &sourceDirectory, const ByteSink &sink, PackingLoss *loss = nullptr);
+/// Packs one weight: tiles in tile order, or dense row-major elements; exactly the op's `bytes`. Adds to `loss` where
+/// it is given.
+mlir::LogicalResult packWeight(hmem::WeightOp weight, const std::string &sourceDirectory, const ByteSink &sink,
+                               PackingLoss *loss = nullptr);
 
 /// Argument "emit-print": emits timing only (or with weights to the file named by its option), verifies the program
 /// without a machine's limits, and prints its listing to standard output. The module is left as it is.

@@ -71,7 +71,8 @@ bool StoredElements::open(RankedTensorType type, ElementsAttr value, StringRef p
   Type element = type.getElementType();
   std::optional<Kind> found = kindOf(element);
   if (!found) {
-    error = "its source has elements that cannot be read; f32, f16, bf16, f64, f8, f4, i4, ui4, i8, ui8, i32, i64 and i1 can";
+    error = "its source has elements that cannot be read; f32, f16, bf16, f64, f8, f4, i4, ui4, i8, ui8, i32, i64 and "
+            "i1 can";
     return false;
   }
   kind = *found;
@@ -90,7 +91,8 @@ bool StoredElements::open(RankedTensorType type, ElementsAttr value, StringRef p
       constant.assign(static_cast<size_t>((elements + 1) / 2), 0);
       ArrayRef<char> raw = dense.getRawData();
       for (int64_t i = 0; i < elements; ++i)
-        constant[static_cast<size_t>(i / 2)] |= static_cast<uint8_t>((raw[dense.isSplat() ? 0 : i] & 15) << (i % 2 * 4));
+        constant[static_cast<size_t>(i / 2)] |=
+            static_cast<uint8_t>((raw[dense.isSplat() ? 0 : i] & 15) << (i % 2 * 4));
     } else if (dense.isSplat()) {
       int64_t size = bitsOf(kind) / 8;
       for (int64_t i = 0; i < elements; ++i)
@@ -118,8 +120,8 @@ bool StoredElements::open(RankedTensorType type, ElementsAttr value, StringRef p
   mapped = std::move(*opened);
   int64_t size = static_cast<int64_t>(mapped->getBufferSize()), wanted = (elements * bitsOf(kind) + 7) / 8;
   if (length < wanted || offset < 0 || offset > size || wanted > size - offset) {
-    error = "needs " + std::to_string(wanted) + " bytes at " + std::to_string(offset) + " of '" + full.str().str() + "', which has " +
-            std::to_string(size);
+    error = "needs " + std::to_string(wanted) + " bytes at " + std::to_string(offset) + " of '" + full.str().str() +
+            "', which has " + std::to_string(size);
     return false;
   }
   bytes = reinterpret_cast<const uint8_t *>(mapped->getBufferStart()) + offset;

@@ -33,7 +33,8 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
     return weight.emitOpError() << "has tiles of " << weight.getTileBytes() << " bytes; " << name << " tiles have "
                                 << bytesOfTile;
   // A 16-bit format's loss is below what the products keep.
-  bool measures = loss && source.hasFloatScales() && (format == formats::TileFormat::MxInt8 || format == formats::TileFormat::MxInt4);
+  bool measures = loss && source.hasFloatScales() &&
+                  (format == formats::TileFormat::MxInt8 || format == formats::TileFormat::MxInt4);
   std::vector<std::pair<double, double>> losses; // of each tile, added in order
   std::vector<uint8_t> batch;
   std::string error;
@@ -43,7 +44,8 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
     batch.assign(static_cast<size_t>(count * bytesOfTile), 0);
     losses.assign(measures ? static_cast<size_t>(count) : 0, {0.0, 0.0});
     llvm::parallelFor(0, static_cast<size_t>(count), [&](size_t i) {
-      int64_t tile = (first + static_cast<int64_t>(i)) % tilesOfExpert, kTile = tile % kTiles, columnTile = tile / kTiles;
+      int64_t tile = (first + static_cast<int64_t>(i)) % tilesOfExpert, kTile = tile % kTiles,
+              columnTile = tile / kTiles;
       int64_t expert = (first + static_cast<int64_t>(i)) / tilesOfExpert;
       int64_t row0 = kTile * rowsOfTile, column0 = columnTile * columnsOfTile;
       int64_t rows = std::min(rowsOfTile, K - row0), columns = std::min(columnsOfTile, weight.getColumns() - column0);
@@ -65,7 +67,8 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
       // Along the source's nearer dimension, where neighbours share bytes and scales.
       if (source.columnStep() <= source.rowStep())
         for (int64_t r = 0; r < rows; ++r)
-          source.values(source.position(expert, row0 + r, column0), source.columnStep(), columns, values + r * columns, 1);
+          source.values(source.position(expert, row0 + r, column0), source.columnStep(), columns, values + r * columns,
+                        1);
       else
         for (int64_t c = 0; c < columns; ++c)
           source.values(source.position(expert, row0, column0 + c), source.rowStep(), rows, values + c, columns);
@@ -133,7 +136,8 @@ LogicalResult packDense(hmem::WeightOp weight, const WeightSource &source, const
 
 } // namespace
 
-LogicalResult packWeight(hmem::WeightOp weight, const std::string &sourceDirectory, const ByteSink &sink, PackingLoss *loss) {
+LogicalResult packWeight(hmem::WeightOp weight, const std::string &sourceDirectory, const ByteSink &sink,
+                         PackingLoss *loss) {
   WeightSource source;
   std::string error;
   if (!source.open(weight, sourceDirectory, error))

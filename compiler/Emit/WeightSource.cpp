@@ -26,7 +26,8 @@ bool WeightSource::open(hmem::WeightOp weight, const std::string &sourceDirector
     error = "its source type is not a static tensor";
     return false;
   }
-  if (!stored.open(type, weight.getValueAttr(), weight.getFile(), weight.getOffset(), weight.getLength(), sourceDirectory, error))
+  if (!stored.open(type, weight.getValueAttr(), weight.getFile(), weight.getOffset(), weight.getLength(),
+                   sourceDirectory, error))
     return false;
   shape.assign(type.getShape().begin(), type.getShape().end());
   strides = rowMajor(shape);
@@ -301,7 +302,9 @@ void WeightSource::values(int64_t position, int64_t step, int64_t count, float *
         continue;
       }
       for (int64_t i = 0; i < n; ++i)
-        line[i] = each.what == Step::Dequantize ? (line[i] - each.b) * each.a : each.what == Step::Multiply ? line[i] * each.a : line[i] + each.a;
+        line[i] = each.what == Step::Dequantize ? (line[i] - each.b) * each.a
+                  : each.what == Step::Multiply ? line[i] * each.a
+                                                : line[i] + each.a;
     }
     for (int64_t i = 0; i < n; ++i)
       out[(first + i) * spacing] = line[i];

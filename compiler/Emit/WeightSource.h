@@ -9,7 +9,8 @@
 
 namespace ahm {
 
-/// Elements as they are stored: in a mapped file, or those of a constant. 4-bit elements stand two to a byte, low one first.
+/// Elements as they are stored: in a mapped file, or those of a constant. 4-bit elements stand two to a byte, low one
+/// first.
 class StoredElements {
 public:
   enum class Kind { F32, F16, BF16, F64, I8, U8, I32, I64, Bool, I4, U4, F4E2M1, F8E4M3, F8E5M2, F8E8M0 };
@@ -25,7 +26,9 @@ public:
   int64_t count() const { return elements; }
   bool isInteger() const;
   /// f32, f16, bf16 or f64: a number with a mantissa.
-  bool isFloatNumber() const { return kind == Kind::F32 || kind == Kind::F16 || kind == Kind::BF16 || kind == Kind::F64; }
+  bool isFloatNumber() const {
+    return kind == Kind::F32 || kind == Kind::F16 || kind == Kind::BF16 || kind == Kind::F64;
+  }
   float number(int64_t position) const;
   /// number(position + i * step) into out[i], i < count.
   void numbers(int64_t position, int64_t step, int64_t count, float *out) const;
@@ -51,7 +54,8 @@ public:
   int64_t position(int64_t row, int64_t column) const { return start + row * strides[0] + column * strides[1]; }
   /// The same in a stack of matrices [experts, rows, columns]; expert 0 of a lone matrix is all of it.
   int64_t position(int64_t expert, int64_t row, int64_t column) const {
-    return shape.size() == 2 ? position(row, column) : start + expert * strides[0] + row * strides[1] + column * strides[2];
+    return shape.size() == 2 ? position(row, column)
+                             : start + expert * strides[0] + row * strides[1] + column * strides[2];
   }
   /// The element after all element-wise steps, each rounded to f32.
   float value(int64_t position) const;
@@ -68,8 +72,8 @@ public:
   bool hasSteps() const { return !steps.empty(); }
 
 private:
-  /// Scales and zero points over the source's own dimensions [outer, along, inner]: a scale serves `block` elements along the
-  /// axis (0: a scale an index, for all outer and inner ones).
+  /// Scales and zero points over the source's own dimensions [outer, along, inner]: a scale serves `block` elements
+  /// along the axis (0: a scale an index, for all outer and inner ones).
   struct Blocks {
     StoredElements scales, zeros;
     bool hasZeros = false, single = false;

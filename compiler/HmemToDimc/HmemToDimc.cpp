@@ -31,10 +31,12 @@ public:
                 *cache.getStashOffset(), cache.getStashBytes(), true);
       if (cache.getSramPages() > 0)
         addRegion(cache.getLoc(), (cache.getSymName() + ".kv.sram").str(), cache.getSymName(), "sram", "kv",
-                  *cache.getCoresFirst(), *cache.getCoresCount(), *cache.getSramOffset(), cache.getSramLocalBytes(), true);
+                  *cache.getCoresFirst(), *cache.getCoresCount(), *cache.getSramOffset(), cache.getSramLocalBytes(),
+                  true);
       if (cache.getDramPages() > 0)
         addRegion(cache.getLoc(), (cache.getSymName() + ".kv.dram").str(), cache.getSymName(), "dram", "kv",
-                  *cache.getDramChiplet(), *cache.getDramChiplets(), *cache.getDramOffset(), cache.getDramLocalBytes(), true);
+                  *cache.getDramChiplet(), *cache.getDramChiplets(), *cache.getDramOffset(), cache.getDramLocalBytes(),
+                  true);
     }
     if (failed(addLoad(weights)))
       return failure();
@@ -108,8 +110,8 @@ private:
                      base.getInt() + transfer.getSlot() * bytes.getInt(), w.getLocalBytes(), false, 1);
   }
 
-  /// What a view of a cache refers to: the ring in the stash, a home, or a slot of the staging ring, which lies on the cores
-  /// of the chiplets that hold the cache's pages.
+  /// What a view of a cache refers to: the ring in the stash, a home, or a slot of the staging ring, which lies on the
+  /// cores of the chiplets that hold the cache's pages.
   FailureOr<dimc::RegionOp> cacheRegion(hmem::ExecOp exec, hmem::CacheOp cache, StringAttr part) {
     std::string name = cache.getSymName().str() + ".kv";
     if (part)
@@ -121,9 +123,12 @@ private:
       auto value = ring ? ring.getAs<IntegerAttr>(key) : IntegerAttr();
       return value ? value.getInt() : -1;
     };
-    int64_t slots = number("slots"), bytes = number("slot_bytes"), base = number("sram_offset"), pages = number("pages"), slot = 0;
-    if (slots <= 0 || bytes <= 0 || base < 0 || pages <= 0 || part.getValue().substr(4).getAsInteger(10, slot) || slot >= slots)
-      return exec.emitOpError() << "uses " << part << " of the staging ring of cache pages, but the module's hmem.kv_ring has "
+    int64_t slots = number("slots"), bytes = number("slot_bytes"), base = number("sram_offset"),
+            pages = number("pages"), slot = 0;
+    if (slots <= 0 || bytes <= 0 || base < 0 || pages <= 0 || part.getValue().substr(4).getAsInteger(10, slot) ||
+        slot >= slots)
+      return exec.emitOpError() << "uses " << part
+                                << " of the staging ring of cache pages, but the module's hmem.kv_ring has "
                                 << std::max<int64_t>(slots, 0) << " slots; run placement first";
     int64_t perChiplet = number("chiplet_cores"), chiplets = *cache.getDramChiplets(), cores = perChiplet * chiplets;
     if (perChiplet <= 0)
@@ -131,8 +136,8 @@ private:
     int64_t local = (pages * cache.getHeads() + cores - 1) / cores * cache.getBlockBytes();
     if (local > bytes)
       return exec.emitOpError() << "moves " << local << " bytes a core into a slot of " << bytes;
-    return addRegion(cache.getLoc(), name, cache.getSymName(), "sram", "staging", *cache.getDramChiplet() * perChiplet, cores,
-                     base + slot * bytes, local, false, 2);
+    return addRegion(cache.getLoc(), name, cache.getSymName(), "sram", "staging", *cache.getDramChiplet() * perChiplet,
+                     cores, base + slot * bytes, local, false, 2);
   }
 
   //===-- Entries
@@ -150,7 +155,8 @@ private:
   }
 
   void command(WaitTracker &tracker, Location location, StringRef opcode, ArrayRef<Attribute> ins,
-               ArrayRef<Attribute> outs, DenseI64ArrayAttr ints, DenseF32ArrayAttr floats = {}, ArrayAttr exprs = {}, AffineMapAttr repeat = {}) {
+               ArrayRef<Attribute> outs, DenseI64ArrayAttr ints, DenseF32ArrayAttr floats = {}, ArrayAttr exprs = {},
+               AffineMapAttr repeat = {}) {
     StringRef queue = hmem::findCommandShape(opcode)->queue;
     std::vector<Access> accesses;
     for (bool write : {false, true})

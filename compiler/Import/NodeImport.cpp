@@ -289,7 +289,8 @@ LogicalResult GraphImporter::importNode(const file::Node &original, Scope &scope
     }
     onnx::AttributeOpsets opsets = onnx::attributeOpsets(*info, attribute.name);
     if (standard && (opset < opsets.sinceOpset || opset > opsets.lastOpset))
-      return error(node, context) << "attribute '" << attribute.name << "' belongs to opsets " << opsets.sinceOpset << " to " << opsets.lastOpset
+      return error(node, context) << "attribute '" << attribute.name << "' belongs to opsets " << opsets.sinceOpset
+                                  << " to " << opsets.lastOpset
                                   << " of the operator; export with one of these, or as opset " << opset << " has it";
     Attribute value;
     if (failed(convertAttribute(node, attribute, context, value)))

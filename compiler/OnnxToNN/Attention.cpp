@@ -1,6 +1,7 @@
-// Fused attention operators become the primitives that other exporters write: products, masks made of comparisons, softmax. So a
-// model means the same whatever its exporter fused, and recognition (compiler/Recognize/Attention.cpp) has one form to prove.
-// The present keys and values are a concat of the past and this call's rows, which recognition turns into a cache.
+// Fused attention operators become the primitives that other exporters write: products, masks made of comparisons,
+// softmax. So a model means the same whatever its exporter fused, and recognition (compiler/Recognize/Attention.cpp)
+// has one form to prove. The present keys and values are a concat of the past and this call's rows, which recognition
+// turns into a cache.
 #include "compiler/OnnxToNN/Compose.h"
 
 #include "llvm/ADT/StringMap.h"
@@ -23,11 +24,12 @@ public:
   float scale = 0; // 0: 1 / sqrt(D)
   float softcap = 0;
   bool causal = false;
-  Value position;                       // of the first query, i32 that broadcasts to [B,1,1,1]
-  int64_t window = 0;                   // last tokens seen, 0 for all
-  Value length;                         // valid keys, i32 that broadcasts to [B,1,1,1]; null: all of them
-  SmallVector<Value> conditions, added; // masks that broadcast to [B,H,T,S]: i1 true where seen, f32 added to the scores
-  Value sinks;                          // f32 [H]
+  Value position;     // of the first query, i32 that broadcasts to [B,1,1,1]
+  int64_t window = 0; // last tokens seen, 0 for all
+  Value length;       // valid keys, i32 that broadcasts to [B,1,1,1]; null: all of them
+  SmallVector<Value> conditions,
+      added;   // masks that broadcast to [B,H,T,S]: i1 true where seen, f32 added to the scores
+  Value sinks; // f32 [H]
 
   /// Scores: scaled products, after the soft cap, after the masks; then softmax.
   Value scores, capped, masked, weights;
@@ -38,7 +40,8 @@ public:
       return {};
     Compose::Shape q = Compose::shape(query), k = Compose::shape(key), v = Compose::shape(value);
     int64_t heads = Compose::constant(q[1]), groups = Compose::constant(k[1]), size = Compose::constant(q[3]);
-    if (heads <= 0 || groups <= 0 || heads % groups || Compose::constant(v[1]) != groups || size <= 0 || Compose::constant(k[3]) != size) {
+    if (heads <= 0 || groups <= 0 || heads % groups || Compose::constant(v[1]) != groups || size <= 0 ||
+        Compose::constant(k[3]) != size) {
       (void)b.fail("numbers of heads or head sizes of queries, keys and values do not fit");
       return {};
     }
@@ -201,11 +204,13 @@ LogicalResult convertAttention(Converter &c, Operation *op) {
   if (c.integer(op, "is_causal", 0)) {
     attention.causal = true;
     AffineExpr queries = Compose::shape(q)[2];
-    attention.position = attention.length ? b.binary("sub", attention.length, b.runtime(queries)) : b.runtime(tokensOf(b, pastKey));
+    attention.position =
+        attention.length ? b.binary("sub", attention.length, b.runtime(queries)) : b.runtime(tokensOf(b, pastKey));
   }
   if (b.has(3)) {
     Value mask = b.input(3);
-    AffineExpr keys = Compose::shape(attention.key)[2], columns = Compose::rank(mask) ? Compose::shape(mask).back() : b.number(1);
+    AffineExpr keys = Compose::shape(attention.key)[2],
+               columns = Compose::rank(mask) ? Compose::shape(mask).back() : b.number(1);
     int64_t have = Compose::constant(columns), want = Compose::constant(keys);
     bool condition = Compose::element(mask) == c.i1();
     if (have > 1 && want > have) { // opset 24: keys beyond the mask are hidden
@@ -218,7 +223,8 @@ LogicalResult convertAttention(Converter &c, Operation *op) {
       else
         hidden.floats.emplace(1, -std::numeric_limits<float>::infinity());
       mask = b.concat({mask, b.broadcast(c.materialise(hidden, b.loc), rest)}, Compose::rank(mask) - 1);
-    } else if (columns != b.number(1) && failed(equal(b, columns, keys, "the mask has another number of keys than there are"))) {
+    } else if (columns != b.number(1) &&
+               failed(equal(b, columns, keys, "the mask has another number of keys than there are"))) {
       return failure();
     }
     (condition ? attention.conditions : attention.added).push_back(mask);
@@ -229,17 +235,39 @@ LogicalResult convertAttention(Converter &c, Operation *op) {
   if (failed(b.result(0, y)) || failed(b.result(1, attention.key)) || failed(b.result(2, attention.value)))
     return failure();
   switch (c.integer(op, "qk_matmul_output_mode", 0)) {
-  case 0: return b.result(3, attention.scores);
-  case 1: return b.result(3, attention.capped);
-  case 2: return b.result(3, attention.masked);
-  case 3: return b.result(3, attention.weights);
-  default: return b.fail("qk_matmul_output_mode must be 0 to 3");
+  case 0:
+    return b.result(3, attention.scores);
+  case 1:
+    return b.result(3, attention.capped);
+  case 2:
+    return b.result(3, attention.masked);
+  case 3:
+    return b.result(3, attention.weights);
+  default:
+    return b.fail("qk_matmul_output_mode must be 0 to 3");
   }
 }
 
 /// com.microsoft GroupQueryAttention; the inputs in order are those of Onnx_MsGroupQueryAttentionOp.
 LogicalResult convertGroupQuery(Converter &c, Operation *op) {
-  enum { Query, Key, Values, PastKey, PastValue, SeqLens, TotalLength, Cos, Sin, Positions, Bias, Sink, KScale, VScale, QNorm, KNorm };
+  enum {
+    Query,
+    Key,
+    Values,
+    PastKey,
+    PastValue,
+    SeqLens,
+    TotalLength,
+    Cos,
+    Sin,
+    Positions,
+    Bias,
+    Sink,
+    KScale,
+    VScale,
+    QNorm,
+    KNorm
+  };
   Compose b(c, op);
   if (failed(b.require({Query, SeqLens, TotalLength})))
     return failure();
@@ -249,13 +277,15 @@ LogicalResult convertGroupQuery(Converter &c, Operation *op) {
   };
   if (b.has(KScale) || b.has(VScale) || text("k_quant_type") != "NONE" || text("v_quant_type") != "NONE" ||
       c.integer(op, "kv_cache_bit_width", 0) != 0)
-    return b.fail("a quantised past (k_scale, v_scale) is not supported; remedy: export with a float cache and choose its format with --kv");
+    return b.fail("a quantised past (k_scale, v_scale) is not supported; remedy: export with a float cache and choose "
+                  "its format with --kv");
   int64_t heads = c.integer(op, "num_heads", 0), groups = c.integer(op, "kv_num_heads", 0);
   if (heads <= 0 || groups <= 0 || heads % groups)
     return b.fail("num_heads must be a multiple of kv_num_heads, and both positive");
   Value q = b.input(Query), k = b.input(Key), v = b.input(Values);
   if (Compose::rank(q) != 3 || (k && Compose::rank(k) != 3) || (v && Compose::rank(v) != 3) || !k != !v)
-    return b.fail("queries, keys and values must be [batch, tokens, heads * size]; keys and values both or neither (packed)");
+    return b.fail(
+        "queries, keys and values must be [batch, tokens, heads * size]; keys and values both or neither (packed)");
   Compose::Shape packed = Compose::shape(q);
   if (!k) {
     int64_t hidden = Compose::constant(packed[2]), all = heads + 2 * groups;
@@ -282,7 +312,8 @@ LogicalResult convertGroupQuery(Converter &c, Operation *op) {
   AffineExpr tokens = packed[1], past = tokensOf(b, pastKey), total = c.simplify(past + tokens);
   // The total length is that of past and new tokens, by the operator's definition.
   if (Symbolic stated = c.get(op->getOperand(TotalLength)); stated.integers && stated.integers->size() == 1)
-    if (failed(equal(b, stated.integers->front(), total, "the total length is not that of the past and the new tokens")))
+    if (failed(
+            equal(b, stated.integers->front(), total, "the total length is not that of the past and the new tokens")))
       return failure();
   if (c.integer(op, "do_rotary", 0)) {
     if (failed(b.require({Cos, Sin})))
@@ -299,8 +330,8 @@ LogicalResult convertGroupQuery(Converter &c, Operation *op) {
   attention.value = appendTo(b, pastValue, v);
   attention.scale = c.real(op, "scale", 0.0f);
   attention.softcap = c.real(op, "softcap", 0.0f);
-  // seqlens_k is the index of each sequence's last token; the queries are its last ones. That it equals past + tokens - 1 is proved
-  // by recognition, from the mask that it is computed of.
+  // seqlens_k is the index of each sequence's last token; the queries are its last ones. That it equals past + tokens -
+  // 1 is proved by recognition, from the mask that it is computed of.
   Value last = perSequence(b, b.input(SeqLens));
   attention.causal = true;
   attention.position = b.binary("sub", last, b.runtime(tokens - 1));
@@ -317,10 +348,15 @@ LogicalResult convertGroupQuery(Converter &c, Operation *op) {
   if (failed(b.result(0, y)) || failed(b.result(1, attention.key)) || failed(b.result(2, attention.value)))
     return failure();
   switch (c.integer(op, "qk_output", 0)) {
-  case 0: return op->getNumResults() > 3 && !op->getResult(3).use_empty() ? b.fail("its fourth output needs qk_output 1 or 2") : b.result(3, attention.masked);
-  case 1: return b.result(3, attention.masked);
-  case 2: return b.result(3, attention.weights);
-  default: return b.fail("qk_output must be 0 to 2");
+  case 0:
+    return op->getNumResults() > 3 && !op->getResult(3).use_empty() ? b.fail("its fourth output needs qk_output 1 or 2")
+                                                                    : b.result(3, attention.masked);
+  case 1:
+    return b.result(3, attention.masked);
+  case 2:
+    return b.result(3, attention.weights);
+  default:
+    return b.fail("qk_output must be 0 to 2");
   }
 }
 
@@ -347,14 +383,16 @@ LogicalResult addPadding(Compose &b, AttentionBuilder &attention, Value mask, fl
   return success();
 }
 
-/// com.microsoft MultiHeadAttention: q, k, v, bias, padding mask, attention bias, past key, past value, past length, cache indirection.
+/// com.microsoft MultiHeadAttention: q, k, v, bias, padding mask, attention bias, past key, past value, past length,
+/// cache indirection.
 LogicalResult convertMultiHead(Converter &c, Operation *op) {
   Compose b(c, op);
   if (failed(b.require({0})))
     return failure();
   for (unsigned input : {8u, 9u})
     if (b.has(input))
-      return b.fail("input " + Twine(input) + " (a shared cache buffer) is not supported; remedy: export with a cache that grows");
+      return b.fail("input " + Twine(input) +
+                    " (a shared cache buffer) is not supported; remedy: export with a cache that grows");
   int64_t heads = c.integer(op, "num_heads", 0);
   if (heads <= 0)
     return b.fail("num_heads must be positive");
@@ -364,7 +402,8 @@ LogicalResult convertMultiHead(Converter &c, Operation *op) {
   auto unpack = [&](Value packed, int64_t count) { // [B,T,H,count,D]
     Compose::Shape all = Compose::shape(packed);
     for (int64_t i = 0; i < count; ++i)
-      parts.push_back(b.transpose(b.reshape(b.slice(packed, 3, b.number(i), b.number(1)), {all[0], all[1], all[2], all[4]}), {0, 2, 1, 3}));
+      parts.push_back(b.transpose(
+          b.reshape(b.slice(packed, 3, b.number(i), b.number(1)), {all[0], all[1], all[2], all[4]}), {0, 2, 1, 3}));
   };
   // Each part of the bias goes to the rows ahead of their split.
   auto biased = [&](Value rows, int64_t start) {
@@ -423,8 +462,8 @@ LogicalResult convertMultiHead(Converter &c, Operation *op) {
   if (b.has(5))
     attention.added.push_back(b.input(5));
   Value y = joinHeads(b, attention.build());
-  return success(succeeded(b.result(0, y)) && succeeded(b.result(1, attention.key)) && succeeded(b.result(2, attention.value)) &&
-                 succeeded(b.result(3, attention.masked)));
+  return success(succeeded(b.result(0, y)) && succeeded(b.result(1, attention.key)) &&
+                 succeeded(b.result(2, attention.value)) && succeeded(b.result(3, attention.masked)));
 }
 
 /// com.microsoft Attention: x, weights of q, k and v side by side, bias, mask, past [2,B,H,P,D], attention bias.
@@ -433,7 +472,8 @@ LogicalResult convertPackedAttention(Converter &c, Operation *op) {
   if (failed(b.require({0, 1})))
     return failure();
   if (b.has(6) || c.integer(op, "past_present_share_buffer", 0) || c.integer(op, "do_rotary", 0))
-    return b.fail("a shared cache buffer and fused rotary embedding are not supported; remedy: export with GroupQueryAttention");
+    return b.fail(
+        "a shared cache buffer and fused rotary embedding are not supported; remedy: export with GroupQueryAttention");
   int64_t heads = c.integer(op, "num_heads", 0);
   Value all = b.matmul(b.input(0), b.input(1));
   if (all && b.has(2))
@@ -441,9 +481,12 @@ LogicalResult convertPackedAttention(Converter &c, Operation *op) {
   if (!all)
     return failure();
   int64_t width = Compose::constant(Compose::shape(all).back());
-  SmallVector<int64_t> sizes = c.integers(op, "qkv_hidden_sizes").value_or(SmallVector<int64_t>{width / 3, width / 3, width / 3});
-  if (heads <= 0 || sizes.size() != 3 || sizes[0] <= 0 || sizes[1] <= 0 || sizes[2] <= 0 || sizes[0] + sizes[1] + sizes[2] != width)
-    return b.fail("num_heads must be positive, and the sizes of queries, keys and values must add up to the width of the weights");
+  SmallVector<int64_t> sizes =
+      c.integers(op, "qkv_hidden_sizes").value_or(SmallVector<int64_t>{width / 3, width / 3, width / 3});
+  if (heads <= 0 || sizes.size() != 3 || sizes[0] <= 0 || sizes[1] <= 0 || sizes[2] <= 0 ||
+      sizes[0] + sizes[1] + sizes[2] != width)
+    return b.fail("num_heads must be positive, and the sizes of queries, keys and values must add up to the width of "
+                  "the weights");
   AttentionBuilder attention(b);
   Value parts[3];
   int64_t start = 0;

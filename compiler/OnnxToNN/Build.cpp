@@ -39,7 +39,8 @@ Value Build::extent(AffineExpr expr) {
 
 Value Build::iota(AffineExpr size, int64_t axis, int64_t rank, AffineExpr start, int64_t step) {
   auto map = AffineMap::get(0, c.symbols, start ? start : c.constant(0));
-  Value line = nn::IotaOp::create(c.builder, loc, c.typeOf({size}, c.i32()), AffineMapAttr::get(map), c.builder.getI64IntegerAttr(step));
+  Value line = nn::IotaOp::create(c.builder, loc, c.typeOf({size}, c.i32()), AffineMapAttr::get(map),
+                                  c.builder.getI64IntegerAttr(step));
   Shape shape(rank, c.constant(1));
   shape[axis] = size;
   return reshape(line, shape);
@@ -78,7 +79,8 @@ Value Build::transpose(Value x, ArrayRef<int64_t> perm) {
   Shape from = shapeOf(x), shape;
   for (int64_t axis : perm)
     shape.push_back(from[axis]);
-  return nn::TransposeOp::create(c.builder, loc, c.typeOf(shape, elementOf(x)), x, c.builder.getDenseI64ArrayAttr(perm));
+  return nn::TransposeOp::create(c.builder, loc, c.typeOf(shape, elementOf(x)), x,
+                                 c.builder.getDenseI64ArrayAttr(perm));
 }
 
 Value Build::broadcast(Value x, ArrayRef<AffineExpr> shape) {
@@ -90,7 +92,8 @@ Value Build::gather(Value table, Value indices, int64_t axis) {
   Shape from = shapeOf(table), at = shapeOf(indices), shape(from.begin(), from.begin() + axis);
   shape.append(at.begin(), at.end());
   shape.append(from.begin() + axis + 1, from.end());
-  return nn::GatherOp::create(c.builder, loc, c.typeOf(shape, elementOf(table)), table, indices, c.builder.getI64IntegerAttr(axis));
+  return nn::GatherOp::create(c.builder, loc, c.typeOf(shape, elementOf(table)), table, indices,
+                              c.builder.getI64IntegerAttr(axis));
 }
 
 Value Build::reduce(StringRef kind, Value x, ArrayRef<int64_t> axes, bool keep) {
@@ -116,7 +119,8 @@ Value Build::slice(Value x, int64_t axis, AffineExpr start, AffineExpr size, int
   starts[axis] = start;
   steps[axis] = step;
   auto map = AffineMap::get(0, c.symbols, starts, c.builder.getContext());
-  return nn::SliceOp::create(c.builder, loc, c.typeOf(shape, elementOf(x)), x, AffineMapAttr::get(map), c.builder.getDenseI64ArrayAttr(steps));
+  return nn::SliceOp::create(c.builder, loc, c.typeOf(shape, elementOf(x)), x, AffineMapAttr::get(map),
+                             c.builder.getDenseI64ArrayAttr(steps));
 }
 
 Value Build::concat(ArrayRef<Value> parts, int64_t axis) {
@@ -125,7 +129,8 @@ Value Build::concat(ArrayRef<Value> parts, int64_t axis) {
   Shape shape = shapeOf(parts.front());
   for (Value part : parts.drop_front())
     shape[axis] = c.simplify(shape[axis] + shapeOf(part)[axis]);
-  return nn::ConcatOp::create(c.builder, loc, c.typeOf(shape, elementOf(parts.front())), c.builder.getI64IntegerAttr(axis), parts);
+  return nn::ConcatOp::create(c.builder, loc, c.typeOf(shape, elementOf(parts.front())),
+                              c.builder.getI64IntegerAttr(axis), parts);
 }
 
 Value Build::matmul(Value a, Value b) {
@@ -160,7 +165,9 @@ SmallVector<int64_t> Build::inverse(ArrayRef<int64_t> perm) {
   return result;
 }
 
-Value Build::element(Value vector, int64_t index) { return reshape(slice(vector, 0, c.constant(index), c.constant(1)), {}); }
+Value Build::element(Value vector, int64_t index) {
+  return reshape(slice(vector, 0, c.constant(index), c.constant(1)), {});
+}
 
 Value Build::fromBeginning(Value indices, AffineExpr size) {
   return select(binary("less", indices, integer(0)), add(indices, extent(size)), indices);

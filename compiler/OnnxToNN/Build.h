@@ -1,5 +1,5 @@
-// A small vocabulary over nn operations at one location, so that legalisations read as formulas. Result shapes follow from the
-// operands'; expressions are compared structurally, as everywhere in this pass.
+// A small vocabulary over nn operations at one location, so that legalisations read as formulas. Result shapes follow
+// from the operands'; expressions are compared structurally, as everywhere in this pass.
 #pragma once
 
 #include "compiler/OnnxToNN/Converter.h"
@@ -57,7 +57,8 @@ public:
   Value element(Value vector, int64_t index);
   /// Indices that may count from the end of a dimension of `size`, as indices from its beginning.
   Value fromBeginning(Value indices, AffineExpr size);
-  /// `flat` where 0 <= index < size, elsewhere a position past `total`, which makes the gather or scatter that uses it fail.
+  /// `flat` where 0 <= index < size, elsewhere a position past `total`, which makes the gather or scatter that uses it
+  /// fail.
   Value checked(Value flat, Value index, AffineExpr size, AffineExpr total);
 
   Converter &c;

@@ -73,7 +73,8 @@ static LogicalResult convertLpNorm(Converter &c, Operation *op) {
   if (p != 1 && p != 2)
     return op->emitError("LpNormalization: p is ") << p << "; 1 and 2 are supported";
   Value x = c.materialise(input, op->getLoc());
-  Value norm = p == 1 ? b.reduce("sum", b.unary("abs", x), {axis}, true) : b.unary("sqrt", b.reduce("sum", b.mul(x, x), {axis}, true));
+  Value norm = p == 1 ? b.reduce("sum", b.unary("abs", x), {axis}, true)
+                      : b.unary("sqrt", b.reduce("sum", b.mul(x, x), {axis}, true));
   return c.finish(op, b.binary("div", x, norm));
 }
 

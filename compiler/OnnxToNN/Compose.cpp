@@ -14,7 +14,9 @@ LogicalResult Compose::require(ArrayRef<unsigned> inputs) {
   return success();
 }
 
-LogicalResult Compose::fail(const Twine &message) { return op->emitError(op->getName().stripDialect()) << ": " << message; }
+LogicalResult Compose::fail(const Twine &message) {
+  return op->emitError(op->getName().stripDialect()) << ": " << message;
+}
 
 Compose::Shape Compose::shape(Value value) {
   return Shape(nn::shapeMap(cast<RankedTensorType>(value.getType())).getResults());
@@ -38,11 +40,14 @@ Value Compose::runtime(AffineExpr value) {
 }
 
 Value Compose::iota(AffineExpr start, AffineExpr size) {
-  return nn::IotaOp::create(c.builder, loc, c.typeOf({size}, c.i32()), AffineMapAttr::get(AffineMap::get(0, c.symbols, c.simplify(start))),
+  return nn::IotaOp::create(c.builder, loc, c.typeOf({size}, c.i32()),
+                            AffineMapAttr::get(AffineMap::get(0, c.symbols, c.simplify(start))),
                             c.builder.getI64IntegerAttr(1));
 }
 
-Value Compose::reshape(Value value, ArrayRef<AffineExpr> shape) { return value ? c.reshape(loc, value, shape) : Value(); }
+Value Compose::reshape(Value value, ArrayRef<AffineExpr> shape) {
+  return value ? c.reshape(loc, value, shape) : Value();
+}
 
 Value Compose::transpose(Value value, ArrayRef<int64_t> perm) {
   if (!value)
@@ -50,7 +55,8 @@ Value Compose::transpose(Value value, ArrayRef<int64_t> perm) {
   Shape from = shape(value), to;
   for (int64_t axis : perm)
     to.push_back(from[axis]);
-  return nn::TransposeOp::create(c.builder, loc, c.typeOf(to, element(value)), value, c.builder.getDenseI64ArrayAttr(perm));
+  return nn::TransposeOp::create(c.builder, loc, c.typeOf(to, element(value)), value,
+                                 c.builder.getDenseI64ArrayAttr(perm));
 }
 
 Value Compose::slice(Value value, int64_t axis, AffineExpr start, AffineExpr size, int64_t step) {
@@ -64,7 +70,8 @@ Value Compose::slice(Value value, int64_t axis, AffineExpr start, AffineExpr siz
   starts[axis] = start;
   steps[axis] = step;
   auto map = AffineMap::get(0, c.symbols, starts, c.builder.getContext());
-  return nn::SliceOp::create(c.builder, loc, c.typeOf(to, element(value)), value, AffineMapAttr::get(map), c.builder.getDenseI64ArrayAttr(steps));
+  return nn::SliceOp::create(c.builder, loc, c.typeOf(to, element(value)), value, AffineMapAttr::get(map),
+                             c.builder.getDenseI64ArrayAttr(steps));
 }
 
 Value Compose::concat(ArrayRef<Value> values, int64_t axis) {
@@ -91,7 +98,8 @@ Value Compose::concat(ArrayRef<Value> values, int64_t axis) {
     return parts[0];
   if (parts.empty())
     return values[0];
-  return nn::ConcatOp::create(c.builder, loc, c.typeOf(to, element(values[0])), c.builder.getI64IntegerAttr(axis), parts);
+  return nn::ConcatOp::create(c.builder, loc, c.typeOf(to, element(values[0])), c.builder.getI64IntegerAttr(axis),
+                              parts);
 }
 
 Value Compose::broadcast(Value value, ArrayRef<AffineExpr> shape) {
@@ -136,7 +144,9 @@ Value Compose::reduce(StringRef kind, Value value, ArrayRef<int64_t> axes) {
                               c.builder.getDenseI64ArrayAttr(axes), c.builder.getBoolAttr(true));
 }
 
-Value Compose::softmax(Value value) { return value ? nn::SoftmaxOp::create(c.builder, loc, value.getType(), value).getResult() : Value(); }
+Value Compose::softmax(Value value) {
+  return value ? nn::SoftmaxOp::create(c.builder, loc, value.getType(), value).getResult() : Value();
+}
 
 Value Compose::matmul(Value lhs, Value rhs) {
   if (!lhs || !rhs)
@@ -165,7 +175,8 @@ Value Compose::gather(Value table, Value indices) {
     return {};
   Shape to = shape(indices), rows = shape(table);
   to.append(rows.begin() + 1, rows.end());
-  return nn::GatherOp::create(c.builder, loc, c.typeOf(to, element(table)), table, indices, c.builder.getI64IntegerAttr(0));
+  return nn::GatherOp::create(c.builder, loc, c.typeOf(to, element(table)), table, indices,
+                              c.builder.getI64IntegerAttr(0));
 }
 
 LogicalResult Compose::result(unsigned index, Value value) {

@@ -1,5 +1,6 @@
-// Short spellings for handlers that write several nn operations: every value knows its shape, broadcasting is numpy's, and a null
-// value (something failed, or two dimensions were found equal and the conversion starts over) passes through to the end.
+// Short spellings for handlers that write several nn operations: every value knows its shape, broadcasting is numpy's,
+// and a null value (something failed, or two dimensions were found equal and the conversion starts over) passes through
+// to the end.
 #pragma once
 
 #include "compiler/OnnxToNN/Converter.h"
@@ -22,7 +23,9 @@ public:
   mlir::LogicalResult fail(const llvm::Twine &message);
 
   static Shape shape(Value value);
-  static mlir::Type element(Value value) { return llvm::cast<mlir::RankedTensorType>(value.getType()).getElementType(); }
+  static mlir::Type element(Value value) {
+    return llvm::cast<mlir::RankedTensorType>(value.getType()).getElementType();
+  }
   static int64_t rank(Value value) { return llvm::cast<mlir::RankedTensorType>(value.getType()).getRank(); }
   AffineExpr number(int64_t value) const { return c.constant(value); }
   /// The constant that an expression is, or -1.
@@ -54,8 +57,8 @@ public:
   mlir::Location loc;
 };
 
-/// The experts' matrix [E, in, out] that QMoE stores as integers [E, out, bytes of in] under float scales [E, out] or one a block;
-/// `zeros` may be absent. Null after an error at the node.
+/// The experts' matrix [E, in, out] that QMoE stores as integers [E, out, bytes of in] under float scales [E, out] or
+/// one a block; `zeros` may be absent. Null after an error at the node.
 mlir::Value expertsInBlocks(Compose &b, unsigned data, unsigned scales, unsigned zeros);
 
 /// Rotary embedding of x[B,H,T,D] by cos and sin [B or 1,1,T,R/2]: the first R elements turn, the rest passes.

@@ -22,15 +22,16 @@ AffineExpr Dimensions::named(StringRef name) {
 
 namespace {
 
-/// Recursive descent over a dimension's text. A value is numerator / denominator, so that floor(n/64 - 1/3) stays exact:
-/// it becomes (3n - 64) floordiv 192.
+/// Recursive descent over a dimension's text. A value is numerator / denominator, so that floor(n/64 - 1/3) stays
+/// exact: it becomes (3n - 64) floordiv 192.
 class DimensionParser {
 public:
   struct Ratio {
     AffineExpr numerator;
     int64_t denominator;
   };
-  DimensionParser(StringRef text, MLIRContext *context, llvm::function_ref<AffineExpr(StringRef)> named) : text(text), context(context), named(named) {}
+  DimensionParser(StringRef text, MLIRContext *context, llvm::function_ref<AffineExpr(StringRef)> named)
+      : text(text), context(context), named(named) {}
 
   std::optional<AffineExpr> parse() {
     std::optional<Ratio> value = sum();
@@ -58,7 +59,8 @@ private:
       std::optional<Ratio> right = product();
       if (!right || left->denominator > kLargest / right->denominator)
         return std::nullopt;
-      left = Ratio{left->numerator * right->denominator + right->numerator * (sign * left->denominator), left->denominator * right->denominator};
+      left = Ratio{left->numerator * right->denominator + right->numerator * (sign * left->denominator),
+                   left->denominator * right->denominator};
     }
     return left;
   }
@@ -72,7 +74,8 @@ private:
           break;
         std::optional<Ratio> right = atom();
         auto by = right ? dyn_cast<AffineConstantExpr>(right->numerator) : AffineConstantExpr();
-        if (!right || !by || right->denominator != 1 || by.getValue() <= 0 || left->denominator > kLargest / by.getValue())
+        if (!right || !by || right->denominator != 1 || by.getValue() <= 0 ||
+            left->denominator > kLargest / by.getValue())
           return std::nullopt;
         left->denominator *= by.getValue();
         continue;
@@ -82,7 +85,8 @@ private:
         return std::nullopt;
       auto by = dyn_cast<AffineConstantExpr>(right->numerator);
       if (floored) {
-        if (!right || !by || right->denominator != 1 || by.getValue() <= 0 || left->denominator > kLargest / by.getValue())
+        if (!right || !by || right->denominator != 1 || by.getValue() <= 0 ||
+            left->denominator > kLargest / by.getValue())
           return std::nullopt;
         left = Ratio{left->numerator.floorDiv(left->denominator * by.getValue()), 1};
         continue;
@@ -168,7 +172,9 @@ bool Dimensions::unify(AffineExpr a, AffineExpr b) {
   return false;
 }
 
-RankedTensorType Converter::typeOf(ArrayRef<AffineExpr> shape, Type element) const { return nn::shapedType(shape, element, symbols); }
+RankedTensorType Converter::typeOf(ArrayRef<AffineExpr> shape, Type element) const {
+  return nn::shapedType(shape, element, symbols);
+}
 RankedTensorType Converter::typeOf(const Symbolic &symbolic) const { return typeOf(symbolic.shape, symbolic.element); }
 
 Value Converter::materialise(Value onnxValue, Location loc) { return materialise(get(onnxValue), loc); }
@@ -183,7 +189,8 @@ Value Converter::materialise(Symbolic &symbolic, Location loc) {
     return symbolic.value = nn::BroadcastOp::create(builder, loc, type, zero);
   }
   if (symbolic.floats) {
-    symbolic.value = nn::ConstantOp::create(builder, loc, type, DenseElementsAttr::get(type, ArrayRef<float>(*symbolic.floats)));
+    symbolic.value =
+        nn::ConstantOp::create(builder, loc, type, DenseElementsAttr::get(type, ArrayRef<float>(*symbolic.floats)));
     return symbolic.value;
   }
   if (!symbolic.integers)
@@ -204,7 +211,8 @@ Value Converter::materialise(Symbolic &symbolic, Location loc) {
   }
   auto map = AffineMap::get(0, symbols, *symbolic.integers, builder.getContext());
   int64_t count = static_cast<int64_t>(symbolic.integers->size());
-  RankedTensorType flat = symbolic.shape.empty() ? RankedTensorType::get({}, i32()) : RankedTensorType::get({count}, i32());
+  RankedTensorType flat =
+      symbolic.shape.empty() ? RankedTensorType::get({}, i32()) : RankedTensorType::get({count}, i32());
   Value value = nn::RuntimeOp::create(builder, loc, flat, AffineMapAttr::get(map));
   if (symbolic.shape.size() > 1)
     value = reshape(loc, value, symbolic.shape);
@@ -243,7 +251,8 @@ LogicalResult Converter::known(Operation *op, Symbolic symbolic, unsigned result
   return success();
 }
 
-LogicalResult Converter::broadcast(Operation *op, ArrayRef<ArrayRef<AffineExpr>> shapes, SmallVector<AffineExpr> &result) {
+LogicalResult Converter::broadcast(Operation *op, ArrayRef<ArrayRef<AffineExpr>> shapes,
+                                   SmallVector<AffineExpr> &result) {
   size_t rank = 0;
   for (ArrayRef<AffineExpr> shape : shapes)
     rank = std::max(rank, shape.size());
@@ -297,13 +306,16 @@ std::optional<SmallVector<int64_t>> Converter::knownIntegers(Operation *op, unsi
   return result;
 }
 
-LogicalResult Converter::shapeFromData(Operation *op, unsigned result, std::optional<int64_t> rank, SmallVector<AffineExpr> &shape) {
+LogicalResult Converter::shapeFromData(Operation *op, unsigned result, std::optional<int64_t> rank,
+                                       SmallVector<AffineExpr> &shape) {
   auto declared = dyn_cast<RankedTensorType>(op->getResult(result).getType());
   if (!declared && !rank)
     return op->emitError(op->getName().stripDialect())
-           << ": the number of dimensions of its output is not known; remedy: export with shape inference, or with a constant shape";
+           << ": the number of dimensions of its output is not known; remedy: export with shape inference, or with a "
+              "constant shape";
   if (declared && rank && declared.getRank() != *rank)
-    return op->emitError(op->getName().stripDialect()) << ": its output is declared with " << declared.getRank() << " dimensions, but has " << *rank;
+    return op->emitError(op->getName().stripDialect())
+           << ": its output is declared with " << declared.getRank() << " dimensions, but has " << *rank;
   for (int64_t axis = 0, count = declared ? declared.getRank() : *rank; axis < count; ++axis) {
     if (declared && !declared.isDynamicDim(axis)) {
       shape.push_back(constant(declared.getDimSize(axis)));
@@ -365,9 +377,11 @@ std::optional<int64_t> Converter::lowerBound(AffineExpr expr) const {
   case AffineExprKind::Mul:
     return left && by && by.getValue() >= 0 ? std::optional<int64_t>(*left * by.getValue()) : std::nullopt;
   case AffineExprKind::FloorDiv:
-    return left && by && by.getValue() > 0 ? std::optional<int64_t>(llvm::divideFloorSigned(*left, by.getValue())) : std::nullopt;
+    return left && by && by.getValue() > 0 ? std::optional<int64_t>(llvm::divideFloorSigned(*left, by.getValue()))
+                                           : std::nullopt;
   case AffineExprKind::CeilDiv:
-    return left && by && by.getValue() > 0 ? std::optional<int64_t>(llvm::divideCeilSigned(*left, by.getValue())) : std::nullopt;
+    return left && by && by.getValue() > 0 ? std::optional<int64_t>(llvm::divideCeilSigned(*left, by.getValue()))
+                                           : std::nullopt;
   case AffineExprKind::Mod:
     return 0;
   default:
@@ -375,16 +389,45 @@ std::optional<int64_t> Converter::lowerBound(AffineExpr expr) const {
   }
 }
 
-/// Element types that the handlers take for granted, so that a wrong one is an error of the node and not of the program.
+/// Element types that the handlers take for granted, so that a wrong one is an error of the node and not of the
+/// program.
 LogicalResult Converter::checkTypes(Operation *op) {
   StringRef name = op->getName().stripDialect();
-  static const llvm::StringSet<> floats = {"Sqrt", "Exp", "Log", "Erf", "Tanh", "Sigmoid", "Reciprocal", "Sin", "Cos", "Floor", "Ceil", "Round",
-                                           "Softplus", "LeakyRelu", "Elu", "HardSigmoid", "IsNaN", "IsInf", "Gelu", "Swish", "Softmax", "LogSoftmax",
-                                           "LpNormalization", "Conv", "LayerNormalization", "RMSNormalization", "InstanceNormalization",
-                                           "GroupNormalization", "BatchNormalization", "DynamicQuantizeLinear"};
-  static const llvm::StringMap<unsigned> firstIndex = {{"GatherElements", 1}, {"GatherND", 1}, {"ScatterElements", 1}, {"Scatter", 1}, {"ScatterND", 1},
-                                                       {"CumSum", 1}, {"Tile", 1}, {"Reshape", 1}, {"Expand", 1}, {"TopK", 1}, {"Slice", 1}, {"Pad", 1},
-                                                       {"Trilu", 1}, {"Unsqueeze", 1}, {"Squeeze", 1}, {"ConstantOfShape", 0}};
+  static const llvm::StringSet<> floats = {"Sqrt",
+                                           "Exp",
+                                           "Log",
+                                           "Erf",
+                                           "Tanh",
+                                           "Sigmoid",
+                                           "Reciprocal",
+                                           "Sin",
+                                           "Cos",
+                                           "Floor",
+                                           "Ceil",
+                                           "Round",
+                                           "Softplus",
+                                           "LeakyRelu",
+                                           "Elu",
+                                           "HardSigmoid",
+                                           "IsNaN",
+                                           "IsInf",
+                                           "Gelu",
+                                           "Swish",
+                                           "Softmax",
+                                           "LogSoftmax",
+                                           "LpNormalization",
+                                           "Conv",
+                                           "LayerNormalization",
+                                           "RMSNormalization",
+                                           "InstanceNormalization",
+                                           "GroupNormalization",
+                                           "BatchNormalization",
+                                           "DynamicQuantizeLinear"};
+  static const llvm::StringMap<unsigned> firstIndex = {
+      {"GatherElements", 1}, {"GatherND", 1}, {"ScatterElements", 1}, {"Scatter", 1},   {"ScatterND", 1},
+      {"CumSum", 1},         {"Tile", 1},     {"Reshape", 1},         {"Expand", 1},    {"TopK", 1},
+      {"Slice", 1},          {"Pad", 1},      {"Trilu", 1},           {"Unsqueeze", 1}, {"Squeeze", 1},
+      {"ConstantOfShape", 0}};
   auto wrong = [&](unsigned i, StringRef wanted) {
     return op->emitError(name) << ": input " << i << " must be " << wanted << "; remedy: Cast it";
   };
@@ -413,17 +456,29 @@ LogicalResult Converter::checkTypes(Operation *op) {
 /// Inputs that the handlers take for granted are present, so that a malformed node is an error and not a crash.
 LogicalResult Converter::checkInputs(Operation *op) {
   StringRef name = op->getName().stripDialect();
-  static const llvm::StringSet<> three = {"Where", "Range", "InstanceNormalization", "OneHot", "ScatterElements", "ScatterND", "Scatter"};
-  static const llvm::StringSet<> two = {"Tile", "GatherElements", "GatherND", "CumSum", "CastLike",
-                                        "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And",
-                                        "Or", "Xor", "Reshape", "Expand", "Gather", "MatMul", "Gemm", "MatMulInteger", "Conv"};
+  static const llvm::StringSet<> three = {"Where",     "Range",  "InstanceNormalization", "OneHot", "ScatterElements",
+                                          "ScatterND", "Scatter"};
+  static const llvm::StringSet<> two = {"Tile",          "GatherElements",
+                                        "GatherND",      "CumSum",
+                                        "CastLike",      "Add",
+                                        "Sub",           "Mul",
+                                        "Div",           "Pow",
+                                        "Mod",           "Equal",
+                                        "Less",          "LessOrEqual",
+                                        "Greater",       "GreaterOrEqual",
+                                        "And",           "Or",
+                                        "Xor",           "Reshape",
+                                        "Expand",        "Gather",
+                                        "MatMul",        "Gemm",
+                                        "MatMulInteger", "Conv"};
   // Min, Max and Concat use all of their inputs.
   unsigned needed = three.contains(name) ? 3 : two.contains(name) ? 2 : 1;
   if (name == "Min" || name == "Max" || name == "Sum" || name == "Mean" || name == "Concat" || name == "Einsum")
     needed = std::max(1u, op->getNumOperands());
   for (unsigned i = 0; i < needed; ++i)
     if (!has(op, i))
-      return op->emitError(name) << ": input " << i << " is missing; remedy: export the model again, the node is incomplete";
+      return op->emitError(name) << ": input " << i
+                                 << " is missing; remedy: export the model again, the node is incomplete";
   return success();
 }
 
@@ -463,7 +518,8 @@ static LogicalResult convertConstant(Converter &c, Operation *op) {
     bool isUnsigned = type.getElementType().isUnsignedInteger() || type.getElementType().isInteger(1);
     symbolic.integers.emplace();
     for (const APInt &element : value.getValues<APInt>())
-      symbolic.integers->push_back(c.constant(isUnsigned ? static_cast<int64_t>(element.getZExtValue()) : element.getSExtValue()));
+      symbolic.integers->push_back(
+          c.constant(isUnsigned ? static_cast<int64_t>(element.getZExtValue()) : element.getSExtValue()));
   } else if (isa<FloatType>(type.getElementType())) {
     symbolic.floats.emplace();
     for (APFloat element : value.getValues<APFloat>()) {
@@ -515,11 +571,13 @@ LogicalResult Converter::convertNode(Operation *op) {
   if (name == "UseWeight") {
     auto type = cast<RankedTensorType>(op->getResult(0).getType());
     RankedTensorType own = RankedTensorType::get(type.getShape(), nnElement(type.getElementType()));
-    return finish(op, nn::GetWeightOp::create(builder, op->getLoc(), own, op->getAttrOfType<FlatSymbolRefAttr>("weight")));
+    return finish(op,
+                  nn::GetWeightOp::create(builder, op->getLoc(), own, op->getAttrOfType<FlatSymbolRefAttr>("weight")));
   }
   auto handler = handlers.find(name);
   if (handler == handlers.end())
-    return op->emitError("operator ") << name << " (" << op->getName() << ") is read but not compiled; remedy: export it decomposed into the "
+    return op->emitError("operator ") << name << " (" << op->getName()
+                                      << ") is read but not compiled; remedy: export it decomposed into the "
                                       << "operators of docs/operators.md";
   if (failed(checkInputs(op)) || failed(checkTypes(op)))
     return failure();
@@ -529,10 +587,13 @@ LogicalResult Converter::convertNode(Operation *op) {
 std::string Converter::describe(Operation *op) const {
   StringRef name = op->getName().stripDialect();
   bool microsoft = name.consume_front("ms.");
-  return ("operator " + name + ", domain " + (microsoft ? "com.microsoft" : "ai.onnx") + ", opset " + Twine(microsoft ? 1 : opset(op))).str();
+  return ("operator " + name + ", domain " + (microsoft ? "com.microsoft" : "ai.onnx") + ", opset " +
+          Twine(microsoft ? 1 : opset(op)))
+      .str();
 }
 
-/// Errors of a conversion leave it with the operator, its domain and opset behind what is wrong; the node is the location.
+/// Errors of a conversion leave it with the operator, its domain and opset behind what is wrong; the node is the
+/// location.
 LogicalResult Converter::convert(Operation *op) {
   std::string message;
   std::optional<Location> where;
@@ -550,14 +611,16 @@ LogicalResult Converter::convert(Operation *op) {
     for (OpResult output : op->getResults())
       if (succeeded(result) && !output.use_empty() && !environment.count(output))
         result = op->emitError(op->getName().stripDialect())
-                 << ": its output " << output.getResultNumber() << " is not supported; remedy: export the model without it";
+                 << ": its output " << output.getResultNumber()
+                 << " is not supported; remedy: export the model without it";
   }
   if (where)
     return emitError(*where) << message << " (" << describe(op) << ")";
   return result;
 }
 
-/// A choice known now takes one branch. Otherwise both are computed, as they have no effects, and every result is chosen.
+/// A choice known now takes one branch. Otherwise both are computed, as they have no effects, and every result is
+/// chosen.
 LogicalResult Converter::convertIf(Operation &op) {
   // The graph input is a known number here, so an inner If on another condition never borrows the outer choice.
   std::optional<bool> taken;
@@ -584,9 +647,11 @@ LogicalResult Converter::convertIf(Operation &op) {
   for (auto [result, first, second] : llvm::zip(op.getResults(), yielded[0], yielded[1])) {
     Symbolic &left = get(first), &right = get(second);
     if (left.shape != right.shape || left.element != right.element)
-      return op.emitError("If: the condition is only known when the program runs, and the branches give different shapes or types; "
-                          "remedy: export the branches as two models");
-    if (failed(finish(&op, b.select(chosen, materialise(left, op.getLoc()), materialise(right, op.getLoc())), result.getResultNumber())))
+      return op.emitError(
+          "If: the condition is only known when the program runs, and the branches give different shapes or types; "
+          "remedy: export the branches as two models");
+    if (failed(finish(&op, b.select(chosen, materialise(left, op.getLoc()), materialise(right, op.getLoc())),
+                      result.getResultNumber())))
       return failure();
   }
   return success();

@@ -17,8 +17,9 @@ namespace ahm::onnxtonn {
 using mlir::AffineExpr;
 using mlir::SmallVector;
 
-/// What is known of an ONNX value. Elements of small integer tensors are affine expressions of run-time values, those of small
-/// float tensors are numbers; either may stand without an nn value, which is then made when something asks for it.
+/// What is known of an ONNX value. Elements of small integer tensors are affine expressions of run-time values, those
+/// of small float tensors are numbers; either may stand without an nn value, which is then made when something asks for
+/// it.
 struct Symbolic {
   SmallVector<AffineExpr> shape;
   mlir::Type element; // nn element type
@@ -33,8 +34,9 @@ class Dimensions {
 public:
   explicit Dimensions(mlir::MLIRContext *context) : context(context) {}
   AffineExpr named(llvm::StringRef name);
-  /// A dimension as exporters write it: a name, or an expression of names and integers with + - * / and floor(), such as
-  /// "past_sequence_length + 1" and "floor(samples/64 - 1/3)". What is no such expression becomes a run-time value of its own.
+  /// A dimension as exporters write it: a name, or an expression of names and integers with + - * / and floor(), such
+  /// as "past_sequence_length + 1" and "floor(samples/64 - 1/3)". What is no such expression becomes a run-time value
+  /// of its own.
   AffineExpr parsed(llvm::StringRef text);
   void bind(llvm::StringRef name, int64_t value);
   /// Makes two dimensions equal when one of them is a lone run-time value; false otherwise. The caller starts over.
@@ -71,12 +73,12 @@ public:
   mlir::RankedTensorType typeOf(llvm::ArrayRef<AffineExpr> shape, mlir::Type element) const;
 
   bool restart = false; // two dimensions were found equal: convert again
-  /// What could not be decided yet: an error once the conversion ends without a restart, as a later operator may still say that
-  /// dimensions are equal.
+  /// What could not be decided yet: an error once the conversion ends without a restart, as a later operator may still
+  /// say that dimensions are equal.
   std::vector<std::pair<mlir::Operation *, std::string>> doubts;
 
-  /// Sizes that the contents of run-time tensors decide, as run-time values that stand until something says them: a declared type,
-  /// an operator that equates them, or an output of the graph.
+  /// Sizes that the contents of run-time tensors decide, as run-time values that stand until something says them: a
+  /// declared type, an operator that equates them, or an output of the graph.
   std::vector<std::pair<mlir::Operation *, std::string>> sizesFromData;
 
   Dimensions &dims;
@@ -89,14 +91,17 @@ public:
   mlir::Type f32() { return builder.getF32Type(); }
   mlir::Type i1() { return builder.getI1Type(); }
   /// numpy broadcasting; unifies run-time values where it must. Fails with a message at op.
-  mlir::LogicalResult broadcast(mlir::Operation *op, llvm::ArrayRef<llvm::ArrayRef<AffineExpr>> shapes, SmallVector<AffineExpr> &result);
+  mlir::LogicalResult broadcast(mlir::Operation *op, llvm::ArrayRef<llvm::ArrayRef<AffineExpr>> shapes,
+                                SmallVector<AffineExpr> &result);
   /// Constant integers of an input; fails with a message.
   mlir::LogicalResult constants(mlir::Operation *op, unsigned input, SmallVector<int64_t> &result);
   /// The same without an error: nothing when the input is absent or only known when the program runs.
   std::optional<SmallVector<int64_t>> knownIntegers(mlir::Operation *op, unsigned input);
-  /// The shape of a result that the contents of run-time tensors decide, such as Reshape's: as the model declares it, and where it
-  /// doesn't, values of its own (see sizesFromData). `rank` is checked where it is known. Fails with a message, or to restart.
-  mlir::LogicalResult shapeFromData(mlir::Operation *op, unsigned result, std::optional<int64_t> rank, SmallVector<AffineExpr> &shape);
+  /// The shape of a result that the contents of run-time tensors decide, such as Reshape's: as the model declares it,
+  /// and where it doesn't, values of its own (see sizesFromData). `rank` is checked where it is known. Fails with a
+  /// message, or to restart.
+  mlir::LogicalResult shapeFromData(mlir::Operation *op, unsigned result, std::optional<int64_t> rank,
+                                    SmallVector<AffineExpr> &shape);
   /// An axis attribute as a non-negative number; fails with a message when it is outside [-rank, rank).
   mlir::LogicalResult axis(mlir::Operation *op, int64_t fallback, int64_t rank, int64_t &result);
   /// The opset of the standard domain that the graph imports.
@@ -106,7 +111,9 @@ public:
   int64_t integer(mlir::Operation *op, llvm::StringRef name, int64_t fallback) const;
   float real(mlir::Operation *op, llvm::StringRef name, float fallback) const;
   std::optional<SmallVector<int64_t>> integers(mlir::Operation *op, llvm::StringRef name) const;
-  bool has(mlir::Operation *op, unsigned input) { return input < op->getNumOperands() && !get(op->getOperand(input)).none; }
+  bool has(mlir::Operation *op, unsigned input) {
+    return input < op->getNumOperands() && !get(op->getOperand(input)).none;
+  }
   mlir::Value unary(mlir::Location loc, llvm::StringRef kind, mlir::Value input);
   mlir::LogicalResult finish(mlir::Operation *op, mlir::Value value, unsigned result = 0);
   mlir::LogicalResult known(mlir::Operation *op, Symbolic symbolic, unsigned result = 0);
@@ -114,7 +121,8 @@ public:
   std::optional<int64_t> lowerBound(AffineExpr expr) const;
   AffineExpr simplify(AffineExpr expr) const { return mlir::simplifyAffineExpr(expr, 0, symbols); }
   mlir::Value reshape(mlir::Location loc, mlir::Value input, llvm::ArrayRef<AffineExpr> shape);
-  mlir::Value binary(mlir::Location loc, llvm::StringRef kind, mlir::Value lhs, mlir::Value rhs, llvm::ArrayRef<AffineExpr> shape, mlir::Type element);
+  mlir::Value binary(mlir::Location loc, llvm::StringRef kind, mlir::Value lhs, mlir::Value rhs,
+                     llvm::ArrayRef<AffineExpr> shape, mlir::Type element);
 
 private:
   mlir::LogicalResult convertNode(mlir::Operation *op);

@@ -1,8 +1,9 @@
 // Convolutions in any number of spatial dimensions, grouped, with every padding.
 //
-// One dimension with a weight of the model is a block of its own (nn.conv, which recognition turns into conv1d). Everything else is a
-// product of the weight with patches: patches [N, groups, outputs, channels * kernel] are gathered from the flattened input by positions
-// that are sums of one term a dimension, and what lies in the padding is masked to zero.
+// One dimension with a weight of the model is a block of its own (nn.conv, which recognition turns into conv1d).
+// Everything else is a product of the weight with patches: patches [N, groups, outputs, channels * kernel] are gathered
+// from the flattened input by positions that are sums of one term a dimension, and what lies in the padding is masked
+// to zero.
 #include "compiler/OnnxToNN/Build.h"
 
 #include "llvm/ADT/StringMap.h"
@@ -31,16 +32,19 @@ bool isStoredWeight(Value value) {
   return binary && binary.getRhs().getDefiningOp<nn::ConstantOp>() && isStoredWeight(binary.getLhs());
 }
 
-static LogicalResult readWindows(Converter &c, Operation *op, ArrayRef<AffineExpr> input, ArrayRef<AffineExpr> weight, SmallVector<Window> &windows) {
+static LogicalResult readWindows(Converter &c, Operation *op, ArrayRef<AffineExpr> input, ArrayRef<AffineExpr> weight,
+                                 SmallVector<Window> &windows) {
   int64_t spatial = static_cast<int64_t>(input.size()) - 2;
   auto list = [&](StringRef name, int64_t count, int64_t fallback, SmallVector<int64_t> &values) -> LogicalResult {
     values = c.integers(op, name).value_or(SmallVector<int64_t>(count, fallback));
     if (static_cast<int64_t>(values.size()) != count)
-      return op->emitError("Conv: ") << name << " has " << values.size() << " entries for " << spatial << " spatial dimensions";
+      return op->emitError("Conv: ") << name << " has " << values.size() << " entries for " << spatial
+                                     << " spatial dimensions";
     return success();
   };
   SmallVector<int64_t> strides, dilations, pads;
-  if (failed(list("strides", spatial, 1, strides)) || failed(list("dilations", spatial, 1, dilations)) || failed(list("pads", 2 * spatial, 0, pads)))
+  if (failed(list("strides", spatial, 1, strides)) || failed(list("dilations", spatial, 1, dilations)) ||
+      failed(list("pads", 2 * spatial, 0, pads)))
     return failure();
   auto attribute = op->getAttrOfType<StringAttr>("auto_pad");
   StringRef automatic = attribute ? attribute.getValue() : "NOTSET";
@@ -58,8 +62,11 @@ static LogicalResult readWindows(Converter &c, Operation *op, ArrayRef<AffineExp
       window.outputs = c.simplify(window.size.ceilDiv(window.stride));
       auto size = dyn_cast<AffineConstantExpr>(window.size);
       if (!size && window.stride != 1)
-        return op->emitError("Conv: auto_pad ") << automatic << " with a stride over a run-time dimension is not supported; remedy: explicit pads";
-      int64_t total = size ? (cast<AffineConstantExpr>(window.outputs).getValue() - 1) * window.stride + reach - size.getValue() : reach - 1;
+        return op->emitError("Conv: auto_pad ")
+               << automatic << " with a stride over a run-time dimension is not supported; remedy: explicit pads";
+      int64_t total =
+          size ? (cast<AffineConstantExpr>(window.outputs).getValue() - 1) * window.stride + reach - size.getValue()
+               : reach - 1;
       total = std::max<int64_t>(total, 0);
       window.begin = automatic == "SAME_UPPER" ? total / 2 : total - total / 2;
       window.end = total - window.begin;
@@ -102,12 +109,14 @@ static Value productWithPatches(Build &b, Value x, Value w, ArrayRef<Window> win
   Shape places = outputs;
   places.append(kernels.begin(), kernels.end());
   Shape table{outputCount, kernelCount};
-  Value patches = b.gather(b.reshape(x, {b.product(ArrayRef(input).take_front(2)), b.product(sizes)}), b.reshape(b.broadcast(flat, places), table), 1);
+  Value patches = b.gather(b.reshape(x, {b.product(ArrayRef(input).take_front(2)), b.product(sizes)}),
+                           b.reshape(b.broadcast(flat, places), table), 1);
   if (inside)
     patches = b.select(b.reshape(b.broadcast(inside, places), table), patches, b.real(0));
   AffineExpr channels = weight[1], contraction = b.c.simplify(channels * kernelCount), g = b.constant(groups);
   AffineExpr each = b.c.simplify(weight[0].floorDiv(groups));
-  // Patches as rows over (channel, kernel position): the transpose only tells the product along which dimension to contract.
+  // Patches as rows over (channel, kernel position): the transpose only tells the product along which dimension to
+  // contract.
   patches = b.transpose(b.reshape(patches, {input[0], g, channels, outputCount, kernelCount}), {0, 1, 3, 2, 4});
   if (groups == 1) {
     patches = b.reshape(patches, {input[0], outputCount, contraction});
@@ -122,12 +131,16 @@ static LogicalResult convertConv(Converter &c, Operation *op) {
   Symbolic input = c.get(op->getOperand(0)), weight = c.get(op->getOperand(1));
   size_t rank = input.shape.size();
   if (rank < 3 || rank > 5 || weight.shape.size() != rank)
-    return op->emitError("Conv: takes [N, channels, ...] with one to three spatial dimensions and a weight of the same rank");
+    return op->emitError(
+        "Conv: takes [N, channels, ...] with one to three spatial dimensions and a weight of the same rank");
   int64_t groups = c.integer(op, "group", 1);
   auto channels = dyn_cast<AffineConstantExpr>(input.shape[1]), filters = dyn_cast<AffineConstantExpr>(weight.shape[0]),
        own = dyn_cast<AffineConstantExpr>(weight.shape[1]);
-  if (!channels || !filters || !own || groups <= 0 || channels.getValue() != own.getValue() * groups || filters.getValue() % groups)
-    return op->emitError("Conv: channels, filters and groups do not fit: input channels must be the weight's times group ") << groups;
+  if (!channels || !filters || !own || groups <= 0 || channels.getValue() != own.getValue() * groups ||
+      filters.getValue() % groups)
+    return op->emitError(
+               "Conv: channels, filters and groups do not fit: input channels must be the weight's times group ")
+           << groups;
   SmallVector<Window> windows;
   if (failed(readWindows(c, op, input.shape, weight.shape, windows)))
     return failure();
@@ -138,10 +151,12 @@ static LogicalResult convertConv(Converter &c, Operation *op) {
     shape.push_back(window.outputs);
   bool storedBias = !bias || isa_and_nonnull<nn::GetWeightOp, nn::ConstantOp>(bias.getDefiningOp());
   Window &first = windows.front();
-  if (rank == 3 && groups == 1 && input.shape[0] == c.constant(1) && first.begin >= 0 && first.end >= 0 && isStoredWeight(w) && storedBias) {
+  if (rank == 3 && groups == 1 && input.shape[0] == c.constant(1) && first.begin >= 0 && first.end >= 0 &&
+      isStoredWeight(w) && storedBias) {
     auto number = [&](int64_t value) { return c.builder.getI64IntegerAttr(value); };
-    return c.finish(op, nn::ConvOp::create(c.builder, op->getLoc(), c.typeOf(shape, c.f32()), x, w, bias, number(first.stride), number(first.dilation),
-                                           number(first.begin), number(first.end)));
+    return c.finish(op, nn::ConvOp::create(c.builder, op->getLoc(), c.typeOf(shape, c.f32()), x, w, bias,
+                                           number(first.stride), number(first.dilation), number(first.begin),
+                                           number(first.end)));
   }
   for (const Window &window : windows)
     if (window.begin < 0 || window.end < 0)

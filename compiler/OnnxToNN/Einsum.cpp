@@ -1,8 +1,8 @@
 // Einsum: its equation as transposes, matrix products and sums.
 //
-// Every dimension has a label; those of an ellipsis get labels of their own. Labels that repeat within a term are its diagonal, labels of
-// one term that the result lacks are summed there, and then terms are joined one after the other: labels that both have and somebody
-// still needs are batches, labels that both have and nobody needs are contracted.
+// Every dimension has a label; those of an ellipsis get labels of their own. Labels that repeat within a term are its
+// diagonal, labels of one term that the result lacks are summed there, and then terms are joined one after the other:
+// labels that both have and somebody still needs are batches, labels that both have and nobody needs are contracted.
 #include "compiler/OnnxToNN/Build.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -43,7 +43,8 @@ public:
 private:
   InFlightDiagnostic error() { return op->emitError("Einsum: "); }
 
-  /// Splits the equation into labels a term; an ellipsis becomes the labels '0', '1', ... of its dimensions, aligned at the right.
+  /// Splits the equation into labels a term; an ellipsis becomes the labels '0', '1', ... of its dimensions, aligned at
+  /// the right.
   LogicalResult parse() {
     auto attribute = op->getAttrOfType<StringAttr>("equation");
     if (!attribute)
@@ -57,7 +58,8 @@ private:
     SmallVector<StringRef> parts;
     left.split(parts, ',');
     if (parts.size() != op->getNumOperands())
-      return error() << "'" << equation << "' has " << parts.size() << " terms for " << op->getNumOperands() << " inputs";
+      return error() << "'" << equation << "' has " << parts.size() << " terms for " << op->getNumOperands()
+                     << " inputs";
     for (auto [i, part] : llvm::enumerate(parts)) {
       Symbolic &input = c.get(op->getOperand(i));
       if (input.element != c.get(op->getOperand(0)).element)
@@ -138,7 +140,8 @@ private:
 
   void takeDiagonals(Term &term) {
     for (size_t p = 0; p < term.labels.size(); ++p)
-      for (size_t q = term.labels.find(term.labels[p], p + 1); q != Labels::npos; q = term.labels.find(term.labels[p], p + 1)) {
+      for (size_t q = term.labels.find(term.labels[p], p + 1); q != Labels::npos;
+           q = term.labels.find(term.labels[p], p + 1)) {
         Labels rest;
         SmallVector<int64_t> perm;
         for (size_t i = 0; i < term.labels.size(); ++i)

@@ -14,16 +14,33 @@ namespace ahm::onnxtonn {
 
 static const llvm::StringMap<StringRef> &unaryKinds() {
   static const llvm::StringMap<StringRef> kinds = {
-      {"Neg", "neg"}, {"Abs", "abs"}, {"Sqrt", "sqrt"}, {"Exp", "exp"}, {"Log", "log"}, {"Erf", "erf"}, {"Tanh", "tanh"},
-      {"Sigmoid", "sigmoid"}, {"Reciprocal", "reciprocal"}, {"Sin", "sin"}, {"Cos", "cos"}, {"Floor", "floor"}, {"Ceil", "ceil"},
-      {"Round", "round"}, {"Sign", "sign"}, {"Not", "not"}, {"Relu", "relu"}, {"Softplus", "softplus"}};
+      {"Neg", "neg"},   {"Abs", "abs"},         {"Sqrt", "sqrt"},
+      {"Exp", "exp"},   {"Log", "log"},         {"Erf", "erf"},
+      {"Tanh", "tanh"}, {"Sigmoid", "sigmoid"}, {"Reciprocal", "reciprocal"},
+      {"Sin", "sin"},   {"Cos", "cos"},         {"Floor", "floor"},
+      {"Ceil", "ceil"}, {"Round", "round"},     {"Sign", "sign"},
+      {"Not", "not"},   {"Relu", "relu"},       {"Softplus", "softplus"}};
   return kinds;
 }
 static const llvm::StringMap<StringRef> &binaryKinds() {
-  static const llvm::StringMap<StringRef> kinds = {
-      {"Add", "add"}, {"Sum", "add"}, {"Mean", "add"}, {"Sub", "sub"}, {"Mul", "mul"}, {"Div", "div"}, {"Pow", "pow"}, {"Min", "min"}, {"Max", "max"}, {"Mod", "mod"},
-      {"Equal", "equal"}, {"Less", "less"}, {"LessOrEqual", "less_or_equal"}, {"Greater", "greater"},
-      {"GreaterOrEqual", "greater_or_equal"}, {"And", "and"}, {"Or", "or"}, {"Xor", "xor"}};
+  static const llvm::StringMap<StringRef> kinds = {{"Add", "add"},
+                                                   {"Sum", "add"},
+                                                   {"Mean", "add"},
+                                                   {"Sub", "sub"},
+                                                   {"Mul", "mul"},
+                                                   {"Div", "div"},
+                                                   {"Pow", "pow"},
+                                                   {"Min", "min"},
+                                                   {"Max", "max"},
+                                                   {"Mod", "mod"},
+                                                   {"Equal", "equal"},
+                                                   {"Less", "less"},
+                                                   {"LessOrEqual", "less_or_equal"},
+                                                   {"Greater", "greater"},
+                                                   {"GreaterOrEqual", "greater_or_equal"},
+                                                   {"And", "and"},
+                                                   {"Or", "or"},
+                                                   {"Xor", "xor"}};
   return kinds;
 }
 
@@ -56,7 +73,8 @@ static LogicalResult convertUnary(Converter &c, Operation *op) {
       return c.known(op, result);
     }
   }
-  if (input.integers && kind == "not" && llvm::all_of(*input.integers, [](AffineExpr expr) { return isa<AffineConstantExpr>(expr); })) {
+  if (input.integers && kind == "not" &&
+      llvm::all_of(*input.integers, [](AffineExpr expr) { return isa<AffineConstantExpr>(expr); })) {
     Symbolic result = input;
     result.value = {};
     for (AffineExpr &expr : *result.integers)
@@ -183,12 +201,14 @@ static LogicalResult binaryPair(Converter &c, Operation *op, StringRef kind, Sym
   result.shape = shape;
   result.element = nn::isComparison(kind) ? c.i1() : a.element;
   std::optional<size_t> count = staticCount(shape);
-  bool folds = llvm::all_of(ArrayRef<Type>{a.element, b.element}, [&](Type type) { return type == c.i32() || type == c.i1(); });
+  bool folds =
+      llvm::all_of(ArrayRef<Type>{a.element, b.element}, [&](Type type) { return type == c.i32() || type == c.i1(); });
   if (count && *count <= 64 && a.integers && b.integers && folds) {
     SmallVector<AffineExpr> folded;
     Type element = result.element;
     for (size_t i = 0; i < *count; ++i)
-      if (AffineExpr expr = foldInteger(c, kind, (*a.integers)[sourceIndex(a.shape, shape, i)], (*b.integers)[sourceIndex(b.shape, shape, i)], element))
+      if (AffineExpr expr = foldInteger(c, kind, (*a.integers)[sourceIndex(a.shape, shape, i)],
+                                        (*b.integers)[sourceIndex(b.shape, shape, i)], element))
         folded.push_back(expr);
     if (folded.size() == *count) {
       result.element = element;
@@ -199,7 +219,8 @@ static LogicalResult binaryPair(Converter &c, Operation *op, StringRef kind, Sym
   if (count && *count <= 64 && a.floats && b.floats && !nn::isComparison(kind)) {
     SmallVector<float> folded;
     for (size_t i = 0; i < *count; ++i)
-      if (auto value = foldBinary(kind, (*a.floats)[sourceIndex(a.shape, shape, i)], (*b.floats)[sourceIndex(b.shape, shape, i)]))
+      if (auto value = foldBinary(kind, (*a.floats)[sourceIndex(a.shape, shape, i)],
+                                  (*b.floats)[sourceIndex(b.shape, shape, i)]))
         folded.push_back(*value);
     if (folded.size() == *count) {
       result.floats = folded;
@@ -211,12 +232,15 @@ static LogicalResult binaryPair(Converter &c, Operation *op, StringRef kind, Sym
   return success();
 }
 
-/// Below opset 7 the right side lies along the left one's dimensions from `axis` on, when `broadcast` is set, and else has its shape.
+/// Below opset 7 the right side lies along the left one's dimensions from `axis` on, when `broadcast` is set, and else
+/// has its shape.
 static LogicalResult alignOldBroadcast(Converter &c, Operation *op, const Symbolic &left, Symbolic &right) {
   if (c.opset(op) >= 7)
     return success();
   if (!c.integer(op, "broadcast", 0))
-    return left.shape == right.shape ? success() : op->emitError(op->getName().stripDialect() + ": shapes differ and broadcast is not set");
+    return left.shape == right.shape
+               ? success()
+               : op->emitError(op->getName().stripDialect() + ": shapes differ and broadcast is not set");
   int64_t rank = left.shape.size(), own = right.shape.size(), axis = c.integer(op, "axis", rank - own);
   axis += axis < 0 ? rank : 0;
   if (axis < 0 || axis + own > rank)
@@ -235,7 +259,8 @@ static LogicalResult convertBinary(Converter &c, Operation *op) {
   for (unsigned i = 1; i < op->getNumOperands(); ++i) { // Min, Max and Sum take any number
     Symbolic next;
     if (result.element != c.get(op->getOperand(i)).element)
-      return op->emitError(op->getName().stripDialect()) << ": the inputs have different element types; remedy: Cast one of them";
+      return op->emitError(op->getName().stripDialect())
+             << ": the inputs have different element types; remedy: Cast one of them";
     Symbolic right = c.get(op->getOperand(i));
     if (failed(alignOldBroadcast(c, op, result, right)) || failed(binaryPair(c, op, kind, result, right, next)))
       return failure();
@@ -265,7 +290,8 @@ static LogicalResult convertPow(Converter &c, Operation *op) {
   Build b(c, op->getLoc());
   Value x = c.materialise(base, op->getLoc()), y = c.materialise(power, op->getLoc());
   Type in = base.element == c.f32() || power.element == c.f32() ? c.f32() : c.i32();
-  Value result = b.cast(b.binary("pow", b.cast(x, in), b.cast(y, in)), in == c.f32() && base.element != c.f32() ? c.i32() : in);
+  Value result =
+      b.cast(b.binary("pow", b.cast(x, in), b.cast(y, in)), in == c.f32() && base.element != c.f32() ? c.i32() : in);
   return c.finish(op, b.cast(c.wrap(op->getLoc(), result, onnxElement(op->getOperand(0))), base.element));
 }
 
@@ -359,7 +385,8 @@ static LogicalResult convertWhere(Converter &c, Operation *op) {
     result.integers.reset();
   }
   Location loc = op->getLoc();
-  result.value = nn::SelectOp::create(c.builder, loc, c.typeOf(result), c.materialise(condition, loc), c.materialise(a, loc), c.materialise(b, loc));
+  result.value = nn::SelectOp::create(c.builder, loc, c.typeOf(result), c.materialise(condition, loc),
+                                      c.materialise(a, loc), c.materialise(b, loc));
   return c.known(op, result);
 }
 
@@ -367,19 +394,33 @@ static LogicalResult convertWhere(Converter &c, Operation *op) {
 static Type castTarget(Converter &c, int64_t dataType) {
   MLIRContext *context = c.builder.getContext();
   switch (dataType) {
-  case 1: case 11: return c.f32();
-  case 2: return IntegerType::get(context, 8, IntegerType::Unsigned);
-  case 3: return IntegerType::get(context, 8);
-  case 4: return IntegerType::get(context, 16, IntegerType::Unsigned);
-  case 5: return IntegerType::get(context, 16);
-  case 6: return c.i32();
-  case 7: return IntegerType::get(context, 64);
-  case 9: return c.i1();
-  case 10: return Float16Type::get(context);
-  case 12: return IntegerType::get(context, 32, IntegerType::Unsigned);
-  case 13: return IntegerType::get(context, 64, IntegerType::Unsigned);
-  case 16: return BFloat16Type::get(context);
-  default: return {};
+  case 1:
+  case 11:
+    return c.f32();
+  case 2:
+    return IntegerType::get(context, 8, IntegerType::Unsigned);
+  case 3:
+    return IntegerType::get(context, 8);
+  case 4:
+    return IntegerType::get(context, 16, IntegerType::Unsigned);
+  case 5:
+    return IntegerType::get(context, 16);
+  case 6:
+    return c.i32();
+  case 7:
+    return IntegerType::get(context, 64);
+  case 9:
+    return c.i1();
+  case 10:
+    return Float16Type::get(context);
+  case 12:
+    return IntegerType::get(context, 32, IntegerType::Unsigned);
+  case 13:
+    return IntegerType::get(context, 64, IntegerType::Unsigned);
+  case 16:
+    return BFloat16Type::get(context);
+  default:
+    return {};
   }
 }
 
@@ -389,20 +430,24 @@ static LogicalResult convertCast(Converter &c, Operation *op) {
   Type model = like ? onnxElement(op->getOperand(1)) : castTarget(c, c.integer(op, "to", 1));
   Type to = model ? nnElement(model) : Type();
   if (!to || !(to == c.f32() || to == c.i32() || to == c.i1() || to.isInteger(8)))
-    return op->emitError(op->getName().stripDialect()) << ": type " << c.integer(op, "to", 1)
-                                                       << " is not supported; remedy: a float of 16 to 64 bits, an integer or bool";
+    return op->emitError(op->getName().stripDialect())
+           << ": type " << c.integer(op, "to", 1)
+           << " is not supported; remedy: a float of 16 to 64 bits, an integer or bool";
   bool narrows = model.isInteger(16);
-  // The card computes in float32. A cast to a shorter float still rounds to it, unless the value has that format already or is a
-  // truth value or byte, which both formats hold exactly.
+  // The card computes in float32. A cast to a shorter float still rounds to it, unless the value has that format
+  // already or is a truth value or byte, which both formats hold exactly.
   Type from = cast<ShapedType>(op->getOperand(0).getType()).getElementType();
-  StringRef rounding = model.isF16() && !from.isF16() ? "round_f16" : model.isBF16() && !from.isBF16() ? "round_bf16" : "";
+  StringRef rounding = model.isF16() && !from.isF16()     ? "round_f16"
+                       : model.isBF16() && !from.isBF16() ? "round_bf16"
+                                                          : "";
   if (auto integer = dyn_cast<IntegerType>(from); integer && integer.getWidth() <= 8)
     rounding = "";
   if (!like && c.integer(op, "to", 1) == 11)
     op->emitWarning("Cast: float64 is computed in float32");
   if (!rounding.empty() && input.floats) {
     for (float &x : *input.floats)
-      x = model.isF16() ? formats::halfToFloat(formats::floatToHalf(x)) : formats::bfloatToFloat(formats::floatToBfloat(x));
+      x = model.isF16() ? formats::halfToFloat(formats::floatToHalf(x))
+                        : formats::bfloatToFloat(formats::floatToBfloat(x));
     input.value = {};
     return c.known(op, input);
   }
@@ -410,7 +455,8 @@ static LogicalResult convertCast(Converter &c, Operation *op) {
     c.set(op->getResult(0), input);
     return success();
   }
-  bool constants = input.integers && llvm::all_of(*input.integers, [](AffineExpr expr) { return isa<AffineConstantExpr>(expr); });
+  bool constants =
+      input.integers && llvm::all_of(*input.integers, [](AffineExpr expr) { return isa<AffineConstantExpr>(expr); });
   if (to == c.f32() && constants) { // shape arithmetic that goes through float
     Symbolic result;
     result.shape = input.shape;
@@ -426,7 +472,8 @@ static LogicalResult convertCast(Converter &c, Operation *op) {
     result.element = to;
     result.integers.emplace();
     for (float x : *input.floats)
-      result.integers->push_back(c.constant(x != x ? 0 : static_cast<int64_t>(std::clamp(std::trunc(double(x)), double(INT32_MIN), double(INT32_MAX)))));
+      result.integers->push_back(c.constant(
+          x != x ? 0 : static_cast<int64_t>(std::clamp(std::trunc(double(x)), double(INT32_MIN), double(INT32_MAX)))));
     return c.known(op, result);
   }
   if (to == c.i32() && input.integers && !narrows) {

@@ -1,5 +1,5 @@
-// Mixtures of experts as one operator: MoE, and QMoE over weights in blocks. The router stays ordinary operations; what it chose is a
-// tensor of expert ids, and the experts' products take only the weights of those.
+// Mixtures of experts as one operator: MoE, and QMoE over weights in blocks. The router stays ordinary operations; what
+// it chose is a tensor of expert ids, and the experts' products take only the weights of those.
 #include "compiler/OnnxToNN/Compose.h"
 
 #include "llvm/ADT/StringMap.h"
@@ -24,7 +24,8 @@ public:
     if (auto attribute = op->getAttrOfType<StringAttr>("activation_type"))
       activation = attribute.getValue();
     if (!llvm::is_contained({"relu", "gelu", "silu", "swiglu", "identity"}, activation))
-      return b.fail("activation_type " + activation + " is not supported; remedy: relu, gelu, silu, swiglu or identity");
+      return b.fail("activation_type " + activation +
+                    " is not supported; remedy: relu, gelu, silu, swiglu or identity");
     if (c.integer(op, "use_sparse_mixer", 0))
       return b.fail("use_sparse_mixer is not supported; remedy: export the router as operators of its own");
     Value x = b.input(0), logits = b.input(1);
@@ -41,8 +42,10 @@ public:
       tokens = c.simplify(tokens * size);
     x = b.reshape(x, {tokens, shape.back()});
     Value scores = b.softmax(b.reshape(logits, {tokens, b.number(experts)}));
-    auto chosen = nn::TopKOp::create(c.builder, b.loc, TypeRange{c.typeOf({tokens, b.number(top)}, c.f32()), c.typeOf({tokens, b.number(top)}, c.i32())},
-                                     scores, c.builder.getBoolAttr(true));
+    auto chosen = nn::TopKOp::create(
+        c.builder, b.loc,
+        TypeRange{c.typeOf({tokens, b.number(top)}, c.f32()), c.typeOf({tokens, b.number(top)}, c.i32())}, scores,
+        c.builder.getBoolAttr(true));
     Value weights = b.reshape(chosen.getValues(), {tokens, b.number(top), b.number(1)});
     ids = chosen.getIndices();
     if (c.integer(op, "normalize_routing_weights", 0))
@@ -70,13 +73,16 @@ private:
       return {};
     Compose::Shape from = Compose::shape(x), to = Compose::shape(ids);
     int64_t in = dimension(weight, 1), out = dimension(weight, 2);
-    if (in <= 0 || out <= 0 || b.number(in) != from.back() || Compose::shape(weight)[0] != b.number(dimension(weight, 0))) {
-      (void)b.fail("an expert's matrix takes " + Twine(in) + " numbers a token, but there are " + Twine(Compose::constant(from.back())));
+    if (in <= 0 || out <= 0 || b.number(in) != from.back() ||
+        Compose::shape(weight)[0] != b.number(dimension(weight, 0))) {
+      (void)b.fail("an expert's matrix takes " + Twine(in) + " numbers a token, but there are " +
+                   Twine(Compose::constant(from.back())));
       return {};
     }
     to.push_back(b.number(out));
     Value y = nn::ExpertMatMulOp::create(c.builder, b.loc, c.typeOf(to, c.f32()), x, ids, weight);
-    if (bias && (Compose::rank(bias) != 2 || Compose::shape(bias)[1] != b.number(out) || Compose::shape(bias)[0] != Compose::shape(weight)[0])) {
+    if (bias && (Compose::rank(bias) != 2 || Compose::shape(bias)[1] != b.number(out) ||
+                 Compose::shape(bias)[0] != Compose::shape(weight)[0])) {
       (void)b.fail("a bias must be [experts, " + Twine(out) + "]");
       return {};
     }
@@ -149,7 +155,8 @@ LogicalResult convertQMoE(Converter &c, Operation *op) {
   if (auto kind = op->getAttrOfType<StringAttr>("quant_type"); kind && kind.getValue() != "int")
     return b.fail("quant_type " + kind.getValue() + " is not supported; remedy: integers of 4 or 8 bits");
   if (b.has(14))
-    return b.fail("routing weights apart from the router's logits (input 14) are not supported; remedy: export without them");
+    return b.fail(
+        "routing weights apart from the router's logits (input 14) are not supported; remedy: export without them");
   Matrices m;
   for (unsigned i : {0u, 1u, 2u}) {
     unsigned input = 2 + 3 * i;

@@ -13,7 +13,8 @@ namespace ahm::onnxtonn {
 /// start + i * delta for i below the count, in the inputs' type.
 static LogicalResult stepsFrom(Converter &c, Operation *op, AffineExpr count) {
   Build b(c, op->getLoc());
-  Value start = b.reshape(c.materialise(op->getOperand(0), op->getLoc()), {}), delta = b.reshape(c.materialise(op->getOperand(2), op->getLoc()), {});
+  Value start = b.reshape(c.materialise(op->getOperand(0), op->getLoc()), {}),
+        delta = b.reshape(c.materialise(op->getOperand(2), op->getLoc()), {});
   return c.finish(op, b.add(start, b.mul(b.cast(b.iota(count), b.elementOf(start)), delta)));
 }
 
@@ -35,7 +36,9 @@ static LogicalResult convertRange(Converter &c, Operation *op) {
       return op->emitError("Range: its limits give no number of elements");
     return stepsFrom(c, op, c.constant(std::max<int64_t>(static_cast<int64_t>(count), 0)));
   }
-  auto constantStep = limits[2].integers && limits[2].integers->size() == 1 ? dyn_cast<AffineConstantExpr>(limits[2].integers->front()) : AffineConstantExpr();
+  auto constantStep = limits[2].integers && limits[2].integers->size() == 1
+                          ? dyn_cast<AffineConstantExpr>(limits[2].integers->front())
+                          : AffineConstantExpr();
   if (!constantStep || constantStep.getValue() <= 0 || !limits[0].integers || !limits[1].integers) {
     if (constantStep && constantStep.getValue() < 0 && limits[0].integers && limits[1].integers) {
       AffineExpr distance = c.simplify(limits[0].integers->front() - limits[1].integers->front());
@@ -65,7 +68,8 @@ static LogicalResult convertRange(Converter &c, Operation *op) {
       result.integers->push_back(c.simplify(start + i * step.getValue()));
     return c.known(op, result);
   }
-  return c.finish(op, nn::IotaOp::create(c.builder, loc, c.typeOf({count}, c.i32()), AffineMapAttr::get(AffineMap::get(0, c.symbols, start)),
+  return c.finish(op, nn::IotaOp::create(c.builder, loc, c.typeOf({count}, c.i32()),
+                                         AffineMapAttr::get(AffineMap::get(0, c.symbols, start)),
                                          c.builder.getI64IntegerAttr(step.getValue())));
 }
 
@@ -89,7 +93,8 @@ static LogicalResult convertConstantOfShape(Converter &c, Operation *op) {
   if (value && isFloat)
     number = static_cast<float>((*value.getValues<APFloat>().begin()).convertToDouble());
   else if (value)
-    whole = value.getElementType().isInteger(1) ? (*value.getValues<APInt>().begin()).getZExtValue() : (*value.getValues<APInt>().begin()).getSExtValue();
+    whole = value.getElementType().isInteger(1) ? (*value.getValues<APInt>().begin()).getZExtValue()
+                                                : (*value.getValues<APInt>().begin()).getSExtValue();
   int64_t count = 1;
   for (AffineExpr expr : result.shape) {
     auto constant = dyn_cast<AffineConstantExpr>(expr);
@@ -119,7 +124,8 @@ static LogicalResult convertTrilu(Converter &c, Operation *op) {
   bool upper = c.integer(op, "upper", 1) != 0;
   if (rank < 2)
     return op->emitError("Trilu: needs a matrix");
-  auto rows = dyn_cast<AffineConstantExpr>(input.shape[rank - 2]), columns = dyn_cast<AffineConstantExpr>(input.shape[rank - 1]);
+  auto rows = dyn_cast<AffineConstantExpr>(input.shape[rank - 2]),
+       columns = dyn_cast<AffineConstantExpr>(input.shape[rank - 1]);
   if (rows && columns && rank == 2 && !atRun && (input.floats || input.integers)) {
     for (int64_t i = 0; i < rows.getValue(); ++i)
       for (int64_t j = 0; j < columns.getValue(); ++j)
@@ -138,7 +144,9 @@ static LogicalResult convertTrilu(Converter &c, Operation *op) {
   int64_t bound = 1 << 30; // beyond every matrix, and sums with it stay in range
   Value row = b.iota(r, 0, 2, c.constant(std::clamp(k, -bound, bound))), column = b.iota(n, 1, 2);
   if (atRun)
-    row = b.add(row, b.binary("max", b.binary("min", b.reshape(c.materialise(op->getOperand(1), loc), {}), b.integer(bound)), b.integer(-bound)));
+    row = b.add(row,
+                b.binary("max", b.binary("min", b.reshape(c.materialise(op->getOperand(1), loc), {}), b.integer(bound)),
+                         b.integer(-bound)));
   Value keep = b.binary(upper ? "greater_or_equal" : "less_or_equal", column, row);
   return c.finish(op, b.select(keep, c.materialise(input, loc), b.number(0, input.element)));
 }

@@ -36,11 +36,13 @@ static LogicalResult convertGather(Converter &c, Operation *op) {
   Value table = c.materialise(op->getOperand(0), loc), index = c.materialise(op->getOperand(1), loc);
   if (cast<RankedTensorType>(index.getType()).getElementType() != c.i32())
     return op->emitError("Gather: indices must be integers");
-  return c.finish(op, nn::GatherOp::create(c.builder, loc, c.typeOf(shape, data.element), table, index, c.builder.getI64IntegerAttr(axis)));
+  return c.finish(op, nn::GatherOp::create(c.builder, loc, c.typeOf(shape, data.element), table, index,
+                                           c.builder.getI64IntegerAttr(axis)));
 }
 
-/// The position in a flattened tensor of `dims` of the elements that `index` names along `axis` and the place in `index` along the
-/// others: the sum of coordinate times stride. Indices outside the axis become a position that the user of the result reports.
+/// The position in a flattened tensor of `dims` of the elements that `index` names along `axis` and the place in
+/// `index` along the others: the sum of coordinate times stride. Indices outside the axis become a position that the
+/// user of the result reports.
 static Value flatPositions(Build &b, Value index, ArrayRef<AffineExpr> dims, int64_t axis) {
   int64_t rank = dims.size();
   Shape shape = b.shapeOf(index);
@@ -64,8 +66,8 @@ static LogicalResult convertGatherElements(Converter &c, Operation *op) {
   return c.finish(op, b.gather(b.flatten(c.materialise(data, op->getLoc())), flat, 0));
 }
 
-/// Index tuples [.., q] over the dimensions from `batch` on, as positions among the slices that they pick. Dimensions before `batch`
-/// are the tuple's own place.
+/// Index tuples [.., q] over the dimensions from `batch` on, as positions among the slices that they pick. Dimensions
+/// before `batch` are the tuple's own place.
 static Value tuplePositions(Build &b, Value indices, ArrayRef<AffineExpr> dims, int64_t batch) {
   Shape shape = b.shapeOf(indices);
   int64_t rank = shape.size() - 1, q = cast<AffineConstantExpr>(shape.back()).getValue();
@@ -94,7 +96,8 @@ static Value tuplePositions(Build &b, Value indices, ArrayRef<AffineExpr> dims, 
 static LogicalResult tupleLength(Operation *op, ArrayRef<AffineExpr> indices, int64_t most, int64_t &q) {
   auto last = indices.empty() ? AffineConstantExpr() : dyn_cast<AffineConstantExpr>(indices.back());
   if (!last || last.getValue() < 0 || last.getValue() > most)
-    return op->emitError(op->getName().stripDialect()) << ": the last dimension of the indices must be a constant of at most " << most;
+    return op->emitError(op->getName().stripDialect())
+           << ": the last dimension of the indices must be a constant of at most " << most;
   q = last.getValue();
   return success();
 }
@@ -117,7 +120,8 @@ static LogicalResult scatterKind(Operation *op, StringRef &kind) {
   auto reduction = op->getAttrOfType<StringAttr>("reduction");
   kind = !reduction || reduction.getValue() == "none" ? StringRef("set") : reduction.getValue();
   if (!nn::isScatterKind(kind))
-    return op->emitError(op->getName().stripDialect()) << ": reduction '" << kind << "' is not supported; remedy: none, add, mul, min or max";
+    return op->emitError(op->getName().stripDialect())
+           << ": reduction '" << kind << "' is not supported; remedy: none, add, mul, min or max";
   return success();
 }
 
@@ -129,10 +133,12 @@ static LogicalResult convertScatterElements(Converter &c, Operation *op) {
   if (failed(c.axis(op, 0, rank, axis)) || failed(scatterKind(op, kind)))
     return failure();
   if (indices.shape.size() != data.shape.size() || indices.shape != updates.shape || data.element != updates.element)
-    return op->emitError(op->getName().stripDialect()) << ": indices and updates must have one shape of the data's rank, updates the data's type";
+    return op->emitError(op->getName().stripDialect())
+           << ": indices and updates must have one shape of the data's rank, updates the data's type";
   Value flat = b.flatten(flatPositions(b, c.materialise(indices, op->getLoc()), data.shape, axis));
   Shape column{b.product(data.shape), c.constant(1)}, values{b.product(updates.shape), c.constant(1)};
-  Value result = b.scatter(kind, b.reshape(c.materialise(data, op->getLoc()), column), flat, b.reshape(c.materialise(updates, op->getLoc()), values));
+  Value result = b.scatter(kind, b.reshape(c.materialise(data, op->getLoc()), column), flat,
+                           b.reshape(c.materialise(updates, op->getLoc()), values));
   return c.finish(op, b.reshape(result, data.shape));
 }
 
@@ -146,11 +152,13 @@ static LogicalResult convertScatterND(Converter &c, Operation *op) {
   SmallVector<AffineExpr> expected(indices.shape.begin(), indices.shape.end() - 1);
   expected.append(data.shape.begin() + q, data.shape.end());
   if (updates.shape != expected || data.element != updates.element)
-    return op->emitError("ScatterND: updates must have the indices' leading dimensions, then the data's rest, and the data's type");
+    return op->emitError(
+        "ScatterND: updates must have the indices' leading dimensions, then the data's rest, and the data's type");
   Value flat = b.flatten(tuplePositions(b, c.materialise(indices, op->getLoc()), data.shape, 0));
   AffineExpr run = b.product(ArrayRef(data.shape).drop_front(q));
   Shape rows{b.product(ArrayRef(data.shape).take_front(q)), run}, values{b.shapeOf(flat).front(), run};
-  Value result = b.scatter(kind, b.reshape(c.materialise(data, op->getLoc()), rows), flat, b.reshape(c.materialise(updates, op->getLoc()), values));
+  Value result = b.scatter(kind, b.reshape(c.materialise(data, op->getLoc()), rows), flat,
+                           b.reshape(c.materialise(updates, op->getLoc()), values));
   return c.finish(op, b.reshape(result, data.shape));
 }
 
@@ -181,8 +189,9 @@ static LogicalResult convertOneHot(Converter &c, Operation *op) {
   return c.finish(op, b.select(hit, b.element(values, 1), b.element(values, 0)));
 }
 
-/// The positions of non-zero elements come first when all positions are sorted with the others' replaced by the count of elements. The
-/// number of them is only known when the program runs, so the graph must say it; a run that disagrees is an error.
+/// The positions of non-zero elements come first when all positions are sorted with the others' replaced by the count
+/// of elements. The number of them is only known when the program runs, so the graph must say it; a run that disagrees
+/// is an error.
 static LogicalResult convertNonZero(Converter &c, Operation *op) {
   Build b(c, op->getLoc());
   Symbolic input = c.get(op->getOperand(0));
@@ -197,9 +206,11 @@ static LogicalResult convertNonZero(Converter &c, Operation *op) {
   // One more than are declared: there must not be another.
   keys = b.concat({keys, b.broadcast(b.extent(total), {c.constant(1)})}, 0);
   AffineExpr more = c.simplify(count + 1);
-  auto sorted = nn::TopKOp::create(c.builder, op->getLoc(), TypeRange{c.typeOf({more}, c.i32()), c.typeOf({more}, c.i32())}, keys,
-                                   c.builder.getBoolAttr(false));
-  Value positions = b.slice(sorted.getValues(), 0, c.constant(0), count), next = b.slice(sorted.getValues(), 0, count, c.constant(1));
+  auto sorted =
+      nn::TopKOp::create(c.builder, op->getLoc(), TypeRange{c.typeOf({more}, c.i32()), c.typeOf({more}, c.i32())}, keys,
+                         c.builder.getBoolAttr(false));
+  Value positions = b.slice(sorted.getValues(), 0, c.constant(0), count),
+        next = b.slice(sorted.getValues(), 0, count, c.constant(1));
   Value nothing = b.gather(b.iota(c.constant(1)), b.sub(b.extent(total), next), 0); // fails unless next is the end mark
   positions = b.add(b.gather(b.iota(total), positions, 0), nothing);
   SmallVector<Value> rows;
@@ -241,7 +252,8 @@ static LogicalResult convertTopK(Converter &c, Operation *op) {
   x = b.transpose(x, perm);
   Shape turned = b.shapeOf(x);
   turned.back() = shape[axis];
-  auto top = nn::TopKOp::create(c.builder, op->getLoc(), TypeRange{c.typeOf(turned, b.elementOf(x)), c.typeOf(turned, c.i32())}, x,
+  auto top = nn::TopKOp::create(c.builder, op->getLoc(),
+                                TypeRange{c.typeOf(turned, b.elementOf(x)), c.typeOf(turned, c.i32())}, x,
                                 c.builder.getBoolAttr(c.integer(op, "largest", 1) != 0));
   SmallVector<int64_t> back = Build::inverse(perm);
   if (failed(c.finish(op, b.cast(b.transpose(top.getValues(), back), input.element), 0)))
@@ -259,7 +271,8 @@ static LogicalResult convertCumSum(Converter &c, Operation *op) {
   auto along = [&](int64_t axis) {
     SmallVector<int64_t> perm = Build::toLast(axis, rank);
     Value turned = b.transpose(x, perm);
-    Value sums = nn::CumSumOp::create(c.builder, op->getLoc(), turned.getType(), turned, c.builder.getBoolAttr(c.integer(op, "exclusive", 0) != 0),
+    Value sums = nn::CumSumOp::create(c.builder, op->getLoc(), turned.getType(), turned,
+                                      c.builder.getBoolAttr(c.integer(op, "exclusive", 0) != 0),
                                       c.builder.getBoolAttr(c.integer(op, "reverse", 0) != 0));
     return b.transpose(sums, Build::inverse(perm));
   };

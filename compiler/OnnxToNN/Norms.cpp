@@ -1,5 +1,5 @@
-// Layer and RMS norms in all their spellings: over the last or the last few dimensions, alone, behind a residual sum, or behind the
-// embeddings' sum.
+// Layer and RMS norms in all their spellings: over the last or the last few dimensions, alone, behind a residual sum,
+// or behind the embeddings' sum.
 #include "compiler/OnnxToNN/Compose.h"
 
 #include "llvm/ADT/StringMap.h"
@@ -27,7 +27,8 @@ bool isSimplified(Operation *op) {
   return name.contains("Simplified") || name.contains("RMS");
 }
 
-/// gamma or beta as a vector over the last dimension; null when its shape is another (it is then applied by broadcasting).
+/// gamma or beta as a vector over the last dimension; null when its shape is another (it is then applied by
+/// broadcasting).
 Value asVector(Compose &b, Value parameter, AffineExpr size) {
   if (!parameter || !isa<AffineConstantExpr>(size))
     return {};
@@ -109,7 +110,8 @@ LogicalResult convertSkipNorm(Converter &c, Operation *op) {
   // Both operators leave epsilon to the exporter; ONNX Runtime's default is 1e-12.
   float epsilon = c.real(op, "epsilon", 1e-12f);
   int64_t axis = Compose::rank(sum) - 1;
-  if (failed(b.result(0, normalise(b, sum, axis, b.input(2), simplified ? Value() : b.input(3), epsilon, simplified))) ||
+  if (failed(
+          b.result(0, normalise(b, sum, axis, b.input(2), simplified ? Value() : b.input(3), epsilon, simplified))) ||
       failed(b.result(3, sum)))
     return failure();
   if (op->getNumResults() == 1)
@@ -118,8 +120,8 @@ LogicalResult convertSkipNorm(Converter &c, Operation *op) {
   return success(succeeded(b.result(1, mean)) && succeeded(b.result(2, inverse)));
 }
 
-/// Inputs: ids, segment ids, word, position and segment tables, gamma, beta, mask, position ids. Outputs: y, the number of ones in each
-/// row of the mask, the sum of the embeddings.
+/// Inputs: ids, segment ids, word, position and segment tables, gamma, beta, mask, position ids. Outputs: y, the number
+/// of ones in each row of the mask, the sum of the embeddings.
 LogicalResult convertEmbedNorm(Converter &c, Operation *op) {
   Compose b(c, op);
   if (failed(b.require({0, 2, 3, 5, 6})))
@@ -161,7 +163,8 @@ LogicalResult convertEmbedNorm(Converter &c, Operation *op) {
 } // namespace
 
 void addNorms(llvm::StringMap<Handler> &handlers) {
-  for (StringRef name : {"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "ms.SimplifiedLayerNormalization"})
+  for (StringRef name :
+       {"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "ms.SimplifiedLayerNormalization"})
     handlers[name] = convertNorm;
   for (StringRef name : {"ms.SkipLayerNormalization", "ms.SkipSimplifiedLayerNormalization"})
     handlers[name] = convertSkipNorm;

@@ -19,9 +19,9 @@ namespace {
 
 /// What the structure of a graph says about its arguments.
 struct GraphRoles {
-  int64_t ids = -1;       // rank-2 integers that pick rows of a table
-  int64_t condition = -1; // the boolean of the top-level If
-  int64_t audio = -1;     // float [batch, samples]
+  int64_t ids = -1;         // rank-2 integers that pick rows of a table
+  int64_t condition = -1;   // the boolean of the top-level If
+  int64_t audio = -1;       // float [batch, samples]
   std::set<unsigned> pasts; // rank-4 float with a growing dimension
   // Caches of a fixed size, into which TensorScatter writes.
   std::set<unsigned> fixedPasts;
@@ -44,7 +44,8 @@ bool picksRows(Value value) {
       return true;
     if (name == "ms.EmbedLayerNormalization" && use.getOperandNumber() == 0)
       return true;
-    if ((name == "Cast" || name == "Identity" || name == "Reshape") && use.getOperandNumber() == 0 && picksRows(use.getOwner()->getResult(0)))
+    if ((name == "Cast" || name == "Identity" || name == "Reshape") && use.getOperandNumber() == 0 &&
+        picksRows(use.getOwner()->getResult(0)))
       return true;
   }
   return false;
@@ -55,7 +56,8 @@ bool feedsCondition(Value value) {
     StringRef name = use.getOwner()->getName().stripDialect();
     if (name == "If" && use.getOperandNumber() == 0)
       return true;
-    if (llvm::is_contained({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"}, name) && feedsCondition(use.getOwner()->getResult(0)))
+    if (llvm::is_contained({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"}, name) &&
+        feedsCondition(use.getOwner()->getResult(0)))
       return true;
   }
   return false;
@@ -69,7 +71,8 @@ bool feedsConvolution(Value value) {
       continue;
     if (name == "Conv")
       return true;
-    if (llvm::is_contained({"Cast", "Identity", "Reshape", "Unsqueeze", "Pad"}, name) && feedsConvolution(use.getOwner()->getResult(0)))
+    if (llvm::is_contained({"Cast", "Identity", "Reshape", "Unsqueeze", "Pad"}, name) &&
+        feedsConvolution(use.getOwner()->getResult(0)))
       return true;
   }
   return false;
@@ -104,7 +107,8 @@ GraphRoles findRoles(func::FuncOp graph) {
       roles.writeIndex = i;
     else if (isa<IntegerType>(type.getElementType()) && type.getRank() == 1 && feeds(arg, "Attention", 6))
       roles.validLength = i;
-    else if (isa<FloatType>(type.getElementType()) && (type.getRank() == 3 || type.getRank() == 4) && feeds(arg, "TensorScatter", 0))
+    else if (isa<FloatType>(type.getElementType()) && (type.getRank() == 3 || type.getRank() == 4) &&
+             feeds(arg, "TensorScatter", 0))
       roles.fixedPasts.insert(i);
     else if (isa<FloatType>(type.getElementType()) && type.getRank() == 4 && type.isDynamicDim(2))
       roles.pasts.insert(i);
@@ -142,12 +146,14 @@ int64_t contextFromConfig(ModuleOp module) {
 
 class GraphConverter {
 public:
-  GraphConverter(ModuleOp module, func::FuncOp graph, const OnnxToNNOptions &options) : module(module), graph(graph), options(options), roles(findRoles(graph)) {}
+  GraphConverter(ModuleOp module, func::FuncOp graph, const OnnxToNNOptions &options)
+      : module(module), graph(graph), options(options), roles(findRoles(graph)) {}
 
   LogicalResult run(StringRef prefix) {
     if (roles.condition >= 0) {
       if (options.batch > 1)
-        return graph.emitError("--batch=") << options.batch << ": a decoder merged by an If runs one sequence a call; remedy: --batch=1";
+        return graph.emitError("--batch=")
+               << options.batch << ": a decoder merged by an If runs one sequence a call; remedy: --batch=1";
       if (failed(make((prefix + "prefill").str(), /*tokensOne=*/true, false)))
         return failure();
       return make((prefix + "decode").str(), true, true);
@@ -160,12 +166,14 @@ public:
       return make((prefix + "decode").str(), !batched, std::nullopt);
     }
     if (options.batch > 1)
-      return graph.emitError("--batch=") << options.batch << ": a model without caches runs one sequence a call; remedy: --batch=1";
+      return graph.emitError("--batch=") << options.batch
+                                         << ": a model without caches runs one sequence a call; remedy: --batch=1";
     return make((prefix + "main").str(), false, std::nullopt);
   }
 
   bool isDecoder() const {
-    return roles.ids >= 0 && (roles.condition >= 0 || !roles.pasts.empty() || (!roles.fixedPasts.empty() && roles.writeIndex >= 0));
+    return roles.ids >= 0 &&
+           (roles.condition >= 0 || !roles.pasts.empty() || (!roles.fixedPasts.empty() && roles.writeIndex >= 0));
   }
   bool hasIds() const { return roles.ids >= 0; }
 
@@ -173,12 +181,14 @@ private:
   LogicalResult make(const std::string &name, bool tokensOne, std::optional<bool> branch) {
     Dimensions dims(module.getContext());
     bindFixed(dims, tokensOne);
-    // A restart removes a run-time value or adds one whose size data decide, of which a graph has finitely many: this ends.
+    // A restart removes a run-time value or adds one whose size data decide, of which a graph has finitely many: this
+    // ends.
     for (;;) {
       SmallVector<Symbolic> arguments;
       if (failed(makeArguments(dims, branch, arguments)))
         return failure();
-      func::FuncOp function = func::FuncOp::create(graph.getLoc(), name, FunctionType::get(module.getContext(), {}, {}));
+      func::FuncOp function =
+          func::FuncOp::create(graph.getLoc(), name, FunctionType::get(module.getContext(), {}, {}));
       function.addEntryBlock();
       SmallVector<int64_t> least;
       for (const std::string &value : dims.list())
@@ -198,12 +208,14 @@ private:
       }
       for (const auto &[op, value] : converter.sizesFromData)
         if (succeeded(converted) && dims.isOpen(value))
-          converted = op->emitError(op->getName().stripDialect())
-                      << ": a size of its output depends on the contents of its inputs, and nothing in the graph says it; "
-                         "remedy: export with constant inputs, or declare the output's shape ("
-                      << converter.describe(op) << ")";
+          converted =
+              op->emitError(op->getName().stripDialect())
+              << ": a size of its output depends on the contents of its inputs, and nothing in the graph says it; "
+                 "remedy: export with constant inputs, or declare the output's shape ("
+              << converter.describe(op) << ")";
       if (succeeded(converted) && !converter.doubts.empty())
-        converted = converter.doubts.front().first->emitError(converter.doubts.front().second) << " (" << converter.describe(converter.doubts.front().first) << ")";
+        converted = converter.doubts.front().first->emitError(converter.doubts.front().second)
+                    << " (" << converter.describe(converter.doubts.front().first) << ")";
       if (failed(converted)) {
         function.erase();
         return failure();
@@ -241,7 +253,9 @@ private:
     return dims.named(argName(graph, static_cast<unsigned>(roles.ids)) + ".1");
   }
 
-  bool isWriteIndex(StringRef name) { return roles.writeIndex >= 0 && isDecoder() && name == argName(graph, static_cast<unsigned>(roles.writeIndex)); }
+  bool isWriteIndex(StringRef name) {
+    return roles.writeIndex >= 0 && isDecoder() && name == argName(graph, static_cast<unsigned>(roles.writeIndex));
+  }
 
   /// Tokens that the smallest of the fixed caches holds; 0 when none says so.
   int64_t fixedCapacity() {
@@ -288,11 +302,14 @@ private:
       symbolic.element = nnElement(element);
       if (static_cast<int64_t>(i) == roles.condition)
         symbolic.integers.emplace(1, getAffineConstantExpr(*branch, context));
-      // One sequence's position in a fixed cache is a run-time value; what attention sees ends behind this call's tokens.
+      // One sequence's position in a fixed cache is a run-time value; what attention sees ends behind this call's
+      // tokens.
       bool isOne = symbolic.shape.size() == 1 && symbolic.shape[0] == getAffineConstantExpr(1, context);
-      if (isDecoder() && isOne && roles.writeIndex >= 0 && (static_cast<int64_t>(i) == roles.writeIndex || static_cast<int64_t>(i) == roles.validLength)) {
+      if (isDecoder() && isOne && roles.writeIndex >= 0 &&
+          (static_cast<int64_t>(i) == roles.writeIndex || static_cast<int64_t>(i) == roles.validLength)) {
         AffineExpr position = dims.named(argName(graph, static_cast<unsigned>(roles.writeIndex)));
-        symbolic.integers.emplace(1, static_cast<int64_t>(i) == roles.writeIndex ? position : position + tokensOfIds(dims));
+        symbolic.integers.emplace(1, static_cast<int64_t>(i) == roles.writeIndex ? position
+                                                                                 : position + tokensOfIds(dims));
       }
       arguments.push_back(symbolic);
     }
@@ -371,7 +388,8 @@ private:
     return element.isF64() ? "float64" : "float32";
   }
 
-  /// The rank-3 float output with the widest last dimension, in a decoder. Of another model every row of every output is its answer.
+  /// The rank-3 float output with the widest last dimension, in a decoder. Of another model every row of every output
+  /// is its answer.
   int64_t logitsResult(Converter &c, Operation *terminator) {
     int64_t found = -1, widest = 0;
     for (auto [i, operand] : llvm::enumerate(terminator->getOperands())) {
@@ -433,7 +451,8 @@ private:
     if (auto found = options.maxDims.find(name); found != options.maxDims.end()) {
       high = found->second;
       if (high < low)
-        return graph.emitError("--max-dim=") << name << "=" << high << " is below " << low << ", the least that this dimension takes";
+        return graph.emitError("--max-dim=")
+               << name << "=" << high << " is below " << low << ", the least that this dimension takes";
       return success();
     }
     int64_t context = options.maxContext ? options.maxContext : contextFromConfig(module);
@@ -442,7 +461,8 @@ private:
     if (isWriteIndex(name)) {
       high = context - 1;
       if (high < low)
-        return graph.emitError("the number of tokens that the caches hold is not known from the model; remedy: --max-context=N");
+        return graph.emitError(
+            "the number of tokens that the caches hold is not known from the model; remedy: --max-context=N");
       return success();
     }
     if (isAudio) {
@@ -460,8 +480,9 @@ private:
       high = context ? context - 1 : roles.condition >= 0 ? static_cast<int64_t>(options.audioSeconds * 6.4) : 0;
     }
     if (high < low)
-      return graph.emitError("the largest value of dimension '") << name << "' is not known from the model; remedy: --max-dim=" << name << "=N"
-                                                                 << (isPast ? " or --max-context=N" : "");
+      return graph.emitError("the largest value of dimension '")
+             << name << "' is not known from the model; remedy: --max-dim=" << name << "=N"
+             << (isPast ? " or --max-context=N" : "");
     return success();
   }
 
@@ -487,7 +508,9 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
 
   StringRef getArgument() const override { return "onnx-to-nn"; }
   StringRef getDescription() const override { return "Turns ONNX operations into nn primitives with symbolic shapes"; }
-  void getDependentDialects(DialectRegistry &registry) const override { registry.insert<nn::NNDialect, func::FuncDialect>(); }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<nn::NNDialect, func::FuncDialect>();
+  }
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -524,7 +547,8 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
       }
     int64_t own = contextFromConfig(module);
     if (own && chosen.maxContext > own)
-      module.emitWarning("--max-context=") << chosen.maxContext << " is more than the " << own << " positions that the model was made for";
+      module.emitWarning("--max-context=")
+          << chosen.maxContext << " is more than the " << own << " positions that the model was made for";
     bool decoderSeen = false, encoderSeen = false;
     for (func::FuncOp graph : graphs) {
       GraphConverter converter(module, graph, chosen);
@@ -548,23 +572,31 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
       auto type = cast<RankedTensorType>(op.getAttrOfType<TypeAttr>("type").getValue());
       Type element = type.getElementType();
       Type own = isa<FloatType>(element) ? Type(builder.getF32Type()) : nnElement(element);
-      nn::WeightOp::create(builder, op.getLoc(), op.getAttrOfType<StringAttr>("sym_name"), TypeAttr::get(RankedTensorType::get(type.getShape(), own)),
-                           TypeAttr::get(type), op.getAttrOfType<StringAttr>("file"), op.getAttrOfType<IntegerAttr>("offset"),
-                           op.getAttrOfType<IntegerAttr>("length"), builder.getArrayAttr({}), builder.getStringAttr(""), ElementsAttr());
+      nn::WeightOp::create(builder, op.getLoc(), op.getAttrOfType<StringAttr>("sym_name"),
+                           TypeAttr::get(RankedTensorType::get(type.getShape(), own)), TypeAttr::get(type),
+                           op.getAttrOfType<StringAttr>("file"), op.getAttrOfType<IntegerAttr>("offset"),
+                           op.getAttrOfType<IntegerAttr>("length"), builder.getArrayAttr({}), builder.getStringAttr(""),
+                           ElementsAttr());
       op.erase();
     }
   }
 
   Option<int64_t> maxContextOption{*this, "max-context", llvm::cl::desc("tokens a cache can hold"), llvm::cl::init(0)};
-  Option<int64_t> prefillChunkOption{*this, "prefill-chunk", llvm::cl::desc("most tokens of one prefill call"), llvm::cl::init(0)};
-  ListOption<std::string> maxDimOption{*this, "max-dim", llvm::cl::desc("largest value of a symbolic dimension, NAME=N")};
+  Option<int64_t> prefillChunkOption{*this, "prefill-chunk", llvm::cl::desc("most tokens of one prefill call"),
+                                     llvm::cl::init(0)};
+  ListOption<std::string> maxDimOption{*this, "max-dim",
+                                       llvm::cl::desc("largest value of a symbolic dimension, NAME=N")};
   OnnxToNNOptions options;
 };
 
 } // namespace
 
-std::unique_ptr<Pass> createOnnxToNNPass(const OnnxToNNOptions &options) { return std::make_unique<OnnxToNNPass>(options); }
+std::unique_ptr<Pass> createOnnxToNNPass(const OnnxToNNOptions &options) {
+  return std::make_unique<OnnxToNNPass>(options);
+}
 std::unique_ptr<Pass> createOnnxToNNPass() { return std::make_unique<OnnxToNNPass>(); }
-void registerOnnxToNNPasses() { registerPass([] { return createOnnxToNNPass(); }); }
+void registerOnnxToNNPasses() {
+  registerPass([] { return createOnnxToNNPass(); });
+}
 
 } // namespace ahm

@@ -11,11 +11,11 @@
 namespace ahm {
 
 struct OnnxToNNOptions {
-  int64_t batch = 1;         // what batch dimensions are bound to
-  int64_t maxContext = 0;    // tokens a cache can hold; 0: from the model's config.json
-  int64_t prefillChunk = 64; // most tokens of one prefill call
+  int64_t batch = 1;                      // what batch dimensions are bound to
+  int64_t maxContext = 0;                 // tokens a cache can hold; 0: from the model's config.json
+  int64_t prefillChunk = 64;              // most tokens of one prefill call
   std::map<std::string, int64_t> maxDims; // largest value of a symbolic dimension, by name
-  double audioSeconds = 20;  // bound of raw audio at 16 kHz
+  double audioSeconds = 20;               // bound of raw audio at 16 kHz
 };
 
 /// True when the operation ("onnx.MatMul") is compiled, not only read.

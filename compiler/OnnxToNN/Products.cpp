@@ -9,15 +9,19 @@ using namespace mlir;
 namespace ahm::onnxtonn {
 
 /// Result shape of numpy's matmul.
-static LogicalResult productShape(Converter &c, Operation *op, ArrayRef<AffineExpr> a, ArrayRef<AffineExpr> b, SmallVector<AffineExpr> &shape) {
+static LogicalResult productShape(Converter &c, Operation *op, ArrayRef<AffineExpr> a, ArrayRef<AffineExpr> b,
+                                  SmallVector<AffineExpr> &shape) {
   if (a.size() < 2 || b.size() < 2)
-    return op->emitError(op->getName().stripDialect() + ": operands of rank 1 are not supported; remedy: Unsqueeze first");
+    return op->emitError(op->getName().stripDialect() +
+                         ": operands of rank 1 are not supported; remedy: Unsqueeze first");
   if (a.back() != b[b.size() - 2]) {
     if (c.dims.unify(a.back(), b[b.size() - 2])) {
       c.restart = true;
       return failure();
     }
-    return op->emitError(op->getName().stripDialect() + ": contracted dimensions differ; remedy: export the model again, or fix the shapes of its inputs");
+    return op->emitError(
+        op->getName().stripDialect() +
+        ": contracted dimensions differ; remedy: export the model again, or fix the shapes of its inputs");
   }
   if (failed(c.broadcast(op, {a.drop_back(2), b.drop_back(2)}, shape)))
     return failure();
@@ -61,9 +65,12 @@ static LogicalResult convertGemm(Converter &c, Operation *op) {
       return op->emitError("Gemm: takes float matrices; input ") << i << " is none";
     sides[i] = c.materialise(s, loc);
     if (c.integer(op, i ? "transB" : "transA", 0))
-      sides[i] = nn::TransposeOp::create(c.builder, loc, c.typeOf({s.shape[1], s.shape[0]}, s.element), sides[i], c.builder.getDenseI64ArrayAttr({1, 0}));
+      sides[i] = nn::TransposeOp::create(c.builder, loc, c.typeOf({s.shape[1], s.shape[0]}, s.element), sides[i],
+                                         c.builder.getDenseI64ArrayAttr({1, 0}));
   }
-  auto shapeOf = [](Value value) { return SmallVector<AffineExpr>(nn::shapeMap(cast<RankedTensorType>(value.getType())).getResults()); };
+  auto shapeOf = [](Value value) {
+    return SmallVector<AffineExpr>(nn::shapeMap(cast<RankedTensorType>(value.getType())).getResults());
+  };
   SmallVector<AffineExpr> shape;
   if (failed(productShape(c, op, shapeOf(sides[0]), shapeOf(sides[1]), shape)))
     return failure();
@@ -109,9 +116,11 @@ static LogicalResult convertMatMulInteger(Converter &c, Operation *op) {
     Shape own = b.shapeOf(zeros[i]);
     AffineExpr lines = i ? shape.back() : shape[shape.size() - 2];
     if (own.size() > 1 || (own.size() == 1 && own[0] != c.constant(1) && own[0] != lines))
-      return op->emitError("MatMulInteger: a zero point must be one number, or one a ") << (i ? "column of input 1" : "row of input 0");
+      return op->emitError("MatMulInteger: a zero point must be one number, or one a ")
+             << (i ? "column of input 1" : "row of input 0");
   }
-  Value product = nn::MatMulIntegerOp::create(c.builder, loc, c.typeOf(shape, c.i32()), left, right, zeros[0], zeros[1]);
+  Value product =
+      nn::MatMulIntegerOp::create(c.builder, loc, c.typeOf(shape, c.i32()), left, right, zeros[0], zeros[1]);
   if (column)
     shape.pop_back();
   if (row)
@@ -123,8 +132,9 @@ static LogicalResult convertDynamicQuantize(Converter &c, Operation *op) {
   Location loc = op->getLoc();
   Symbolic &input = c.get(op->getOperand(0));
   Type u8 = c.builder.getIntegerType(8, /*isSigned=*/false);
-  auto quantize = nn::DynamicQuantizeOp::create(c.builder, loc, TypeRange{c.typeOf(input.shape, u8), c.typeOf({}, c.f32()), c.typeOf({}, u8)},
-                                                c.materialise(input, loc));
+  auto quantize = nn::DynamicQuantizeOp::create(
+      c.builder, loc, TypeRange{c.typeOf(input.shape, u8), c.typeOf({}, c.f32()), c.typeOf({}, u8)},
+      c.materialise(input, loc));
   for (unsigned i = 0; i < 3; ++i)
     if (failed(c.finish(op, quantize->getResult(i), i)))
       return failure();

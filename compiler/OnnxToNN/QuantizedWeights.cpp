@@ -1,6 +1,6 @@
 // Weights that the model stores in integers under float scales: MatMulNBits, GatherBlockQuantized, QuantizeLinear and
-// DequantizeLinear. A constant one becomes a float weight whose recipe says how its elements follow from the stored bytes: nothing is
-// read here, and Emit makes them tile by tile.
+// DequantizeLinear. A constant one becomes a float weight whose recipe says how its elements follow from the stored
+// bytes: nothing is read here, and Emit makes them tile by tile.
 #include "compiler/OnnxToNN/Compose.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -50,7 +50,8 @@ std::optional<Source> sourceOf(Converter &c, Value value) {
       for (AffineExpr size : c.get(value).shape)
         count *= shape.emplace_back(Compose::constant(size));
       std::optional<Source> source = sourceOf(c, op->getOperand(0));
-      if (!source || count != source->type.getNumElements() || llvm::any_of(shape, [](int64_t size) { return size < 0; }))
+      if (!source || count != source->type.getNumElements() ||
+          llvm::any_of(shape, [](int64_t size) { return size < 0; }))
         return std::nullopt;
       source->type = RankedTensorType::get(shape, source->type.getElementType());
       if (auto dense = dyn_cast_or_null<DenseElementsAttr>(source->value))
@@ -86,11 +87,14 @@ Value makeWeight(Compose &b, const Source &source, ArrayRef<int64_t> shape, Arra
   ArrayAttr steps = builder.getArrayAttr(recipe);
   StringAttr none = builder.getStringAttr("");
   IntegerAttr zero = builder.getI64IntegerAttr(0);
-  std::string prefix = (source.symbol ? source.symbol.getValue().str() : b.op->getName().stripDialect().str()) + ".dequantised", name = prefix;
+  std::string prefix = (source.symbol ? source.symbol.getValue().str() : b.op->getName().stripDialect().str()) +
+                       ".dequantised",
+              name = prefix;
   nn::WeightOp weight;
   for (unsigned n = 1; auto found = module.lookupSymbol(name); name = prefix + "." + std::to_string(n++))
     if (auto other = dyn_cast<nn::WeightOp>(found); other && other.getType() == type && other.getRecipe() == steps &&
-                                                    other.getSourceType() == source.type && other.getValueAttr() == source.value) {
+                                                    other.getSourceType() == source.type &&
+                                                    other.getValueAttr() == source.value) {
       weight = other;
       break;
     }
@@ -99,9 +103,10 @@ Value makeWeight(Compose &b, const Source &source, ArrayRef<int64_t> shape, Arra
       builder.setInsertionPointAfter(source.weight);
     else
       builder.setInsertionPointToStart(module.getBody());
-    weight = nn::WeightOp::create(builder, b.loc, builder.getStringAttr(name), TypeAttr::get(type), TypeAttr::get(source.type),
-                                  source.value ? none : source.file, source.value ? zero : source.offset, source.value ? zero : source.length,
-                                  steps, none, source.value);
+    weight = nn::WeightOp::create(builder, b.loc, builder.getStringAttr(name), TypeAttr::get(type),
+                                  TypeAttr::get(source.type), source.value ? none : source.file,
+                                  source.value ? zero : source.offset, source.value ? zero : source.length, steps, none,
+                                  source.value);
   }
   return nn::GetWeightOp::create(b.c.builder, b.loc, type, FlatSymbolRefAttr::get(weight.getSymNameAttr()));
 }
@@ -113,13 +118,14 @@ Attribute step(Builder &builder, StringRef name, ArrayRef<int64_t> numbers) {
   return builder.getArrayAttr(parts);
 }
 
-/// How the elements along `axis` share scales: blocks of `block`, every element one (0), or axis -1: one for the tensor.
+/// How the elements along `axis` share scales: blocks of `block`, every element one (0), or axis -1: one for the
+/// tensor.
 struct Scaling {
   int64_t axis = -1, block = 0;
-  double zero = 0;         // where there are no zero points
+  double zero = 0; // where there are no zero points
   Source scales;
   std::optional<Source> zeros;
-  int64_t zeroBits = 0;    // zero points packed in bytes, rows of whole bytes; 0: one element each
+  int64_t zeroBits = 0; // zero points packed in bytes, rows of whole bytes; 0: one element each
 
   Attribute step(Builder &builder) const {
     NamedAttrList list;
@@ -137,12 +143,14 @@ struct Scaling {
 
 bool isFloat(const Source &source) { return isa<FloatType>(source.type.getElementType()); }
 
-/// x [.., K] times W [K,N], W stored as [N, blocks, bytes of a block]. Inputs: x, data, scales, zero points, g_idx, bias.
+/// x [.., K] times W [K,N], W stored as [N, blocks, bytes of a block]. Inputs: x, data, scales, zero points, g_idx,
+/// bias.
 LogicalResult convertMatMulNBits(Converter &c, Operation *op) {
   Compose b(c, op);
   if (failed(b.require({0, 1, 2})))
     return failure();
-  int64_t K = c.integer(op, "K", 0), N = c.integer(op, "N", 0), bits = c.integer(op, "bits", 4), block = c.integer(op, "block_size", 32);
+  int64_t K = c.integer(op, "K", 0), N = c.integer(op, "N", 0), bits = c.integer(op, "bits", 4),
+          block = c.integer(op, "block_size", 32);
   if (bits != 4 && bits != 8)
     return b.fail(Twine(bits) + " bits are not supported; remedy: quantise to 4 or 8 bits");
   if (K <= 0 || N <= 0 || block < 16 || block > 256 || (block & (block - 1)))
@@ -156,7 +164,8 @@ LogicalResult convertMatMulNBits(Converter &c, Operation *op) {
     return b.fail("its weights and scales must be constants, the scales of floats");
   int64_t blocks = (K + block - 1) / block;
   if (!data->type.getElementType().isInteger(8) || data->type.getNumElements() != N * blocks * (block * bits / 8))
-    return b.fail("its weights must be " + Twine(N) + " x " + Twine(blocks) + " blocks of " + Twine(block * bits / 8) + " bytes");
+    return b.fail("its weights must be " + Twine(N) + " x " + Twine(blocks) + " blocks of " + Twine(block * bits / 8) +
+                  " bytes");
   if (scales->type.getNumElements() != N * blocks)
     return b.fail("it must have " + Twine(N * blocks) + " scales, one a block");
   Scaling scaling{1, block, static_cast<double>(1 << (bits - 1)), *scales, std::nullopt, 0};
@@ -195,7 +204,8 @@ LogicalResult convertGatherBlockQuantized(Converter &c, Operation *op) {
   gatherAxis += gatherAxis < 0 ? rank : 0;
   axis += axis < 0 ? rank : 0;
   if (rank < 2 || gatherAxis != 0 || axis <= 0 || axis >= rank)
-    return b.fail("only rows of a table quantised along another axis are gathered; remedy: gather_axis 0 and quantize_axis 1");
+    return b.fail(
+        "only rows of a table quantised along another axis are gathered; remedy: gather_axis 0 and quantize_axis 1");
   SmallVector<int64_t> shape(data->type.getShape());
   Type element = data->type.getElementType();
   bool bytes = element.isUnsignedInteger(8);
@@ -262,7 +272,8 @@ std::optional<float> numberAt(const Source &source, int64_t index) {
   if (!type)
     return std::nullopt;
   APInt value = *(dense.value_begin<APInt>() + index);
-  return type.isUnsigned() || type.getWidth() == 1 ? static_cast<float>(value.getZExtValue()) : static_cast<float>(value.getSExtValue());
+  return type.isUnsigned() || type.getWidth() == 1 ? static_cast<float>(value.getZExtValue())
+                                                   : static_cast<float>(value.getSExtValue());
 }
 
 LogicalResult convertDequantize(Converter &c, Operation *op) {
@@ -299,7 +310,8 @@ LogicalResult convertDequantize(Converter &c, Operation *op) {
       result.floats.emplace();
       for (int64_t i = 0; i < count; ++i) {
         int64_t at = whole ? 0 : i / inner % data->type.getDimSize(axis);
-        std::optional<float> q = numberAt(*data, i), scale = numberAt(*scales, at), zero = zeros ? numberAt(*zeros, at) : 0.0f;
+        std::optional<float> q = numberAt(*data, i), scale = numberAt(*scales, at),
+                             zero = zeros ? numberAt(*zeros, at) : 0.0f;
         if (q && scale && zero)
           result.floats->push_back((*q - *zero) * *scale);
       }
@@ -319,7 +331,8 @@ LogicalResult convertDequantize(Converter &c, Operation *op) {
     return b.result(0, makeWeight(b, *data, data->type.getShape(), {scaling.step(builder)}));
   }
   if (!whole && block > 0)
-    return b.fail("blocks of a tensor that is computed at run time are not supported; remedy: quantise it by tensor or by axis");
+    return b.fail(
+        "blocks of a tensor that is computed at run time are not supported; remedy: quantise it by tensor or by axis");
   // (x - zero) * scale in float32: the difference of two 8-bit numbers is exact.
   Value x = b.cast(b.input(0), c.f32());
   if (b.has(2)) {
@@ -366,7 +379,8 @@ LogicalResult convertQuantize(Converter &c, Operation *op) {
   if (b.has(2))
     y = b.binary("add", y, parameter(b.cast(b.input(2), c.f32())));
   bool isUnsigned = to.isUnsignedInteger(8);
-  y = b.binary("min", b.binary("max", y, b.scalar(isUnsigned ? 0.0f : -128.0f)), b.scalar(isUnsigned ? 255.0f : 127.0f));
+  y = b.binary("min", b.binary("max", y, b.scalar(isUnsigned ? 0.0f : -128.0f)),
+               b.scalar(isUnsigned ? 255.0f : 127.0f));
   return b.result(0, b.cast(y, to));
 }
 
@@ -380,7 +394,8 @@ Value expertsInBlocks(Compose &b, unsigned data, unsigned scales, unsigned zeros
   int64_t bits = b.c.integer(b.op, "expert_weight_bits", 4), block = b.c.integer(b.op, "block_size", 0);
   if (bits != 4 && bits != 8)
     return fail(Twine(bits) + " bits are not supported; remedy: quantise to 4 or 8 bits");
-  std::optional<Source> stored = sourceOf(b.c, b.op->getOperand(data)), factors = sourceOf(b.c, b.op->getOperand(scales));
+  std::optional<Source> stored = sourceOf(b.c, b.op->getOperand(data)),
+                        factors = sourceOf(b.c, b.op->getOperand(scales));
   if (!stored || !factors || !isFloat(*factors))
     return fail("its weights and scales must be constants, the scales of floats");
   RankedTensorType type = stored->type;
@@ -397,13 +412,15 @@ Value expertsInBlocks(Compose &b, unsigned data, unsigned scales, unsigned zeros
   if (b.has(zeros)) {
     scaling.zeros = sourceOf(b.c, b.op->getOperand(zeros));
     int64_t want = experts * out * ((blocks * bits + 7) / 8);
-    if (!scaling.zeros || !scaling.zeros->type.getElementType().isInteger(8) || scaling.zeros->type.getNumElements() != want)
+    if (!scaling.zeros || !scaling.zeros->type.getElementType().isInteger(8) ||
+        scaling.zeros->type.getNumElements() != want)
       return fail("its zero points must be " + Twine(want) + " constant bytes");
     scaling.zeroBits = bits;
   }
   Builder builder(b.op->getContext());
   return makeWeight(b, *stored, {experts, in, out},
-                    {step(builder, "unpack", {bits, experts, out, in}), scaling.step(builder), step(builder, "transpose", {0, 2, 1})});
+                    {step(builder, "unpack", {bits, experts, out, in}), scaling.step(builder),
+                     step(builder, "transpose", {0, 2, 1})});
 }
 
 void addQuantizedWeights(llvm::StringMap<Handler> &handlers) {

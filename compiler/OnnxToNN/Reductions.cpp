@@ -10,7 +10,8 @@ namespace ahm::onnxtonn {
 static LogicalResult normaliseAxes(Operation *op, int64_t rank, SmallVector<int64_t> &axes) {
   for (int64_t &axis : axes) {
     if (axis < -rank || axis >= rank)
-      return op->emitError(op->getName().stripDialect() + ": axis " + std::to_string(axis) + " is outside rank " + std::to_string(rank));
+      return op->emitError(op->getName().stripDialect() + ": axis " + std::to_string(axis) + " is outside rank " +
+                           std::to_string(rank));
     axis += axis < 0 ? rank : 0;
   }
   llvm::sort(axes);
@@ -26,7 +27,8 @@ LogicalResult axesOf(Converter &c, Operation *op, int64_t rank, SmallVector<int6
   return normaliseAxes(op, rank, axes);
 }
 
-//===-- Reduce* -----------------------------------------------------------------------------------------------------===//
+//===-- Reduce*
+//-----------------------------------------------------------------------------------------------------===//
 
 /// One reduction in the input's element type; narrow integers and booleans go through i32.
 static Value reduced(Converter &c, Operation *op, Value x, ArrayRef<int64_t> axes, bool keep) {
@@ -61,13 +63,19 @@ static Value reduced(Converter &c, Operation *op, Value x, ArrayRef<int64_t> axe
     x = b.unary("abs", x);
   if (name == "SumSquare")
     x = b.mul(x, x);
-  StringRef kind = llvm::StringSwitch<StringRef>(name).Case("Mean", "mean").Case("Max", "max").Case("Min", "min").Case("Prod", "prod").Default("sum");
+  StringRef kind = llvm::StringSwitch<StringRef>(name)
+                       .Case("Mean", "mean")
+                       .Case("Max", "max")
+                       .Case("Min", "min")
+                       .Case("Prod", "prod")
+                       .Default("sum");
   Value result = b.reduce(kind, x, axes, keep);
   return whole ? back(result) : result;
 }
 
 /// The sets of `count` axes of `rank` that turn `from` into the declared shape.
-static SmallVector<SmallVector<int64_t>> candidateAxes(ArrayRef<AffineExpr> from, RankedTensorType declared, int64_t count, bool keep) {
+static SmallVector<SmallVector<int64_t>> candidateAxes(ArrayRef<AffineExpr> from, RankedTensorType declared,
+                                                       int64_t count, bool keep) {
   SmallVector<SmallVector<int64_t>> found;
   int64_t rank = static_cast<int64_t>(from.size());
   for (unsigned mask = 0; mask < (1u << rank); ++mask) {
@@ -94,7 +102,8 @@ static SmallVector<SmallVector<int64_t>> candidateAxes(ArrayRef<AffineExpr> from
   return found;
 }
 
-/// Axes that only the run tells: what the declared shape leaves open is computed for every set of axes and chosen by the input.
+/// Axes that only the run tells: what the declared shape leaves open is computed for every set of axes and chosen by
+/// the input.
 static LogicalResult reduceByData(Converter &c, Operation *op, Value x, bool keep) {
   Build b(c, op->getLoc());
   Shape from = b.shapeOf(x);
@@ -103,7 +112,8 @@ static LogicalResult reduceByData(Converter &c, Operation *op, Value x, bool kee
   auto count = given.shape.size() == 1 ? dyn_cast<AffineConstantExpr>(given.shape[0]) : AffineConstantExpr();
   auto declared = dyn_cast<RankedTensorType>(op->getResult(0).getType());
   if (!count || rank > 8)
-    return op->emitError(op->getName().stripDialect()) << ": input 1 must be known at compile time; remedy: export the model with that input as a constant";
+    return op->emitError(op->getName().stripDialect())
+           << ": input 1 must be known at compile time; remedy: export the model with that input as a constant";
   SmallVector<SmallVector<int64_t>> sets = candidateAxes(from, declared, count.getValue(), keep);
   if (sets.empty())
     return op->emitError(op->getName().stripDialect()) << ": no choice of axes gives the declared shape of its output";
@@ -111,8 +121,9 @@ static LogicalResult reduceByData(Converter &c, Operation *op, Value x, bool kee
   for (ArrayRef<int64_t> axes : sets) {
     Value result = reduced(c, op, x, axes, keep);
     if (!results.empty() && b.shapeOf(result) != b.shapeOf(results.front()))
-      return op->emitError(op->getName().stripDialect()) << ": the shape of its output depends on the axes, which are not known before the run; "
-                                                         << "remedy: declare the output's shape, or export constant axes";
+      return op->emitError(op->getName().stripDialect())
+             << ": the shape of its output depends on the axes, which are not known before the run; "
+             << "remedy: declare the output's shape, or export constant axes";
     results.push_back(result);
   }
   if (results.size() == 1)
@@ -150,7 +161,8 @@ static LogicalResult convertReduce(Converter &c, Operation *op) {
   Value x = c.materialise(input, op->getLoc());
   int64_t rank = input.shape.size();
   bool keep = c.integer(op, "keepdims", 1) != 0;
-  bool isEmpty = c.has(op, 1) && c.get(op->getOperand(1)).shape.size() == 1 && c.get(op->getOperand(1)).shape[0] == c.constant(0);
+  bool isEmpty =
+      c.has(op, 1) && c.get(op->getOperand(1)).shape.size() == 1 && c.get(op->getOperand(1)).shape[0] == c.constant(0);
   SmallVector<int64_t> axes;
   if (c.has(op, 1) && !isEmpty && !c.knownIntegers(op, 1))
     return reduceByData(c, op, x, keep);
@@ -166,7 +178,8 @@ static LogicalResult convertReduce(Converter &c, Operation *op) {
   return c.finish(op, reduced(c, op, x, axes, keep));
 }
 
-//===-- Softmax -----------------------------------------------------------------------------------------------------===//
+//===-- Softmax
+//-----------------------------------------------------------------------------------------------------===//
 
 /// Below opset 13 the axis defaults to 1 and everything from it on is normalised together.
 static bool normalisesTogether(Converter &c, Operation *op) { return c.opset(op) < 13; }
@@ -184,7 +197,8 @@ static LogicalResult convertSoftmax(Converter &c, Operation *op) {
     return c.finish(op, softmax(value));
   if (together) {
     Shape shape = b.shapeOf(value);
-    Value rows = b.reshape(value, {b.product(ArrayRef(shape).take_front(axis)), b.product(ArrayRef(shape).drop_front(axis))});
+    Value rows =
+        b.reshape(value, {b.product(ArrayRef(shape).take_front(axis)), b.product(ArrayRef(shape).drop_front(axis))});
     return c.finish(op, b.reshape(softmax(rows), shape));
   }
   SmallVector<int64_t> perm = llvm::to_vector(llvm::seq<int64_t>(0, rank));
@@ -205,7 +219,8 @@ static LogicalResult convertLogSoftmax(Converter &c, Operation *op) {
   return c.finish(op, b.sub(shifted, b.unary("log", b.reduce("sum", b.unary("exp", shifted), axes, true))));
 }
 
-//===-- ArgMax, ArgMin ----------------------------------------------------------------------------------------------===//
+//===-- ArgMax, ArgMin
+//----------------------------------------------------------------------------------------------===//
 
 static LogicalResult convertArg(Converter &c, Operation *op) {
   Build b(c, op->getLoc());
@@ -236,7 +251,8 @@ static LogicalResult convertArg(Converter &c, Operation *op) {
 }
 
 void addReductions(llvm::StringMap<Handler> &handlers) {
-  for (StringRef name : {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp"})
+  for (StringRef name : {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
+                         "ReduceSumSquare", "ReduceLogSumExp"})
     handlers[name] = convertReduce;
   handlers["Softmax"] = convertSoftmax;
   handlers["LogSoftmax"] = convertLogSoftmax;

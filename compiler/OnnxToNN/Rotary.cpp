@@ -13,7 +13,9 @@ Value rotate(Compose &b, Value x, Value cos, Value sin, bool interleaved) {
   Compose::Shape shape = Compose::shape(x);
   int64_t half = Compose::constant(Compose::shape(cos).back()), width = Compose::constant(shape.back());
   if (half <= 0 || width < 2 * half || Compose::shape(sin) != Compose::shape(cos)) {
-    (void)b.fail("the cos and sin tables must be equal in shape and have half as many columns as elements turn, at most " + Twine(width / 2));
+    (void)b.fail(
+        "the cos and sin tables must be equal in shape and have half as many columns as elements turn, at most " +
+        Twine(width / 2));
     return {};
   }
   if (shape[0] == b.number(1))
@@ -78,9 +80,13 @@ static LogicalResult convertRotary(Converter &c, Operation *op) {
     return b.fail("the input must be [batch, tokens, heads * size] or [batch, heads, tokens, size]");
   }
   Compose::Shape shape = Compose::shape(x);
-  int64_t width = Compose::constant(shape[3]), wanted = (turned > 0 ? turned : microsoft ? std::min(2 * columns, width) : width) / 2;
+  int64_t width = Compose::constant(shape[3]), wanted = (turned > 0  ? turned
+                                                         : microsoft ? std::min(2 * columns, width)
+                                                                     : width) /
+                                                        2;
   if (wanted <= 0 || wanted > columns || 2 * wanted > width)
-    return b.fail("the cos table has " + Twine(columns) + " columns, but " + Twine(2 * wanted) + " elements of " + Twine(width) + " turn");
+    return b.fail("the cos table has " + Twine(columns) + " columns, but " + Twine(2 * wanted) + " elements of " +
+                  Twine(width) + " turn");
   if (positions) {
     Compose::Shape at = Compose::shape(positions);
     // com.microsoft: one number is the position of the first token.

@@ -53,15 +53,18 @@ static LogicalResult reshaped(Converter &c, Operation *op, ArrayRef<AffineExpr> 
   return c.known(op, result);
 }
 
-/// The same elements under a shape that an input's contents decide. The count is the input's, whatever the contents say.
+/// The same elements under a shape that an input's contents decide. The count is the input's, whatever the contents
+/// say.
 static LogicalResult reshapedByData(Converter &c, Operation *op, std::optional<int64_t> rank) {
   SmallVector<AffineExpr> shape;
   if (failed(c.shapeFromData(op, 0, rank, shape)))
     return failure();
   Build b(c, op->getLoc());
-  auto have = dyn_cast<AffineConstantExpr>(b.product(c.get(op->getOperand(0)).shape)), want = dyn_cast<AffineConstantExpr>(b.product(shape));
+  auto have = dyn_cast<AffineConstantExpr>(b.product(c.get(op->getOperand(0)).shape)),
+       want = dyn_cast<AffineConstantExpr>(b.product(shape));
   if (have && want && have != want)
-    return op->emitError(op->getName().stripDialect()) << ": its output is declared with " << want.getValue() << " elements, its input has " << have.getValue();
+    return op->emitError(op->getName().stripDialect())
+           << ": its output is declared with " << want.getValue() << " elements, its input has " << have.getValue();
   return reshaped(c, op, shape);
 }
 
@@ -270,7 +273,8 @@ static LogicalResult convertConcat(Converter &c, Operation *op) {
   }
   if (inputs.size() == 1)
     return c.finish(op, inputs.front());
-  return c.finish(op, nn::ConcatOp::create(c.builder, loc, c.typeOf(shape, first.element), c.builder.getI64IntegerAttr(axis), inputs));
+  return c.finish(op, nn::ConcatOp::create(c.builder, loc, c.typeOf(shape, first.element),
+                                           c.builder.getI64IntegerAttr(axis), inputs));
 }
 
 /// Repeats by reading every dimension at index modulo its size.
@@ -288,7 +292,8 @@ static LogicalResult convertTile(Converter &c, Operation *op) {
     for (size_t i = 0; i < rank; ++i) {
       AffineExpr repeat = (*repeats.integers)[i];
       if (!isa<AffineConstantExpr>(repeat) && !isa<AffineConstantExpr>(input.shape[i]))
-        return op->emitError("Tile: a run-time dimension is repeated a run-time number of times; remedy: export one of them fixed");
+        return op->emitError(
+            "Tile: a run-time dimension is repeated a run-time number of times; remedy: export one of them fixed");
       shape.push_back(c.simplify(input.shape[i] * repeat));
     }
   }

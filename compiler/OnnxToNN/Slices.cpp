@@ -25,7 +25,8 @@ static AffineExpr clampToSize(Converter &c, Operation *op, AffineExpr position, 
   if (!least || *least < 0) {
     std::optional<int64_t> negated = c.lowerBound(c.simplify(-position));
     if (!negated || *negated < (constant ? 0 : 1)) {
-      c.doubts.emplace_back(op, "Slice: position " + text(position) + " may count from the beginning or from the end; remedy: a position of one sign");
+      c.doubts.emplace_back(op, "Slice: position " + text(position) +
+                                    " may count from the beginning or from the end; remedy: a position of one sign");
       return position;
     }
     position = c.simplify(size + position);
@@ -49,7 +50,8 @@ static AffineExpr clampBackwards(Converter &c, Operation *op, AffineExpr positio
     return c.constant(isStart ? 0 : -1);
   if (constant && limit) {
     int64_t at = constant.getValue() + (constant.getValue() < 0 ? limit.getValue() : 0);
-    return c.constant(std::clamp<int64_t>(at, isStart ? 0 : -1, std::max<int64_t>(limit.getValue() - 1, isStart ? 0 : -1)));
+    return c.constant(
+        std::clamp<int64_t>(at, isStart ? 0 : -1, std::max<int64_t>(limit.getValue() - 1, isStart ? 0 : -1)));
   }
   if (constant && constant.getValue() == -1)
     return c.simplify(size - 1);
@@ -113,8 +115,8 @@ static LogicalResult sliceRanges(Converter &c, Operation *op, SmallVector<SliceR
   return success();
 }
 
-/// Starts, axes or steps that only the run tells, for an output of known sizes: every dimension is gathered at start + i * step.
-/// The ends only said how many elements there are.
+/// Starts, axes or steps that only the run tells, for an output of known sizes: every dimension is gathered at start +
+/// i * step. The ends only said how many elements there are.
 static LogicalResult sliceByData(Converter &c, Operation *op) {
   Build b(c, op->getLoc());
   Symbolic input = c.get(op->getOperand(0));
@@ -124,7 +126,8 @@ static LogicalResult sliceByData(Converter &c, Operation *op) {
     return failure();
   Value starts = c.materialise(op->getOperand(1), op->getLoc());
   Value steps = c.has(op, 4) ? c.materialise(op->getOperand(4), op->getLoc()) : Value();
-  auto count = b.shapeOf(starts).size() == 1 ? dyn_cast<AffineConstantExpr>(b.shapeOf(starts).front()) : AffineConstantExpr();
+  auto count =
+      b.shapeOf(starts).size() == 1 ? dyn_cast<AffineConstantExpr>(b.shapeOf(starts).front()) : AffineConstantExpr();
   std::optional<SmallVector<int64_t>> axes = c.knownIntegers(op, 3);
   if (!count)
     return op->emitError("Slice: starts must be a vector of constant length; remedy: export it so");
@@ -168,8 +171,8 @@ static LogicalResult convertSlice(Converter &c, Operation *op) {
   Location loc = op->getLoc();
   Symbolic &input = c.get(op->getOperand(0));
   bool known = c.integers(op, "starts").has_value() || !c.has(op, 1) || !c.has(op, 2);
-  if (!known && !(c.get(op->getOperand(1)).integers && c.get(op->getOperand(2)).integers && (!c.has(op, 3) || c.knownIntegers(op, 3)) &&
-                  (!c.has(op, 4) || c.knownIntegers(op, 4))))
+  if (!known && !(c.get(op->getOperand(1)).integers && c.get(op->getOperand(2)).integers &&
+                  (!c.has(op, 3) || c.knownIntegers(op, 3)) && (!c.has(op, 4) || c.knownIntegers(op, 4))))
     return sliceByData(c, op);
   SmallVector<SliceRange> ranges;
   if (failed(sliceRanges(c, op, ranges)))
@@ -210,8 +213,8 @@ static LogicalResult convertSlice(Converter &c, Operation *op) {
                                            c.builder.getI64IntegerAttr(iota.getStep() * steps[0])));
   }
   auto map = AffineMap::get(0, c.symbols, starts, c.builder.getContext());
-  return c.finish(op, nn::SliceOp::create(c.builder, loc, c.typeOf(shape, input.element), value, AffineMapAttr::get(map),
-                                          c.builder.getDenseI64ArrayAttr(steps)));
+  return c.finish(op, nn::SliceOp::create(c.builder, loc, c.typeOf(shape, input.element), value,
+                                          AffineMapAttr::get(map), c.builder.getDenseI64ArrayAttr(steps)));
 }
 
 static LogicalResult convertSplit(Converter &c, Operation *op) {
@@ -230,7 +233,8 @@ static LogicalResult convertSplit(Converter &c, Operation *op) {
     for (unsigned i = 0; !known && i < op->getNumResults(); ++i) {
       auto declared = dyn_cast<RankedTensorType>(op->getResult(i).getType());
       if (!declared || declared.getRank() != rank || declared.isDynamicDim(axis))
-        return op->emitError("Split: input 1 must be known at compile time, or the outputs' shapes declared; remedy: export constant sizes");
+        return op->emitError("Split: input 1 must be known at compile time, or the outputs' shapes declared; remedy: "
+                             "export constant sizes");
       sizes.push_back(declared.getDimSize(axis));
     }
     if (known)
@@ -253,7 +257,8 @@ static LogicalResult convertSplit(Converter &c, Operation *op) {
     total += size;
   }
   if (!whole || whole.getValue() != total)
-    return op->emitError("Split: the sizes add up to ") << total << ", which is not dimension " << axis << " of the input";
+    return op->emitError("Split: the sizes add up to ")
+           << total << ", which is not dimension " << axis << " of the input";
   Value value = c.materialise(input, loc);
   int64_t at = 0;
   for (auto [i, size] : llvm::enumerate(sizes)) {
@@ -262,14 +267,18 @@ static LogicalResult convertSplit(Converter &c, Operation *op) {
     starts[axis] = c.constant(at);
     at += size;
     auto map = AffineMap::get(0, c.symbols, starts, c.builder.getContext());
-    if (failed(c.finish(op, nn::SliceOp::create(c.builder, loc, c.typeOf(shape, input.element), value, AffineMapAttr::get(map),
-                                                c.builder.getDenseI64ArrayAttr(SmallVector<int64_t>(rank, 1))), i)))
+    if (failed(
+            c.finish(op,
+                     nn::SliceOp::create(c.builder, loc, c.typeOf(shape, input.element), value, AffineMapAttr::get(map),
+                                         c.builder.getDenseI64ArrayAttr(SmallVector<int64_t>(rank, 1))),
+                     i)))
       return failure();
   }
   return success();
 }
 
-//===-- Pad ---------------------------------------------------------------------------------------------------------===//
+//===-- Pad
+//---------------------------------------------------------------------------------------------------------===//
 
 namespace {
 /// What Pad adds before and after one dimension: numbers, or scalars of the run.
@@ -280,7 +289,8 @@ struct Padding {
 } // namespace
 
 /// The amounts by dimension, from the attribute (below opset 11) or the inputs. Sets `shape` to the result's.
-static LogicalResult paddings(Converter &c, Operation *op, ArrayRef<AffineExpr> from, SmallVector<Padding> &result, SmallVector<AffineExpr> &shape) {
+static LogicalResult paddings(Converter &c, Operation *op, ArrayRef<AffineExpr> from, SmallVector<Padding> &result,
+                              SmallVector<AffineExpr> &shape) {
   Build b(c, op->getLoc());
   int64_t rank = from.size();
   result.resize(rank);
@@ -311,8 +321,12 @@ static LogicalResult paddings(Converter &c, Operation *op, ArrayRef<AffineExpr> 
   if (failed(c.shapeFromData(op, 0, rank, shape)))
     return failure();
   Value amounts = c.materialise(op->getOperand(1), op->getLoc());
-  auto count = b.shapeOf(amounts).size() == 1 ? dyn_cast<AffineConstantExpr>(b.shapeOf(amounts).front()) : AffineConstantExpr();
-  if (!count || count.getValue() % 2 || (!axes && (c.get(op->getOperand(3)).shape.size() != 1 || c.get(op->getOperand(3)).shape[0] != c.constant(count.getValue() / 2))) || (axes && count.getValue() != static_cast<int64_t>(2 * axes->size())))
+  auto count =
+      b.shapeOf(amounts).size() == 1 ? dyn_cast<AffineConstantExpr>(b.shapeOf(amounts).front()) : AffineConstantExpr();
+  if (!count || count.getValue() % 2 ||
+      (!axes && (c.get(op->getOperand(3)).shape.size() != 1 ||
+                 c.get(op->getOperand(3)).shape[0] != c.constant(count.getValue() / 2))) ||
+      (axes && count.getValue() != static_cast<int64_t>(2 * axes->size())))
     return op->emitError("Pad: the number of amounts does not fit the dimensions");
   Value before = b.slice(amounts, 0, c.constant(0), c.constant(count.getValue() / 2));
   Value dimension = axes ? Value() : b.fromBeginning(c.materialise(op->getOperand(3), op->getLoc()), c.constant(rank));
@@ -333,8 +347,8 @@ static LogicalResult paddings(Converter &c, Operation *op, ArrayRef<AffineExpr> 
   return success();
 }
 
-/// Every padded dimension is read at index i - begin, brought into the tensor as the mode says; in the constant mode a mask then puts
-/// the value where the index lay outside. Negative amounts crop.
+/// Every padded dimension is read at index i - begin, brought into the tensor as the mode says; in the constant mode a
+/// mask then puts the value where the index lay outside. Negative amounts crop.
 static LogicalResult convertPad(Converter &c, Operation *op) {
   Build b(c, op->getLoc());
   Symbolic input = c.get(op->getOperand(0));
@@ -353,7 +367,8 @@ static LogicalResult convertPad(Converter &c, Operation *op) {
     if (!padding.first && !padding.begin && !padding.end)
       continue;
     AffineExpr size = input.shape[axis];
-    Value at = padding.first ? b.sub(b.iota(shape[axis]), padding.first) : b.iota(shape[axis], 0, 1, c.constant(-padding.begin));
+    Value at = padding.first ? b.sub(b.iota(shape[axis]), padding.first)
+                             : b.iota(shape[axis], 0, 1, c.constant(-padding.begin));
     Value zero = b.integer(0), last = b.extent(c.simplify(size - 1));
     if (mode == "wrap") {
       at = b.binary("mod", at, b.extent(size));
@@ -371,7 +386,8 @@ static LogicalResult convertPad(Converter &c, Operation *op) {
       if (mode == "constant") {
         SmallVector<AffineExpr> line(rank, c.constant(1));
         line[axis] = shape[axis];
-        Value here = b.reshape(b.binary(size == c.constant(0) ? "less" : "equal", at, size == c.constant(0) ? at : clamped), line);
+        Value here = b.reshape(
+            b.binary(size == c.constant(0) ? "less" : "equal", at, size == c.constant(0) ? at : clamped), line);
         inside = inside ? b.binary("and", inside, here) : here;
       }
       at = clamped;

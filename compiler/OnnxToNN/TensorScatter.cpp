@@ -1,5 +1,6 @@
-// TensorScatter: rows written into a cache of fixed size. Where the position is a run-time value the result is the cache ahead of it,
-// the rows, and the cache behind them, which recognition turns into an append; elsewhere every row of the result is picked.
+// TensorScatter: rows written into a cache of fixed size. Where the position is a run-time value the result is the
+// cache ahead of it, the rows, and the cache behind them, which recognition turns into an append; elsewhere every row
+// of the result is picked.
 #include "compiler/OnnxToNN/Compose.h"
 
 #include "llvm/ADT/StringMap.h"
@@ -41,7 +42,9 @@ static LogicalResult convertTensorScatter(Converter &c, Operation *op) {
   }
   if (!circular && indices.integers && (indices.integers->size() == 1 || batch == 1)) {
     AffineExpr position = indices.integers->front(), behind = c.simplify(position + tokens);
-    return b.result(0, b.concat({b.slice(cache, axis, b.number(0), position), update, b.slice(cache, axis, behind, c.simplify(size - behind))}, axis));
+    return b.result(0, b.concat({b.slice(cache, axis, b.number(0), position), update,
+                                 b.slice(cache, axis, behind, c.simplify(size - behind))},
+                                axis));
   }
   if (batch <= 0)
     return b.fail("the number of sequences must be a constant");
@@ -55,14 +58,16 @@ static LogicalResult convertTensorScatter(Converter &c, Operation *op) {
     Value index = b.binary("sub", b.iota(b.number(0), size), position);
     if (circular)
       index = b.binary("mod", b.binary("add", index, b.runtime(size)), b.runtime(size));
-    Value inside = b.binary("and", b.binary("greater_or_equal", index, b.runtime(b.number(0))), b.binary("less", index, b.runtime(tokens)));
+    Value inside = b.binary("and", b.binary("greater_or_equal", index, b.runtime(b.number(0))),
+                            b.binary("less", index, b.runtime(tokens)));
     Value safe = b.binary("max", b.binary("min", index, b.runtime(tokens - 1)), b.runtime(b.number(0)));
     Value own = b.slice(update, 0, b.number(i), b.number(1)), old = b.slice(cache, 0, b.number(i), b.number(1));
     if (!own || !old || !safe || !inside)
       return failure();
     Compose::Shape shape = Compose::shape(old), column(rank - axis, b.number(1));
     column[0] = size;
-    Value picked = nn::GatherOp::create(c.builder, b.loc, c.typeOf(shape, Compose::element(own)), own, safe, c.builder.getI64IntegerAttr(axis));
+    Value picked = nn::GatherOp::create(c.builder, b.loc, c.typeOf(shape, Compose::element(own)), own, safe,
+                                        c.builder.getI64IntegerAttr(axis));
     sequences.push_back(b.select(b.reshape(inside, column), picked, old));
   }
   return b.result(0, sequences.size() == 1 ? sequences[0] : b.concat(sequences, 0));

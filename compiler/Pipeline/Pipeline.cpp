@@ -129,7 +129,8 @@ private:
     tile.cores = machine.cores();
     tile.quadCores = machine.coresPerQuad();
     tile.coresPerChiplet = machine.coresPerChiplet();
-    // The stash is shared by vectors that stay and activations that come and go; a table of more than 1/64 of it stays in DRAM.
+    // The stash is shared by vectors that stay and activations that come and go; a table of more than 1/64 of it stays
+    // in DRAM.
     tile.largestStashVector = machine.stashBytes() / 64;
     return tile;
   }
@@ -177,7 +178,8 @@ private:
       int64_t middle = none + (enough - none) / 2;
       (fits(middle) ? enough : none) = middle;
     }
-    emitRemark(module->getLoc()) << "the smallest number of cards that holds it is " << enough << ": --cards=" << enough;
+    emitRemark(module->getLoc()) << "the smallest number of cards that holds it is " << enough
+                                 << ": --cards=" << enough;
   }
 
   void say(const std::string &what, int64_t done = 0, int64_t total = 0) const {
@@ -235,9 +237,14 @@ private:
         array.push_back(id);
       return array;
     };
-    llvm::json::Object object{{"weights", options.weights},       {"activations", options.activations}, {"kv", options.kv},
-                              {"batch", options.batch},           {"max_context", options.maxContext},  {"prefill_chunk", options.prefillChunk},
-                              {"prefill_logits", options.prefillLogitsAll ? "all" : "last"}, {"placement_gap", placementGap}};
+    llvm::json::Object object{{"weights", options.weights},
+                              {"activations", options.activations},
+                              {"kv", options.kv},
+                              {"batch", options.batch},
+                              {"max_context", options.maxContext},
+                              {"prefill_chunk", options.prefillChunk},
+                              {"prefill_logits", options.prefillLogitsAll ? "all" : "last"},
+                              {"placement_gap", placementGap}};
     // The entry that a request spends its time in: decode, else the last one.
     for (const auto &[name, times] : predictions)
       if (!object.get("placement_lower_bound_ps") || llvm::StringRef(name).ends_with("decode")) {

@@ -1,5 +1,5 @@
-// Static allocation of buffers with lifetimes: first fit in order of decreasing size, which is within a few per cent of the
-// densest instant on the activations of a transformer.
+// Static allocation of buffers with lifetimes: first fit in order of decreasing size, which is within a few per cent of
+// the densest instant on the activations of a transformer.
 #include "compiler/Place/Placement.h"
 
 #include <algorithm>

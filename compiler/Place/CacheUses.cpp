@@ -53,7 +53,8 @@ llvm::MapVector<StringRef, CacheUses> collectCacheUses(ModuleOp module) {
               (uses.begin() + index)->second.pageable = false;
         return;
       }
-      AffineMap length = cast<AffineMapAttr>(exec.getExprs()[0]).getValue(), position = cast<AffineMapAttr>(exec.getExprs()[1]).getValue();
+      AffineMap length = cast<AffineMapAttr>(exec.getExprs()[0]).getValue(),
+                position = cast<AffineMapAttr>(exec.getExprs()[1]).getValue();
       int64_t window = exec.getInts()[1], first = -1;
       for (unsigned side : {1, 2}) {
         int64_t index = indexOf(exec.getIns()[side]);
@@ -63,7 +64,9 @@ llvm::MapVector<StringRef, CacheUses> collectCacheUses(ModuleOp module) {
         read.insert(index);
         use.readers.push_back({exec, function, side == 2});
         use.window = use.window < 0 ? window : use.window == 0 || window == 0 ? 0 : std::max(use.window, window);
-        use.reach = std::max(use.reach, rangeOf(simplifyAffineExpr(length.getResult(0) - position.getResult(0), 0, ranges.size()), ranges).high);
+        use.reach = std::max(
+            use.reach,
+            rangeOf(simplifyAffineExpr(length.getResult(0) - position.getResult(0), 0, ranges.size()), ranges).high);
         auto appended = appendedAt.find(index);
         bool masks = window != 0 || exec.getInts()[0] != 0;
         if (appended == appendedAt.end())

@@ -10,11 +10,11 @@ namespace ahm {
 
 struct CacheUses {
   hmem::CacheOp cache;
-  unsigned group = 0;        // caches that one attention reads together
-  bool pageable = true;      // its commands can be rewritten for pages: see collectCacheUses
-  int64_t window = -1;       // what all readers see: 0 everything, -1 no reader
-  int64_t appended = 0;      // most tokens of one append
-  int64_t reach = 0;         // most tokens from the first query's position to the end of the context
+  unsigned group = 0;   // caches that one attention reads together
+  bool pageable = true; // its commands can be rewritten for pages: see collectCacheUses
+  int64_t window = -1;  // what all readers see: 0 everything, -1 no reader
+  int64_t appended = 0; // most tokens of one append
+  int64_t reach = 0;    // most tokens from the first query's position to the end of the context
   struct Reader {
     hmem::ExecOp exec;
     mlir::func::FuncOp function;
@@ -23,8 +23,9 @@ struct CacheUses {
   llvm::SmallVector<Reader> readers;
 };
 
-/// A cache can be kept in pages when every function appends to it at most once, before all that reads it; readers then see
-/// all that is stored, masked ones from the append's position on; and all caches of its group are alike in capacity.
+/// A cache can be kept in pages when every function appends to it at most once, before all that reads it; readers then
+/// see all that is stored, masked ones from the append's position on; and all caches of its group are alike in
+/// capacity.
 llvm::MapVector<llvm::StringRef, CacheUses> collectCacheUses(mlir::ModuleOp module);
 
 } // namespace ahm

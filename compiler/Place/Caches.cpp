@@ -13,7 +13,9 @@ constexpr uint64_t kSegmentPages = 16; // of attention: pieces begin and end at 
 bool isPaged(const Cache &cache, const CachePlace &place) {
   return place.openPages != 0 && !(cache.windowPages && place.openPages >= cache.windowPages);
 }
-Bytes wholeBytes(const Cache &cache) { return cache.windowPages ? cache.ringBytes(cache.windowPages) : cache.flatBytes; }
+Bytes wholeBytes(const Cache &cache) {
+  return cache.windowPages ? cache.ringBytes(cache.windowPages) : cache.flatBytes;
+}
 Bytes leastBytes(const Cache &cache) {
   return cache.openPages ? std::min(cache.ringBytes(cache.openPages), wholeBytes(cache)) : wholeBytes(cache);
 }
@@ -37,7 +39,8 @@ Bytes pieceLocalBytes(const Problem &problem, const Cache &cache, uint64_t piece
   return (piecePages * cache.heads + cores - 1) / cores * cache.blockBytes;
 }
 
-DoesNotFit cacheDoesNotFit(const Problem &problem, size_t index, const char *tier, Bytes wanted, Bytes hole, Bytes capacity) {
+DoesNotFit cacheDoesNotFit(const Problem &problem, size_t index, const char *tier, Bytes wanted, Bytes hole,
+                           Bytes capacity) {
   const Cache &cache = problem.caches[index];
   DoesNotFit failure{cache.name, cache.node, tier, wanted, hole, {}, {}};
   Bytes all = 0;
@@ -98,7 +101,8 @@ bool chooseHomes(const Problem &problem, std::vector<CachePlace> &places, DoesNo
   Bytes wanted = leastBytes(problem.caches[largest]);
   failure = cacheDoesNotFit(problem, largest, "stash", wanted, least - wanted < room ? room - (least - wanted) : 0, 0);
   failure.remedies.push_back("a smaller --prefill-chunk");
-  failure.remedies.push_back("--cards=" + std::to_string((least + taken + problem.stashBytes - 1) / problem.stashBytes));
+  failure.remedies.push_back("--cards=" +
+                             std::to_string((least + taken + problem.stashBytes - 1) / problem.stashBytes));
   return false;
 }
 
@@ -125,11 +129,14 @@ PageRing choosePageRing(const Problem &problem, const std::vector<CachePlace> &p
   PageRing ring;
   ring.piecePages = factor * kSegmentPages;
   ring.slotBytes = slot(ring.piecePages);
-  ring.slots = ring.slotBytes * 4 <= problem.sram.bytesPerCore / 4 ? 4 : ring.slotBytes * 2 <= problem.sram.bytesPerCore / 2 ? 2 : 0;
+  ring.slots = ring.slotBytes * 4 <= problem.sram.bytesPerCore / 4   ? 4
+               : ring.slotBytes * 2 <= problem.sram.bytesPerCore / 2 ? 2
+                                                                     : 0;
   return ring;
 }
 
-bool placePages(const Problem &problem, const PageRing &ring, uint64_t pages, Towers &towers, std::vector<CachePlace> &places) {
+bool placePages(const Problem &problem, const PageRing &ring, uint64_t pages, Towers &towers,
+                std::vector<CachePlace> &places) {
   Towers trial = towers;
   std::vector<CachePlace> result = places;
   for (size_t i = 0; i < places.size(); ++i) {
@@ -146,7 +153,8 @@ bool placePages(const Problem &problem, const PageRing &ring, uint64_t pages, To
       continue;
     place.coreCount = coresFor(problem.sram, place.sramPages * cache.heads);
     Bytes hole = 0;
-    if (!trial.place(place.coreCount, alignUp(place.sramLocalBytes(cache), problem.alignment), place.firstCore, place.sramOffset, hole))
+    if (!trial.place(place.coreCount, alignUp(place.sramLocalBytes(cache), problem.alignment), place.firstCore,
+                     place.sramOffset, hole))
       return false;
   }
   towers = std::move(trial);

@@ -1,8 +1,8 @@
 // The solvers: who is resident, who streams, and where everything lies.
 //
 // Residents are packed as towers over the cores: widest core sets first, each on the aligned set whose tower is lowest.
-// `hybrid` tries rings of two to four slots and, for each, searches the share of bytes to stream, spread evenly over the
-// program so that transfers hide behind the products between them; it keeps the plan with the best predicted time.
+// `hybrid` tries rings of two to four slots and, for each, searches the share of bytes to stream, spread evenly over
+// the program so that transfers hide behind the products between them; it keeps the plan with the best predicted time.
 #include "compiler/Place/Towers.h"
 
 #include <algorithm>
@@ -43,17 +43,18 @@ std::vector<size_t> programOrder(const Problem &problem) {
 }
 
 /// Packs the weights that `streamed` leaves resident into `towers`; those that find no room are streamed too when
-/// `spill` says so; with `promote`, those that were to stream move in where room is left. Returns false (and the object in `failure`) otherwise.
-bool packResidents(const Problem &problem, std::vector<bool> &streamed, Towers &towers, bool spill, bool promote, Solution &solution,
-                   DoesNotFit &failure) {
+/// `spill` says so; with `promote`, those that were to stream move in where room is left. Returns false (and the object
+/// in `failure`) otherwise.
+bool packResidents(const Problem &problem, std::vector<bool> &streamed, Towers &towers, bool spill, bool promote,
+                   Solution &solution, DoesNotFit &failure) {
   auto placed = [&](const Weight &weight, WeightPlace &place, Bytes &hole) {
-    return towers.place(weight.coreCount, alignUp(weight.localBytes(), problem.alignment), place.firstCore, place.sramOffset, hole);
+    return towers.place(weight.coreCount, alignUp(weight.localBytes(), problem.alignment), place.firstCore,
+                        place.sramOffset, hole);
   };
   std::vector<size_t> order(problem.weights.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return problem.weights[a].coreCount > problem.weights[b].coreCount;
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return problem.weights[a].coreCount > problem.weights[b].coreCount; });
   for (size_t i : order) {
     const Weight &weight = problem.weights[i];
     WeightPlace &place = solution.weights[i];
@@ -66,7 +67,8 @@ bool packResidents(const Problem &problem, std::vector<bool> &streamed, Towers &
       Bytes total = 0;
       for (const Weight &other : problem.weights)
         total += other.bytes();
-      failure = {weight.name, weight.node, "SRAM", weight.localBytes() * weight.coreCount, hole * weight.coreCount, {}, {}};
+      failure = {weight.name, weight.node, "SRAM", weight.localBytes() * weight.coreCount, hole * weight.coreCount,
+                 {},          {}};
       std::vector<size_t> largest(order);
       std::sort(largest.begin(), largest.end(),
                 [&](size_t a, size_t b) { return problem.weights[a].bytes() > problem.weights[b].bytes(); });
@@ -95,7 +97,8 @@ bool packResidents(const Problem &problem, std::vector<bool> &streamed, Towers &
 }
 
 /// Ring slots in program order, core sets in turn so that every chiplet's DRAM takes its part.
-void assignRing(const Problem &problem, const std::vector<size_t> &order, uint32_t slots, Bytes slotBytes, Solution &solution) {
+void assignRing(const Problem &problem, const std::vector<size_t> &order, uint32_t slots, Bytes slotBytes,
+                Solution &solution) {
   solution.ringSlots = 0;
   solution.ringSlotBytes = slotBytes;
   solution.ringOffset = problem.sram.bytesPerCore - slots * slotBytes;
@@ -211,12 +214,15 @@ bool placeBuffers(const Problem &problem, Solution &solution, DoesNotFit &failur
         }
       std::sort(others.begin(), others.end(),
                 [&](size_t a, size_t b) { return problem.buffers[a].bytes > problem.buffers[b].bytes; });
-      failure = {object.name, object.node, "stash", object.bytes, live < problem.stashBytes ? problem.stashBytes - live : 0, {}, {}};
+      failure = {
+          object.name, object.node, "stash", object.bytes, live < problem.stashBytes ? problem.stashBytes - live : 0,
+          {},          {}};
       for (size_t i : others)
         failure.live.push_back(problem.buffers[i].name + " (" + std::to_string(problem.buffers[i].bytes) + " bytes)");
       if (base)
         failure.live.push_back("caches and vectors that persist (" + std::to_string(base) + " bytes)");
-      failure.remedies = {"a smaller --prefill-chunk or --max-context", "a smaller --max-dim for the dimension that it grows with"};
+      failure.remedies = {"a smaller --prefill-chunk or --max-context",
+                          "a smaller --max-dim for the dimension that it grows with"};
       return false;
     }
   if (solution.stashUsed <= problem.stashBytes)
@@ -274,16 +280,17 @@ Bytes largestLocal(const Problem &problem) {
   return largest;
 }
 
-/// What a plan decides beyond residency: slots of the weights' ring, and how much of SRAM cache pages may take before the
-/// weights (0: what the weights leave; all: as many as there are).
+/// What a plan decides beyond residency: slots of the weights' ring, and how much of SRAM cache pages may take before
+/// the weights (0: what the weights leave; all: as many as there are).
 struct Shape {
   uint32_t slots = 0;
   double pagesFirst = 0;
 };
 
 /// One plan. `spill` streams weights that find no room, `promote` moves in those that do. False when it is impossible.
-bool tryPlan(const Problem &problem, const std::vector<size_t> &order, const Shape &shape, const std::vector<bool> &streamed,
-             bool spill, bool promote, const std::vector<CachePlace> &homes, Solution &solution, DoesNotFit &failure) {
+bool tryPlan(const Problem &problem, const std::vector<size_t> &order, const Shape &shape,
+             const std::vector<bool> &streamed, bool spill, bool promote, const std::vector<CachePlace> &homes,
+             Solution &solution, DoesNotFit &failure) {
   Bytes slotBytes = largestLocal(problem), ringBytes = shape.slots * slotBytes;
   if (ringBytes > problem.sram.bytesPerCore)
     return false;
@@ -348,7 +355,8 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
 
   std::vector<bool> none(problem.weights.size(), false);
   Solution resident;
-  if (policy != "dram-only" && tryPlan(problem, order, {}, none, /*spill=*/false, /*promote=*/false, homes, resident, failure) &&
+  if (policy != "dram-only" &&
+      tryPlan(problem, order, {}, none, /*spill=*/false, /*promote=*/false, homes, resident, failure) &&
       (policy != "sram-only" || resident.pageRing.slots == 0)) {
     solution = std::move(resident);
     return finish(problem, policy, solution, failure);
@@ -375,7 +383,8 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
         continue;
       Solution candidate;
       DoesNotFit ignored;
-      if (!tryPlan(problem, order, {slots, first}, streamed, /*spill=*/true, policy == "hybrid", homes, candidate, ignored))
+      if (!tryPlan(problem, order, {slots, first}, streamed, /*spill=*/true, policy == "hybrid", homes, candidate,
+                   ignored))
         continue;
       double time = objective(problem, candidate);
       if (!found || time < bestTime) {

@@ -82,8 +82,12 @@ struct ProblemBuilder {
           return weight.emitOpError("is dealt over ") << cores << " cores, the card has " << machine.cores();
         weightIndex[name] = problem.weights.size();
         weights.push_back(weight);
-        problem.weights.push_back({name, nodeName(weight.getLoc()), static_cast<uint64_t>(weight.getTiles()),
-                                   static_cast<uint64_t>(weight.getTileBytes()), static_cast<uint32_t>(cores), {}});
+        problem.weights.push_back({name,
+                                   nodeName(weight.getLoc()),
+                                   static_cast<uint64_t>(weight.getTiles()),
+                                   static_cast<uint64_t>(weight.getTileBytes()),
+                                   static_cast<uint32_t>(cores),
+                                   {}});
         continue;
       }
       dense.push_back(weight);
@@ -96,7 +100,8 @@ struct ProblemBuilder {
     return success();
   }
 
-  /// Caches, after the functions: what reads them tells how they may stand. `positions` numbers the commands as addFunction did.
+  /// Caches, after the functions: what reads them tells how they may stand. `positions` numbers the commands as
+  /// addFunction did.
   void addCaches() {
     for (auto &[name, use] : collectCacheUses(module)) {
       hmem::CacheOp cache = use.cache;
@@ -105,13 +110,16 @@ struct ProblemBuilder {
       object.node = nodeName(cache.getLoc());
       object.group = use.group;
       object.heads = static_cast<uint64_t>(cache.getHeads());
-      object.blockBytes = static_cast<uint64_t>(cache.getSlots() * cache.getBlockBytes()); // all sequences, one behind the other
+      object.blockBytes =
+          static_cast<uint64_t>(cache.getSlots() * cache.getBlockBytes()); // all sequences, one behind the other
       object.flatBytes = static_cast<uint64_t>(cache.getStashBytes());
       // A page more than the tokens fill, wherever the first one falls.
       auto touched = [](int64_t tokens) { return static_cast<uint64_t>((tokens + 62) / 64 + 1); };
-      uint64_t all = static_cast<uint64_t>((cache.getCapacity() + 63) / 64), complete = static_cast<uint64_t>(cache.getCapacity() / 64);
+      uint64_t all = static_cast<uint64_t>((cache.getCapacity() + 63) / 64),
+               complete = static_cast<uint64_t>(cache.getCapacity() / 64);
       if (use.pageable && complete > 0) {
-        object.homePages = use.window > 0 ? std::min(complete, static_cast<uint64_t>((use.window + 62) / 64)) : complete;
+        object.homePages =
+            use.window > 0 ? std::min(complete, static_cast<uint64_t>((use.window + 62) / 64)) : complete;
         if (uint64_t open = touched(use.appended); open < all)
           object.openPages = open;
         if (use.window > 0)
@@ -128,24 +136,31 @@ struct ProblemBuilder {
     }
   }
 
-  /// One side of an attention at the maxima: scores over the keys, or the sum over the values, with half of the softmax.
+  /// One side of an attention at the maxima: scores over the keys, or the sum over the values, with half of the
+  /// softmax.
   int64_t attentionTime(const CacheUses::Reader &reader) {
     hmem::ExecOp exec = reader.exec;
     SmallVector<int64_t> q = atMaxima(cast<hmem::ViewAttr>(exec.getIns()[0]).getDims().getValue(), reader.function);
     auto symbol = cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(exec.getIns()[reader.isValue ? 2 : 1]).getTarget());
     auto cache = module.lookupSymbol<hmem::CacheOp>(symbol);
-    int64_t context = std::min(atMaxima(cast<AffineMapAttr>(exec.getExprs()[0]).getValue(), reader.function)[0], cache.getCapacity());
+    int64_t context =
+        std::min(atMaxima(cast<AffineMapAttr>(exec.getExprs()[0]).getValue(), reader.function)[0], cache.getCapacity());
     if (int64_t window = exec.getInts()[1])
       context = std::min(context, window + q[2] - 1);
-    targets::TileFormat format = cache.getFormat() == "bf16" ? targets::TileFormat::Mx16 : tileFormat(cache.getFormat());
-    int64_t heads = cache.getHeads(), rows = q[2] * std::max<int64_t>(q[1] / heads, 1), bits = exec.getInts().size() > 3 ? exec.getInts()[3] : 16;
-    int64_t tiles = heads * (reader.isValue ? targets::tileCount(format, context, cache.getHeadDim()) : targets::tileCount(format, cache.getHeadDim(), context));
+    targets::TileFormat format =
+        cache.getFormat() == "bf16" ? targets::TileFormat::Mx16 : tileFormat(cache.getFormat());
+    int64_t heads = cache.getHeads(), rows = q[2] * std::max<int64_t>(q[1] / heads, 1),
+            bits = exec.getInts().size() > 3 ? exec.getInts()[3] : 16;
+    int64_t tiles = heads * (reader.isValue ? targets::tileCount(format, context, cache.getHeadDim())
+                                            : targets::tileCount(format, cache.getHeadDim(), context));
     if (reader.isValue)
       rows *= targets::tileColumns(format) / 32;
     int64_t arrays = targets::tileCycles(machine, tiles, rows, format, static_cast<int>(bits), machine.cores());
-    int64_t lanes = q[1] * q[2] * context * (reader.isValue ? (cache.getHeadDim() + 31) / 32 * (machine.vector.add + machine.vector.quantize)
-                                                            : 4 * machine.vector.add + machine.vector.exp);
-    return targets::cyclesToPicoseconds(machine, arrays) + targets::cyclesToPicoseconds(machine, targets::vectorCycles(machine, lanes));
+    int64_t lanes = q[1] * q[2] * context *
+                    (reader.isValue ? (cache.getHeadDim() + 31) / 32 * (machine.vector.add + machine.vector.quantize)
+                                    : 4 * machine.vector.add + machine.vector.exp);
+    return targets::cyclesToPicoseconds(machine, arrays) +
+           targets::cyclesToPicoseconds(machine, targets::vectorCycles(machine, lanes));
   }
 
   LogicalResult addFunction(func::FuncOp function) {
@@ -163,8 +178,9 @@ struct ProblemBuilder {
           auto [it, inserted] = bufferIndex.try_emplace(alloc, problem.buffers.size());
           if (inserted) {
             allocs.push_back(alloc);
-            problem.buffers.push_back({alloc.getName().str(), nodeName(alloc.getLoc()), alloc.getTier() == hmem::Tier::Host,
-                                       static_cast<uint64_t>(alloc.getBytes()), entry, position, position});
+            problem.buffers.push_back({alloc.getName().str(), nodeName(alloc.getLoc()),
+                                       alloc.getTier() == hmem::Tier::Host, static_cast<uint64_t>(alloc.getBytes()),
+                                       entry, position, position});
           }
           problem.buffers[it->second].upper = position;
         }
@@ -222,14 +238,16 @@ struct ProblemBuilder {
         ArrayRef<int64_t> ints = exec.getInts();
         targets::TileFormat format = tileFormat(weights[found->second].getFormat());
         SmallVector<int64_t> ids = atMaxima(cast<hmem::ViewAttr>(exec.getIns()[2]).getDims().getValue(), function);
-        targets::Cycles cycles = targets::routedCycles(machine, targets::tileCount(format, dims.front(), ints[4]), ints[3], ids[0], ids[1],
-                                                       format, movingBits, weight.coreCount, targets::Routings::Fastest);
+        targets::Cycles cycles =
+            targets::routedCycles(machine, targets::tileCount(format, dims.front(), ints[4]), ints[3], ids[0], ids[1],
+                                  format, movingBits, weight.coreCount, targets::Routings::Fastest);
         weight.uses.push_back({entry, position, targets::cyclesToPicoseconds(machine, cycles)});
         continue;
       }
-      weight.uses.push_back({entry, position,
-                             targets::gemmTime(machine, rows, dims.front(), dims.back(), tileFormat(weights[found->second].getFormat()),
-                                               movingBits, weight.coreCount)});
+      weight.uses.push_back(
+          {entry, position,
+           targets::gemmTime(machine, rows, dims.front(), dims.back(), tileFormat(weights[found->second].getFormat()),
+                             movingBits, weight.coreCount)});
     }
   }
 
@@ -287,8 +305,10 @@ void apply(ProblemBuilder &builder, const placement::Solution &solution) {
   if (const placement::PageRing &ring = solution.pageRing; ring.slots)
     builder.module->setAttr(
         "hmem.kv_ring",
-        attrs.getDictionaryAttr({attrs.getNamedAttr("slots", number(ring.slots)), attrs.getNamedAttr("slot_bytes", number(ring.slotBytes)),
-                                 attrs.getNamedAttr("sram_offset", number(ring.offset)), attrs.getNamedAttr("pages", number(ring.piecePages)),
+        attrs.getDictionaryAttr({attrs.getNamedAttr("slots", number(ring.slots)),
+                                 attrs.getNamedAttr("slot_bytes", number(ring.slotBytes)),
+                                 attrs.getNamedAttr("sram_offset", number(ring.offset)),
+                                 attrs.getNamedAttr("pages", number(ring.piecePages)),
                                  attrs.getNamedAttr("chiplet_cores", number(builder.problem.sram.coresPerChiplet))}));
   for (auto [alloc, offset] : llvm::zip(builder.allocs, solution.buffers))
     alloc->setAttr("offset", number(offset));
@@ -297,11 +317,13 @@ void apply(ProblemBuilder &builder, const placement::Solution &solution) {
     function->setAttr("hmem.lower_bound_ps", number(solution.lowerBound[index]));
   }
   if (solution.ringSlots)
-    builder.module->setAttr("hmem.ring", attrs.getDictionaryAttr({attrs.getNamedAttr("slots", number(solution.ringSlots)),
-                                                                  attrs.getNamedAttr("slot_bytes", number(solution.ringSlotBytes)),
-                                                                  attrs.getNamedAttr("sram_offset", number(solution.ringOffset))}));
-  builder.module->setAttr("hmem.placement", attrs.getDictionaryAttr({attrs.getNamedAttr("policy", attrs.getStringAttr(solution.policy)),
-                                                                     attrs.getNamedAttr("gap", attrs.getF64FloatAttr(solution.gap))}));
+    builder.module->setAttr("hmem.ring",
+                            attrs.getDictionaryAttr({attrs.getNamedAttr("slots", number(solution.ringSlots)),
+                                                     attrs.getNamedAttr("slot_bytes", number(solution.ringSlotBytes)),
+                                                     attrs.getNamedAttr("sram_offset", number(solution.ringOffset))}));
+  builder.module->setAttr("hmem.placement",
+                          attrs.getDictionaryAttr({attrs.getNamedAttr("policy", attrs.getStringAttr(solution.policy)),
+                                                   attrs.getNamedAttr("gap", attrs.getF64FloatAttr(solution.gap))}));
 }
 
 struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
@@ -326,7 +348,8 @@ struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
     }
     static const char *const policies[] = {"hybrid", "sram-only", "dram-only", "static"};
     if (!llvm::is_contained(policies, options.policy)) {
-      module.emitError("no placement policy '") << options.policy << "'; policies are hybrid, sram-only, dram-only, static";
+      module.emitError("no placement policy '")
+          << options.policy << "'; policies are hybrid, sram-only, dram-only, static";
       return signalPassFailure();
     }
     ProblemBuilder builder(module, options.machine);
@@ -358,6 +381,8 @@ struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
 
 std::unique_ptr<Pass> createPlacePass(const PlaceOptions &options) { return std::make_unique<PlacePass>(options); }
 std::unique_ptr<Pass> createPlacePass() { return std::make_unique<PlacePass>(); }
-void registerPlacePasses() { registerPass([] { return createPlacePass(); }); }
+void registerPlacePasses() {
+  registerPass([] { return createPlacePass(); });
+}
 
 } // namespace ahm

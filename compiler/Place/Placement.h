@@ -1,20 +1,20 @@
 // The placement library: which bytes live in which tier, at which address, and how far that is from the best.
 //
 // It holds no IR. A client fills a Problem (weights with their tiles and uses, buffers with lifetimes, tiers with
-// capacities and bandwidths), calls solve() with a named policy and always runs verify() on the answer: the verifier shares no
-// code with the solvers. Every Solution carries a predicted time, a lower bound that no placement can beat under the same
-// cost functions, and the gap between them.
+// capacities and bandwidths), calls solve() with a named policy and always runs verify() on the answer: the verifier
+// shares no code with the solvers. Every Solution carries a predicted time, a lower bound that no placement can beat
+// under the same cost functions, and the gap between them.
 //
 // The model. SRAM is a set of cores with equal capacity. A weight is a number of tiles dealt round robin over
-// `coreCount` consecutive cores, so it takes ceil(tiles / coreCount) * tileBytes at one local offset on each of them. It is
-// either resident, or streamed from DRAM through a ring: `slots` equal slots at the top of every core's SRAM, which the
-// streamed weights use in program order. The stash holds buffers with lifetimes and objects that persist.
+// `coreCount` consecutive cores, so it takes ceil(tiles / coreCount) * tileBytes at one local offset on each of them.
+// It is either resident, or streamed from DRAM through a ring: `slots` equal slots at the top of every core's SRAM,
+// which the streamed weights use in program order. The stash holds buffers with lifetimes and objects that persist.
 //
-// A KV cache stands in the stash as a whole while all do; otherwise in pages: the stash keeps a ring of the pages that a call
-// can have open, and complete pages have a place in SRAM (a prefix of them, dealt over cores like a weight) or in DRAM,
-// from where they come back through a ring of their own, `piecePages` at a time. A byte of SRAM saves the same DRAM traffic
-// at the maxima whether a weight or a page has it, so plans that serve weights first and plans that serve pages first are both
-// tried, and the predicted time decides.
+// A KV cache stands in the stash as a whole while all do; otherwise in pages: the stash keeps a ring of the pages that
+// a call can have open, and complete pages have a place in SRAM (a prefix of them, dealt over cores like a weight) or
+// in DRAM, from where they come back through a ring of their own, `piecePages` at a time. A byte of SRAM saves the same
+// DRAM traffic at the maxima whether a weight or a page has it, so plans that serve weights first and plans that serve
+// pages first are both tried, and the predicted time decides.
 #pragma once
 
 #include <cstdint>
@@ -38,10 +38,10 @@ struct DramSpec {
   Picoseconds latency = 0;       // before a transfer's first byte
 };
 
-struct Use { // one product that reads the weight
-  uint32_t entry = 0;       // index into Problem::entries
-  uint32_t position = 0;    // command order within the entry
-  Picoseconds compute = 0;  // the product's time on the arrays, fill included
+struct Use {               // one product that reads the weight
+  uint32_t entry = 0;      // index into Problem::entries
+  uint32_t position = 0;   // command order within the entry
+  Picoseconds compute = 0; // the product's time on the arrays, fill included
 };
 struct Weight {
   std::string name, node; // symbol; ONNX node of its first use, for errors
@@ -67,12 +67,12 @@ struct Cache {
   std::string name, node;
   uint32_t group = 0;
   uint64_t heads = 1;
-  Bytes blockBytes = 0;        // 64 tokens of one head
-  Bytes flatBytes = 0;         // as a whole, in the stash
-  uint64_t openPages = 0;      // the ring that a call needs beside homes; 0: can only stand as a whole
-  uint64_t homePages = 0;      // complete pages to be kept: all of them, or those that a window sees
-  uint64_t windowPages = 0;    // a ring that holds all a window sees, without homes; 0: no window, or no gain
-  std::vector<Use> uses;       // the attentions that read it, each with half of its arithmetic
+  Bytes blockBytes = 0;     // 64 tokens of one head
+  Bytes flatBytes = 0;      // as a whole, in the stash
+  uint64_t openPages = 0;   // the ring that a call needs beside homes; 0: can only stand as a whole
+  uint64_t homePages = 0;   // complete pages to be kept: all of them, or those that a window sees
+  uint64_t windowPages = 0; // a ring that holds all a window sees, without homes; 0: no window, or no gain
+  std::vector<Use> uses;    // the attentions that read it, each with half of its arithmetic
   Bytes ringBytes(uint64_t pages) const { return pages * heads * blockBytes; }
 };
 struct Persistent { // small weights that stay in the stash between calls
@@ -81,8 +81,8 @@ struct Persistent { // small weights that stay in the stash between calls
 };
 struct EntryPoint {
   std::string name;
-  double weight = 1;        // share of calls in the workload
-  Picoseconds other = 0;    // launches that no placement changes: the host's, and one a command of the vector queue
+  double weight = 1;     // share of calls in the workload
+  Picoseconds other = 0; // launches that no placement changes: the host's, and one a command of the vector queue
 };
 
 struct Problem {
@@ -102,7 +102,7 @@ enum class Residency : uint8_t { Resident, Streamed };
 struct WeightPlace {
   Residency residency = Residency::Resident;
   uint32_t firstCore = 0;
-  Bytes sramOffset = 0; // when resident
+  Bytes sramOffset = 0;  // when resident
   uint32_t ringSlot = 0; // when streamed
   uint32_t firstChiplet = 0, chiplets = 1;
   Bytes dramOffset = 0; // its home, on each of its chiplets
@@ -163,19 +163,19 @@ struct DoesNotFit {
 /// Policies: "hybrid", "sram-only", "dram-only", "static". Returns false and fills `failure` when it cannot be met.
 bool solve(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure);
 
-/// Checks a solution against its problem from first principles: capacities, alignment, no two objects on the same bytes of a
-/// core while both live, the ring apart from residents, DRAM homes disjoint and on the chiplets that compute. Empty string
-/// when sound, else the first violation.
+/// Checks a solution against its problem from first principles: capacities, alignment, no two objects on the same bytes
+/// of a core while both live, the ring apart from residents, DRAM homes disjoint and on the chiplets that compute.
+/// Empty string when sound, else the first violation.
 std::string verify(const Problem &problem, const Solution &solution);
 
 /// Time of each entry for a given placement, in closed form (no event engine).
 std::vector<Picoseconds> predict(const Problem &problem, const Solution &solution);
-/// No placement of this problem can make an entry faster: the largest of all arithmetic, the bytes that cannot be resident, and
-/// the launches.
+/// No placement of this problem can make an entry faster: the largest of all arithmetic, the bytes that cannot be
+/// resident, and the launches.
 std::vector<Picoseconds> lowerBound(const Problem &problem);
 
-/// Static allocation of [lower, upper] x bytes rectangles into one address range, first fit in order of decreasing size.
-/// Returns the bytes used; offsets are multiples of `alignment`.
+/// Static allocation of [lower, upper] x bytes rectangles into one address range, first fit in order of decreasing
+/// size. Returns the bytes used; offsets are multiples of `alignment`.
 struct Rectangle {
   uint32_t lower, upper;
   Bytes bytes;

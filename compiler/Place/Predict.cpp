@@ -12,7 +12,8 @@ namespace {
 Picoseconds streamTime(const Problem &problem, const Weight &weight) {
   uint32_t perChiplet = std::min(weight.coreCount, problem.sram.coresPerChiplet);
   // Tiles are dealt round robin, so the first chiplet of the set has the most.
-  uint64_t tiles = weight.tiles / weight.coreCount * perChiplet + std::min<uint64_t>(weight.tiles % weight.coreCount, perChiplet);
+  uint64_t tiles =
+      weight.tiles / weight.coreCount * perChiplet + std::min<uint64_t>(weight.tiles % weight.coreCount, perChiplet);
   Bytes share = tiles * weight.tileBytes;
   return problem.dram.latency + static_cast<Picoseconds>(std::ceil(share * problem.dram.picosecondsPerByte));
 }
@@ -30,15 +31,16 @@ std::vector<Picoseconds> predict(const Problem &problem, const Solution &solutio
   std::vector<std::vector<Step>> steps(problem.entries.size());
   for (size_t i = 0; i < problem.weights.size(); ++i)
     for (const Use &use : problem.weights[i].uses)
-      steps[use.entry].push_back({use.position, &problem.weights[i], use.compute,
-                                  solution.weights[i].residency == Residency::Streamed});
+      steps[use.entry].push_back(
+          {use.position, &problem.weights[i], use.compute, solution.weights[i].residency == Residency::Streamed});
   for (size_t i = 0; i < problem.caches.size(); ++i) {
     const Cache &cache = problem.caches[i];
     const CachePlace &place = solution.caches[i];
     Picoseconds pages = 0;
     if (place.dramPages)
       pages = problem.dram.latency +
-              static_cast<Picoseconds>(std::ceil(static_cast<double>(place.dramLocalBytes(cache)) * problem.dram.picosecondsPerByte));
+              static_cast<Picoseconds>(
+                  std::ceil(static_cast<double>(place.dramLocalBytes(cache)) * problem.dram.picosecondsPerByte));
     for (const Use &use : cache.uses)
       steps[use.entry].push_back({use.position, nullptr, use.compute, false, pages});
   }

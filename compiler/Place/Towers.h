@@ -39,22 +39,24 @@ private:
   Bytes limit;
 };
 
-/// Which caches stand as a whole and which in pages: as wholes while the stash has room beside all rings, smallest first.
-/// Sets CachePlace::openPages only. False when even the rings have no room.
+/// Which caches stand as a whole and which in pages: as wholes while the stash has room beside all rings, smallest
+/// first. Sets CachePlace::openPages only. False when even the rings have no room.
 bool chooseHomes(const Problem &problem, std::vector<CachePlace> &places, DoesNotFit &failure);
 
 /// A staging ring for the caches in pages; slots 0 when it would take more than a quarter of each core's SRAM.
 PageRing choosePageRing(const Problem &problem, const std::vector<CachePlace> &places);
 
-/// Gives every cache in pages up to `pages` places in SRAM (whole pieces, or all of its pages) and the rest in DRAM. False when SRAM
-/// has no room for them, and then `towers` and `places` are unchanged.
-bool placePages(const Problem &problem, const PageRing &ring, uint64_t pages, Towers &towers, std::vector<CachePlace> &places);
+/// Gives every cache in pages up to `pages` places in SRAM (whole pieces, or all of its pages) and the rest in DRAM.
+/// False when SRAM has no room for them, and then `towers` and `places` are unchanged.
+bool placePages(const Problem &problem, const PageRing &ring, uint64_t pages, Towers &towers,
+                std::vector<CachePlace> &places);
 
 /// The most pages that a cache in pages keeps; 0 when there is none.
 uint64_t mostPages(const Problem &problem, const std::vector<CachePlace> &places);
 
 /// "a cache of the model does not fit": its name, node, bytes and what to do.
-DoesNotFit cacheDoesNotFit(const Problem &problem, size_t cache, const char *tier, Bytes wanted, Bytes hole, Bytes capacity);
+DoesNotFit cacheDoesNotFit(const Problem &problem, size_t cache, const char *tier, Bytes wanted, Bytes hole,
+                           Bytes capacity);
 
 } // namespace ahm::placement
 

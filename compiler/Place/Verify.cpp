@@ -19,7 +19,8 @@ std::string firstOverlap(std::vector<Span> &spans, const std::string &where) {
   for (size_t i = 1; i < spans.size(); ++i)
     if (spans[i].begin < spans[i - 1].end) {
       std::ostringstream text;
-      text << where << ": " << *spans[i - 1].owner << " and " << *spans[i].owner << " overlap at byte " << spans[i].begin;
+      text << where << ": " << *spans[i - 1].owner << " and " << *spans[i].owner << " overlap at byte "
+           << spans[i].begin;
       return text.str();
     }
   return {};
@@ -54,11 +55,14 @@ std::string checkSram(const Problem &problem, const Solution &solution) {
   const static std::string pagesName = "the staging ring of cache pages";
   Bytes pagesEnd = solution.pageRing.offset + solution.pageRing.slots * solution.pageRing.slotBytes;
   if (pagesEnd > problem.sram.bytesPerCore)
-    return pagesName + " ends at byte " + std::to_string(pagesEnd) + " of a core that has " + std::to_string(problem.sram.bytesPerCore);
+    return pagesName + " ends at byte " + std::to_string(pagesEnd) + " of a core that has " +
+           std::to_string(problem.sram.bytesPerCore);
   for (size_t i = 0; i < problem.caches.size(); ++i) {
     const Cache &cache = problem.caches[i];
     const CachePlace &place = solution.caches[i];
-    if (place.dramPages && (solution.pageRing.slots < 2 || pieceLocalBytes(problem, cache, solution.pageRing.piecePages) > solution.pageRing.slotBytes))
+    if (place.dramPages &&
+        (solution.pageRing.slots < 2 ||
+         pieceLocalBytes(problem, cache, solution.pageRing.piecePages) > solution.pageRing.slotBytes))
       return cache.name + ": a piece of its pages does not fit the staging ring";
     if (!place.sramPages)
       continue;
@@ -108,7 +112,8 @@ std::string checkDram(const Problem &problem, const Solution &solution) {
     const CachePlace &place = solution.caches[i];
     if (!place.dramPages)
       continue;
-    if (place.chiplets == 0 || place.chiplets > problem.dram.chiplets || place.firstChiplet > problem.dram.chiplets - place.chiplets)
+    if (place.chiplets == 0 || place.chiplets > problem.dram.chiplets ||
+        place.firstChiplet > problem.dram.chiplets - place.chiplets)
       return cache.name + ": no such chiplets";
     if (place.chiplets != pageChiplets(problem, cache))
       return cache.name + ": its pages are dealt over a number of chiplets that does not divide a segment";

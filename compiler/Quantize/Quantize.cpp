@@ -79,16 +79,20 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
     bool int8Model = false;
     module.walk([&](nn::Int8LinearOp) { int8Model = true; });
     if (weights == "int8" && !int8Model) {
-      module.emitError("weights=int8 needs a model stored in int8 (DynamicQuantizeLinear); choose auto, mxint16, mxint8 or mxint4");
+      module.emitError(
+          "weights=int8 needs a model stored in int8 (DynamicQuantizeLinear); choose auto, mxint16, mxint8 or mxint4");
       return signalPassFailure();
     }
     if (int8Model && (weights == "mxint8" || weights == "mxint4")) {
-      module.emitError() << "weights=" << StringRef(weights) << ": the weights of this model are stored in int8 and stay exact; choose auto, or "
+      module.emitError() << "weights=" << StringRef(weights)
+                         << ": the weights of this model are stored in int8 and stay exact; choose auto, or "
                          << "export the model in float";
       return signalPassFailure();
     }
     StringRef linearFormat = int8Model ? "mxint16" : weights == "auto" ? "mxint8" : StringRef(weights);
-    StringRef activationFormat = !activations.empty() ? StringRef(activations) : linearFormat == "mxint16" ? "mxint16" : "mxint8";
+    StringRef activationFormat = !activations.empty()        ? StringRef(activations)
+                                 : linearFormat == "mxint16" ? "mxint16"
+                                                             : "mxint8";
     StringRef cacheFormat = !kv.empty() ? StringRef(kv) : int8Model || linearFormat == "mxint16" ? "mxint16" : "mxint8";
 
     llvm::StringMap<nn::WeightOp> table;
@@ -127,15 +131,20 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
       signalPassFailure();
   }
 
-  Option<std::string> weights{*this, "weights", llvm::cl::desc("auto, mxint16, mxint8, mxint4 or int8"), llvm::cl::init("auto")};
-  Option<std::string> activations{*this, "activations", llvm::cl::desc("mxint16 or mxint8; default by the weights"), llvm::cl::init("")};
-  Option<std::string> kv{*this, "kv", llvm::cl::desc("bf16, mxint16, mxint8 or mxint4; default by the weights"), llvm::cl::init("")};
+  Option<std::string> weights{*this, "weights", llvm::cl::desc("auto, mxint16, mxint8, mxint4 or int8"),
+                              llvm::cl::init("auto")};
+  Option<std::string> activations{*this, "activations", llvm::cl::desc("mxint16 or mxint8; default by the weights"),
+                                  llvm::cl::init("")};
+  Option<std::string> kv{*this, "kv", llvm::cl::desc("bf16, mxint16, mxint8 or mxint4; default by the weights"),
+                         llvm::cl::init("")};
   llvm::DenseMap<std::pair<StringAttr, StringAttr>, nn::WeightOp> copies;
 };
 
 } // namespace
 
-std::unique_ptr<Pass> createQuantizePass(const QuantizeOptions &options) { return std::make_unique<QuantizePass>(options); }
+std::unique_ptr<Pass> createQuantizePass(const QuantizeOptions &options) {
+  return std::make_unique<QuantizePass>(options);
+}
 
 void registerQuantizePasses() {
   registerPass([] { return createQuantizePass({}); });

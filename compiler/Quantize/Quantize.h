@@ -10,8 +10,8 @@
 namespace ahm {
 
 struct QuantizeOptions {
-  /// Weights of float linear layers: auto (mxint8), mxint16, mxint8 or mxint4. In a module with int8 layers those stay int8 and
-  /// what it leaves in float is mxint16 (NUMERICS.md): auto, int8 or mxint16 there, the others are errors.
+  /// Weights of float linear layers: auto (mxint8), mxint16, mxint8 or mxint4. In a module with int8 layers those stay
+  /// int8 and what it leaves in float is mxint16 (NUMERICS.md): auto, int8 or mxint16 there, the others are errors.
   std::string weights = "auto";
   /// Activations of linear layers: mxint16 or mxint8; empty: mxint16 beside mxint16 weights, mxint8 otherwise.
   std::string activations;
@@ -19,8 +19,9 @@ struct QuantizeOptions {
   std::string kv;
 };
 
-/// Module pass `nn-quantize`: sets nn.weight.format by use ("i8"/"u8": integers kept as stored), nn.linear.activations and
-/// nn.cache.format. A weight used in two formats becomes two symbols. An unknown option is an error that lists the choices.
+/// Module pass `nn-quantize`: sets nn.weight.format by use ("i8"/"u8": integers kept as stored), nn.linear.activations
+/// and nn.cache.format. A weight used in two formats becomes two symbols. An unknown option is an error that lists the
+/// choices.
 std::unique_ptr<mlir::Pass> createQuantizePass(const QuantizeOptions &options = {});
 
 void registerQuantizePasses();

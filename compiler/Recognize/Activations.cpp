@@ -49,8 +49,9 @@ bool matchCube(Value value, Value x) {
 bool matchTanhArgument(Value value, Value x) {
   Value sum, term, cube;
   float factor = 0;
-  return matchBinaryScalar(value, "mul", sum, factor) && nearly(factor, 0.79788456f) && matchBinaryWith(sum, "add", x, term) &&
-         matchBinaryScalar(term, "mul", cube, factor) && nearly(factor, 0.044715f) && matchCube(cube, x);
+  return matchBinaryScalar(value, "mul", sum, factor) && nearly(factor, 0.79788456f) &&
+         matchBinaryWith(sum, "add", x, term) && matchBinaryScalar(term, "mul", cube, factor) &&
+         nearly(factor, 0.044715f) && matchCube(cube, x);
 }
 
 struct Gelu : OpRewritePattern<nn::BinaryOp> {

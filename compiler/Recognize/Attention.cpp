@@ -1,5 +1,5 @@
-// softmax(softcap(scale * Q K^T) + mask) V over cached, or freshly computed, keys and values becomes nn.attention. A softmax over
-// the scores and one more column, whose weight is dropped, has a sink.
+// softmax(softcap(scale * Q K^T) + mask) V over cached, or freshly computed, keys and values becomes nn.attention. A
+// softmax over the scores and one more column, whose weight is dropped, has a sink.
 #include "compiler/Recognize/Cache.h"
 #include "compiler/Recognize/Mask.h"
 #include "compiler/Recognize/Match.h"
@@ -71,16 +71,17 @@ private:
     if (!inner || cacheRefOf(value))
       return value;
     Value source = inner.getInput();
-    SmallVector<AffineExpr> from = shapeOf(source), one = shapeOf(inner.getResult()), many = shapeOf(broadcast.getResult()),
-                            to = shapeOf(value);
+    SmallVector<AffineExpr> from = shapeOf(source), one = shapeOf(inner.getResult()),
+                            many = shapeOf(broadcast.getResult()), to = shapeOf(value);
     if (from.size() != 4 || one.size() != 5 || many.size() != 5 || to.size() != 4)
       return value;
     AffineExpr unit = getAffineConstantExpr(1, value.getContext());
     auto heads = dyn_cast<AffineConstantExpr>(from[1]), group = dyn_cast<AffineConstantExpr>(many[2]),
          all = dyn_cast<AffineConstantExpr>(to[1]);
-    bool fits = heads && group && all && heads.getValue() * group.getValue() == all.getValue() && from[0] == unit && one[0] == unit &&
-                one[1] == from[1] && one[2] == unit && one[3] == from[2] && one[4] == from[3] && many[0] == unit && many[1] == from[1] &&
-                many[3] == from[2] && many[4] == from[3] && to[0] == unit && to[2] == from[2] && to[3] == from[3];
+    bool fits = heads && group && all && heads.getValue() * group.getValue() == all.getValue() && from[0] == unit &&
+                one[0] == unit && one[1] == from[1] && one[2] == unit && one[3] == from[2] && one[4] == from[3] &&
+                many[0] == unit && many[1] == from[1] && many[3] == from[2] && many[4] == from[3] && to[0] == unit &&
+                to[2] == from[2] && to[3] == from[3];
     return fits ? source : value;
   }
 
@@ -119,15 +120,16 @@ private:
     return stripScale(keys, scale);
   }
 
-  /// The softmax behind attention's weights. With a sink it is taken over [scores, sink], and the weights are its first columns:
-  /// `sinks` is then the added column [1,H,T,1].
+  /// The softmax behind attention's weights. With a sink it is taken over [scores, sink], and the weights are its first
+  /// columns: `sinks` is then the added column [1,H,T,1].
   static nn::SoftmaxOp softmaxOf(Value weights, Value &sinks) {
     if (auto softmax = weights.getDefiningOp<nn::SoftmaxOp>())
       return softmax;
     auto slice = weights.getDefiningOp<nn::SliceOp>();
     auto softmax = slice ? slice.getInput().getDefiningOp<nn::SoftmaxOp>() : nn::SoftmaxOp();
     auto concat = softmax ? softmax.getInput().getDefiningOp<nn::ConcatOp>() : nn::ConcatOp();
-    if (!concat || concat.getInputs().size() != 2 || static_cast<int64_t>(concat.getAxis()) + 1 != rankedType(concat).getRank() ||
+    if (!concat || concat.getInputs().size() != 2 ||
+        static_cast<int64_t>(concat.getAxis()) + 1 != rankedType(concat).getRank() ||
         !sameShape(weights, concat.getInputs()[0]) || rankedType(concat.getInputs()[1]).getShape().back() != 1)
       return {};
     AffineExpr zero = getAffineConstantExpr(0, weights.getContext());
@@ -155,7 +157,8 @@ private:
       }
       // What is repeated must differ by head only.
       RankedTensorType from = rankedType(column);
-      if (from.getRank() < 3 || !from.hasStaticShape() || from.getDimSize(from.getRank() - 3) != heads || from.getNumElements() != heads)
+      if (from.getRank() < 3 || !from.hasStaticShape() || from.getDimSize(from.getRank() - 3) != heads ||
+          from.getNumElements() != heads)
         return {};
     }
     RankedTensorType type = rankedType(column);
@@ -168,7 +171,8 @@ private:
   static bool matchSoftcap(Value value, Value &inner, float &cap) {
     Value tanh, argument, divisor;
     float factor = 0;
-    if (!matchBinaryScalar(value, "mul", tanh, cap) || cap <= 0 || !sameShape(tanh, value) || !matchUnary(tanh, "tanh", argument))
+    if (!matchBinaryScalar(value, "mul", tanh, cap) || cap <= 0 || !sameShape(tanh, value) ||
+        !matchUnary(tanh, "tanh", argument))
       return false;
     if (matchBinary(argument, "div", inner, divisor))
       return scalarConstant(divisor).value_or(0) == cap && sameShape(inner, value);
@@ -194,7 +198,8 @@ private:
     if (shape.size() > target.size())
       return false;
     for (size_t i = 1; i <= shape.size(); ++i)
-      if (shape[shape.size() - i] != target[target.size() - i] && shape[shape.size() - i] != getAffineConstantExpr(1, value.getContext()))
+      if (shape[shape.size() - i] != target[target.size() - i] &&
+          shape[shape.size() - i] != getAffineConstantExpr(1, value.getContext()))
         return false;
     return true;
   }
@@ -205,8 +210,8 @@ private:
       return *ref;
     SmallVector<AffineExpr> shape = shapeOf(value);
     auto module = function->getParentOfType<ModuleOp>();
-    nn::CacheOp cache = createCache(module, before->getLoc(), "scratch", rankedType(value).getDimSize(1), rankedType(value).getDimSize(3),
-                                    largestAt(function, shape[2]), "", "", false);
+    nn::CacheOp cache = createCache(module, before->getLoc(), "scratch", rankedType(value).getDimSize(1),
+                                    rankedType(value).getDimSize(3), largestAt(function, shape[2]), "", "", false);
     CacheRef ref{FlatSymbolRefAttr::get(cache.getSymNameAttr()), AffineMap::get(0, symbols, shape[2]),
                  AffineMap::get(0, symbols, getAffineConstantExpr(0, function.getContext()))};
     OpBuilder builder(before);
@@ -220,7 +225,8 @@ private:
 
   bool isKeyShaped(Value value) {
     RankedTensorType type = rankedType(value);
-    return type.getRank() == 4 && type.getDimSize(0) == 1 && !type.isDynamicDim(1) && !type.isDynamicDim(3) && shapeOf(value).size() == 4;
+    return type.getRank() == 4 && type.getDimSize(0) == 1 && !type.isDynamicDim(1) && !type.isDynamicDim(3) &&
+           shapeOf(value).size() == 4;
   }
 
   void rewrite(Operation *product) {
@@ -285,12 +291,13 @@ private:
         limiting = {mask, isCondition, hidden};
       }
       if (found->causal) {
-        found->window = meaning.window && found->window ? std::min(meaning.window, found->window) : std::max(meaning.window, found->window);
+        found->window = meaning.window && found->window ? std::min(meaning.window, found->window)
+                                                        : std::max(meaning.window, found->window);
         meaning = *found;
       }
     }
-    // A first query before its own position would see no key at all, which softmax and attention treat differently. (largestAt is
-    // at least 1: twice the negated position exceeds it only where the position is negative.)
+    // A first query before its own position would see no key at all, which softmax and attention treat differently.
+    // (largestAt is at least 1: twice the negated position exceeds it only where the position is negative.)
     if (!inner || (meaning.causal && largestAt(function, meaning.position * -2) > 1))
       return;
     Value keys = keysOf(inner.getRhs(), scale);
@@ -310,7 +317,8 @@ private:
     std::optional<CacheRef> known = cacheRefOf(keys), knownValues = cacheRefOf(values);
     AffineExpr valid = known ? known->length.getResult(0) : k[2];
     AffineExpr seen = meaning.causal ? simplifyAffineExpr(meaning.position + q[2], 0, symbols) : k[2];
-    if ((valid != k[2] && limit != valid && seen != valid) || (knownValues ? knownValues->length.getResult(0) : k[2]) != valid)
+    if ((valid != k[2] && limit != valid && seen != valid) ||
+        (knownValues ? knownValues->length.getResult(0) : k[2]) != valid)
       return;
     if (limit && limit != valid) { // it hides more than that: an unknown mask as any other
       if (unproved)
@@ -319,16 +327,19 @@ private:
     }
     OpBuilder builder(product);
     Value mask, sinks;
-    if (unproved && (!broadcastsTo(unproved, scoresShape) || !(mask = maskOperand(unproved, unprovedCondition, hiddenBy, product))))
+    if (unproved &&
+        (!broadcastsTo(unproved, scoresShape) || !(mask = maskOperand(unproved, unprovedCondition, hiddenBy, product))))
       return;
     if (sinkColumn && !(sinks = sinkVector(sinkColumn, heads, builder)))
       return;
     CacheRef key = reference(keys, product), value = reference(values, product);
     AffineMap position = meaning.causal ? AffineMap::get(0, symbols, meaning.position) : key.position;
-    auto attention = nn::AttentionOp::create(
-        builder, product->getLoc(), product->getResult(0).getType(), query, mask, sinks, key.cache, value.cache, AffineMapAttr::get(key.length),
-        AffineMapAttr::get(position), builder.getF32FloatAttr(static_cast<float>(scale)), builder.getBoolAttr(meaning.causal),
-        builder.getI64IntegerAttr(meaning.window), builder.getF32FloatAttr(softcap), builder.getStringAttr(""), AffineMapAttr(), UnitAttr());
+    auto attention =
+        nn::AttentionOp::create(builder, product->getLoc(), product->getResult(0).getType(), query, mask, sinks,
+                                key.cache, value.cache, AffineMapAttr::get(key.length), AffineMapAttr::get(position),
+                                builder.getF32FloatAttr(static_cast<float>(scale)), builder.getBoolAttr(meaning.causal),
+                                builder.getI64IntegerAttr(meaning.window), builder.getF32FloatAttr(softcap),
+                                builder.getStringAttr(""), AffineMapAttr(), UnitAttr());
     product->getResult(0).replaceAllUsesWith(attention.getResult());
     product->erase();
   }
@@ -370,8 +381,8 @@ LogicalResult removePasts(func::FuncOp function) {
       if (isa<nn::ConcatOp>(user) && !user->use_empty())
         user = *user->user_begin();
       auto name = function.getArgAttrOfType<StringAttr>(i, "onnx.name");
-      return user->emitError() << "KV cache '" << (name ? name.getValue() : StringRef("?")) << "' is used outside attention by "
-                               << user->getName() << "; remedy: --kv-state=off";
+      return user->emitError() << "KV cache '" << (name ? name.getValue() : StringRef("?"))
+                               << "' is used outside attention by " << user->getName() << "; remedy: --kv-state=off";
     }
     drop.set(i);
   }

@@ -10,14 +10,17 @@
 
 namespace ahm::recognize {
 
-/// A tensor [1,H,length,D] all of whose rows stand in the cache: `length` tokens, of which those from `position` are this call's.
+/// A tensor [1,H,length,D] all of whose rows stand in the cache: `length` tokens, of which those from `position` are
+/// this call's.
 struct CacheRef {
   mlir::FlatSymbolRefAttr cache;
   mlir::AffineMap length, position;
 };
 
-/// Discardable attributes (of the defining operation, or of the function argument) that carry a CacheRef between the steps.
-inline constexpr llvm::StringLiteral kCacheRef = "nn.cache_ref", kCacheLength = "nn.cache_length", kCachePosition = "nn.cache_position";
+/// Discardable attributes (of the defining operation, or of the function argument) that carry a CacheRef between the
+/// steps.
+inline constexpr llvm::StringLiteral kCacheRef = "nn.cache_ref", kCacheLength = "nn.cache_length",
+                                     kCachePosition = "nn.cache_position";
 
 std::optional<CacheRef> cacheRefOf(mlir::Value value);
 void setCacheRef(mlir::Value value, const CacheRef &ref);
@@ -26,8 +29,9 @@ void setCacheRef(mlir::Value value, const CacheRef &ref);
 int64_t largestAt(mlir::func::FuncOp function, mlir::AffineExpr expr);
 
 /// A new nn.cache with a free name that begins with `prefix`.
-ahm::nn::CacheOp createCache(mlir::ModuleOp module, mlir::Location loc, llvm::StringRef prefix, int64_t heads, int64_t headDim,
-                             int64_t capacity, llvm::StringRef past, llvm::StringRef present, bool cross);
+ahm::nn::CacheOp createCache(mlir::ModuleOp module, mlir::Location loc, llvm::StringRef prefix, int64_t heads,
+                             int64_t headDim, int64_t capacity, llvm::StringRef past, llvm::StringRef present,
+                             bool cross);
 
 /// Erases operations without uses or effects, last first.
 void eraseDead(mlir::func::FuncOp function);

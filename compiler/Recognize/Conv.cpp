@@ -21,9 +21,9 @@ struct Conv : OpRewritePattern<nn::ConvOp> {
     FlatSymbolRefAttr weight = foldWeight(op.getWeight(), rewriter);
     if (!weight)
       return failure();
-    rewriter.replaceOpWithNewOp<nn::Conv1dOp>(op, op.getType(), op.getInput(), weight, op.getBias(),
-                                              rewriter.getI64IntegerAttr(weightType.getShape().back()), op.getStrideAttr(),
-                                              op.getDilationAttr(), op.getPadBeginAttr(), op.getPadEndAttr());
+    rewriter.replaceOpWithNewOp<nn::Conv1dOp>(
+        op, op.getType(), op.getInput(), weight, op.getBias(), rewriter.getI64IntegerAttr(weightType.getShape().back()),
+        op.getStrideAttr(), op.getDilationAttr(), op.getPadBeginAttr(), op.getPadEndAttr());
     return success();
   }
 };

@@ -14,7 +14,8 @@ struct ExpertLinear : OpRewritePattern<nn::ExpertMatMulOp> {
     FlatSymbolRefAttr weight = foldWeight(op.getWeight(), rewriter);
     if (!weight)
       return failure();
-    rewriter.replaceOpWithNewOp<nn::ExpertLinearOp>(op, op.getType(), op.getInput(), op.getIds(), weight, rewriter.getStringAttr(""));
+    rewriter.replaceOpWithNewOp<nn::ExpertLinearOp>(op, op.getType(), op.getInput(), op.getIds(), weight,
+                                                    rewriter.getStringAttr(""));
     return success();
   }
 };

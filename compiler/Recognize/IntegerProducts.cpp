@@ -1,7 +1,8 @@
 // Integer products that are no linear layer: exact on arrays that multiply 16-bit blocks and sum in float32.
 //
-// The operands become differences from their zero points, at most 255 in size. A product of two of them over 256 terms has partial sums
-// that are integers below 2^24, which float32 holds exactly; longer contractions are cut and their parts added as i32.
+// The operands become differences from their zero points, at most 255 in size. A product of two of them over 256 terms
+// has partial sums that are integers below 2^24, which float32 holds exactly; longer contractions are cut and their
+// parts added as i32.
 #include "compiler/Recognize/Match.h"
 #include "compiler/Recognize/Patterns.h"
 
@@ -16,7 +17,8 @@ public:
   explicit Lowering(nn::MatMulIntegerOp op) : op(op), builder(op), loc(op.getLoc()), symbols(symbolCount(op)) {}
 
   void run() {
-    Value left = centred(op.getLhs(), op.getLhsZeroPoint(), true), right = centred(op.getRhs(), op.getRhsZeroPoint(), false);
+    Value left = centred(op.getLhs(), op.getLhsZeroPoint(), true),
+          right = centred(op.getRhs(), op.getRhsZeroPoint(), false);
     auto terms = dyn_cast<AffineConstantExpr>(shapeOf(left).back());
     Value result = terms ? inParts(left, right, terms.getValue()) : termByTerm(left, right);
     op.replaceAllUsesWith(result);
@@ -37,7 +39,8 @@ private:
     return type == value.getType() ? value : nn::ReshapeOp::create(builder, loc, type, value).getResult();
   }
   Value binary(StringRef kind, Value a, Value b, ArrayRef<AffineExpr> shape) {
-    return nn::BinaryOp::create(builder, loc, typeOf(shape, rankedType(a).getElementType()), builder.getStringAttr(kind), a, b);
+    return nn::BinaryOp::create(builder, loc, typeOf(shape, rankedType(a).getElementType()),
+                                builder.getStringAttr(kind), a, b);
   }
 
   /// value - zero in i32. A zero point is one number, or one a row of the left operand, a column of the right.
@@ -61,7 +64,8 @@ private:
     shape[axis] = number(size);
     starts[axis] = number(begin);
     auto map = AffineMap::get(0, symbols, starts, builder.getContext());
-    return nn::SliceOp::create(builder, loc, typeOf(shape, rankedType(value).getElementType()), value, AffineMapAttr::get(map),
+    return nn::SliceOp::create(builder, loc, typeOf(shape, rankedType(value).getElementType()), value,
+                               AffineMapAttr::get(map),
                                builder.getDenseI64ArrayAttr(SmallVector<int64_t>(shape.size(), 1)));
   }
 
@@ -71,7 +75,8 @@ private:
     Value total;
     for (int64_t begin = 0; begin < terms || !total; begin += kExactTerms) {
       int64_t size = std::min(kExactTerms, terms - begin);
-      Value a = cast(slice(left, columns, begin, size), builder.getF32Type()), b = cast(slice(right, rows, begin, size), builder.getF32Type());
+      Value a = cast(slice(left, columns, begin, size), builder.getF32Type()),
+            b = cast(slice(right, rows, begin, size), builder.getF32Type());
       Value part = cast(nn::MatMulOp::create(builder, loc, typeOf(shape, builder.getF32Type()), a, b), i32());
       total = total ? binary("add", total, part, shape) : part;
     }
@@ -92,7 +97,8 @@ private:
     b.insert(b.end() - 2, number(1));
     Value products = binary("mul", reshape(left, a), reshape(right, b), wide);
     return nn::ReduceOp::create(builder, loc, op.getType(), builder.getStringAttr("sum"), products,
-                                builder.getDenseI64ArrayAttr({static_cast<int64_t>(wide.size()) - 1}), builder.getBoolAttr(false));
+                                builder.getDenseI64ArrayAttr({static_cast<int64_t>(wide.size()) - 1}),
+                                builder.getBoolAttr(false));
   }
 
   nn::MatMulIntegerOp op;

@@ -1,5 +1,5 @@
-// Past/present pairs of a model become nn.cache symbols: the new rows are appended in place, the present results disappear, and
-// the tensors that held the whole history are marked for recogniseAttention.
+// Past/present pairs of a model become nn.cache symbols: the new rows are appended in place, the present results
+// disappear, and the tensors that held the whole history are marked for recogniseAttention.
 #include "compiler/Recognize/Cache.h"
 #include "compiler/Recognize/Match.h"
 #include "compiler/Recognize/Patterns.h"
@@ -70,8 +70,8 @@ int64_t largestAt(func::FuncOp function, AffineExpr expr) {
   return largest;
 }
 
-nn::CacheOp createCache(ModuleOp module, Location loc, StringRef prefix, int64_t heads, int64_t headDim, int64_t capacity, StringRef past,
-                        StringRef present, bool cross) {
+nn::CacheOp createCache(ModuleOp module, Location loc, StringRef prefix, int64_t heads, int64_t headDim,
+                        int64_t capacity, StringRef past, StringRef present, bool cross) {
   unsigned number = 0;
   std::string name;
   do
@@ -120,7 +120,8 @@ struct Pair {
 
 /// [1, heads, tokens, head_dim] of floats.
 bool isCacheShaped(RankedTensorType type) {
-  return type && type.getRank() == 4 && isa<FloatType>(type.getElementType()) && !type.isDynamicDim(1) && !type.isDynamicDim(3);
+  return type && type.getRank() == 4 && isa<FloatType>(type.getElementType()) && !type.isDynamicDim(1) &&
+         !type.isDynamicDim(3);
 }
 
 StringRef argName(func::FuncOp function, unsigned i) {
@@ -152,9 +153,11 @@ std::optional<FixedUpdate> matchFixedUpdate(Value value) {
   RankedTensorType type = rankedType(value);
   int64_t axis = type.getRank() - 2;
   if (!concat || (type.getRank() != 3 && type.getRank() != 4) || !type.hasStaticShape() || type.getDimSize(0) != 1 ||
-      !type.getElementType().isF32() || concat.getInputs().size() != 3 || static_cast<int64_t>(concat.getAxis()) != axis)
+      !type.getElementType().isF32() || concat.getInputs().size() != 3 ||
+      static_cast<int64_t>(concat.getAxis()) != axis)
     return std::nullopt;
-  auto front = concat.getInputs()[0].getDefiningOp<nn::SliceOp>(), back = concat.getInputs()[2].getDefiningOp<nn::SliceOp>();
+  auto front = concat.getInputs()[0].getDefiningOp<nn::SliceOp>(),
+       back = concat.getInputs()[2].getDefiningOp<nn::SliceOp>();
   auto past = front ? dyn_cast<BlockArgument>(front.getInput()) : BlockArgument();
   if (!past || !back || back.getInput() != past || rankedType(past) != type)
     return std::nullopt;
@@ -175,17 +178,21 @@ SmallVector<nn::TransposeOp> headsOf(Value rows) {
   SmallVector<nn::TransposeOp> views;
   for (Operation *user : rows.getUsers()) {
     auto reshape = dyn_cast<nn::ReshapeOp>(user);
-    if (!reshape || rankedType(reshape.getResult()).getRank() != 4 || !rankedType(reshape.getResult()).hasStaticShape() ||
-        rankedType(reshape.getResult()).getDimSize(0) != 1 || rankedType(reshape.getResult()).getDimSize(1) != rankedType(rows).getDimSize(1))
+    if (!reshape || rankedType(reshape.getResult()).getRank() != 4 ||
+        !rankedType(reshape.getResult()).hasStaticShape() || rankedType(reshape.getResult()).getDimSize(0) != 1 ||
+        rankedType(reshape.getResult()).getDimSize(1) != rankedType(rows).getDimSize(1))
       continue;
     for (Operation *next : reshape->getUsers())
-      if (auto transpose = dyn_cast<nn::TransposeOp>(next); transpose && transpose.getPerm() == ArrayRef<int64_t>{0, 2, 1, 3})
+      if (auto transpose = dyn_cast<nn::TransposeOp>(next);
+          transpose && transpose.getPerm() == ArrayRef<int64_t>{0, 2, 1, 3})
         views.push_back(transpose);
   }
   return views;
 }
 
-func::ReturnOp returnOf(func::FuncOp function) { return cast<func::ReturnOp>(function.getBody().front().getTerminator()); }
+func::ReturnOp returnOf(func::FuncOp function) {
+  return cast<func::ReturnOp>(function.getBody().front().getTerminator());
+}
 
 /// The part of a function's name that names its graph.
 StringRef graphOf(func::FuncOp function) {
@@ -246,9 +253,16 @@ LogicalResult findPairs(func::FuncOp function, SmallVector<Pair> &pairs) {
     RankedTensorType from = rankedType(function.getArgument(past)), to = rankedType(ret.getOperand(presentOf[past]));
     if (from.getDimSize(1) != to.getDimSize(1) || from.getDimSize(3) != to.getDimSize(3))
       return function.emitError() << "cache input '" << argName(function, past) << "' and output '"
-                                  << resultName(function, presentOf[past]) << "' differ in heads or head size; remedy: --kv-state=off";
-    pairs.push_back({argName(function, past).str(), resultName(function, presentOf[past]).str(), from.getDimSize(1), from.getDimSize(3), 1,
-                     cross, false, {}});
+                                  << resultName(function, presentOf[past])
+                                  << "' differ in heads or head size; remedy: --kv-state=off";
+    pairs.push_back({argName(function, past).str(),
+                     resultName(function, presentOf[past]).str(),
+                     from.getDimSize(1),
+                     from.getDimSize(3),
+                     1,
+                     cross,
+                     false,
+                     {}});
   }
   return success();
 }
@@ -300,10 +314,13 @@ LogicalResult rewrite(func::FuncOp function, ArrayRef<Pair> pairs) {
         setCacheRef(value, ref);
       } else {
         unsigned symbols = symbolCount(function);
-        AffineExpr heads = getAffineConstantExpr(pair->heads, op->getContext()), size = getAffineConstantExpr(pair->headDim, op->getContext());
+        AffineExpr heads = getAffineConstantExpr(pair->heads, op->getContext()),
+                   size = getAffineConstantExpr(pair->headDim, op->getContext());
         Type element = rankedType(rows).getElementType();
-        Value split = nn::ReshapeOp::create(builder, op->getLoc(), nn::shapedType({shape[0], tokens, heads, size}, element, symbols), rows);
-        rows = nn::TransposeOp::create(builder, op->getLoc(), nn::shapedType({shape[0], heads, tokens, size}, element, symbols), split,
+        Value split = nn::ReshapeOp::create(builder, op->getLoc(),
+                                            nn::shapedType({shape[0], tokens, heads, size}, element, symbols), rows);
+        rows = nn::TransposeOp::create(builder, op->getLoc(),
+                                       nn::shapedType({shape[0], heads, tokens, size}, element, symbols), split,
                                        builder.getDenseI64ArrayAttr({0, 2, 1, 3}));
         for (nn::TransposeOp view : headsOf(value))
           if (rankedType(view.getResult()).getDimSize(1) == pair->heads)
@@ -316,7 +333,8 @@ LogicalResult rewrite(func::FuncOp function, ArrayRef<Pair> pairs) {
     RankedTensorType type = rankedType(value);
     if (!op || type.getDimSize(0) == 0 || type.getDimSize(2) == 0)
       continue;
-    bool hasPast = llvm::any_of(function.getArguments(), [&](BlockArgument a) { return argName(function, a.getArgNumber()) == pair->past; });
+    bool hasPast = llvm::any_of(function.getArguments(),
+                                [&](BlockArgument a) { return argName(function, a.getArgNumber()) == pair->past; });
     if (pair->cross && hasPast && isa<nn::ConstantOp>(op))
       continue;
     OpBuilder builder(op);
@@ -359,8 +377,9 @@ LogicalResult recogniseCaches(ModuleOp module, const RecognizeOptions &options) 
         if (known == pairs.end())
           pairs.push_back(pair);
         else if (known->present != pair.present)
-          return function.emitError() << "cache input '" << pair.past << "' belongs to '" << known->present << "' in one function and to '"
-                                      << pair.present << "' in this one; remedy: --kv-state=off";
+          return function.emitError() << "cache input '" << pair.past << "' belongs to '" << known->present
+                                      << "' in one function and to '" << pair.present
+                                      << "' in this one; remedy: --kv-state=off";
       }
     }
     for (func::FuncOp function : functions) {
@@ -374,8 +393,8 @@ LogicalResult recogniseCaches(ModuleOp module, const RecognizeOptions &options) 
             pair.capacity = std::max(pair.capacity, largestAt(function, shapeOf(value)[2]));
     }
     for (Pair &pair : pairs) {
-      nn::CacheOp cache = createCache(module, functions.front().getLoc(), "kv", pair.heads, pair.headDim, pair.capacity, pair.past,
-                                      pair.present, pair.cross);
+      nn::CacheOp cache = createCache(module, functions.front().getLoc(), "kv", pair.heads, pair.headDim, pair.capacity,
+                                      pair.past, pair.present, pair.cross);
       pair.symbol = FlatSymbolRefAttr::get(cache.getSymNameAttr());
     }
     if (!pairs.empty())

@@ -16,7 +16,8 @@ struct Linear : OpRewritePattern<nn::MatMulOp> {
     FlatSymbolRefAttr weight = foldWeight(op.getRhs(), rewriter);
     if (!weight)
       return failure();
-    rewriter.replaceOpWithNewOp<nn::LinearOp>(op, op.getType(), op.getLhs(), weight, Value(), rewriter.getStringAttr(""));
+    rewriter.replaceOpWithNewOp<nn::LinearOp>(op, op.getType(), op.getLhs(), weight, Value(),
+                                              rewriter.getStringAttr(""));
     return success();
   }
 };
@@ -36,25 +37,30 @@ struct LinearBias : OpRewritePattern<nn::BinaryOp> {
       if (type.getRank() != 1 || type.getShape().back() != rankedType(linear).getShape().back() || !source ||
           !isa<nn::GetWeightOp, nn::ConstantOp>(source))
         continue;
-      rewriter.replaceOpWithNewOp<nn::LinearOp>(op, op.getType(), linear.getInput(), linear.getWeightAttr(), bias, linear.getActivationsAttr());
+      rewriter.replaceOpWithNewOp<nn::LinearOp>(op, op.getType(), linear.getInput(), linear.getWeightAttr(), bias,
+                                                linear.getActivationsAttr());
       return success();
     }
     return failure();
   }
 };
 
-/// A product of a constant over one term is element-wise, and exact so: [.., M, 1] x [.., 1, N] (angles of rotary embedding).
-/// Between two run-time tensors it stays a product: attention over one token is one too.
+/// A product of a constant over one term is element-wise, and exact so: [.., M, 1] x [.., 1, N] (angles of rotary
+/// embedding). Between two run-time tensors it stays a product: attention over one token is one too.
 struct OuterProduct : OpRewritePattern<nn::MatMulOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(nn::MatMulOp op, PatternRewriter &rewriter) const override {
     RankedTensorType lhs = rankedType(op.getLhs()), rhs = rankedType(op.getRhs());
     if (lhs.getRank() < 2 || rhs.getRank() < 2 || lhs.getShape().back() != 1 || rhs.getDimSize(rhs.getRank() - 2) != 1)
       return failure();
-    auto isConstant = [](Value value) { return stripReshape(value).getDefiningOp<nn::ConstantOp>() || stripReshape(value).getDefiningOp<nn::GetWeightOp>(); };
+    auto isConstant = [](Value value) {
+      return stripReshape(value).getDefiningOp<nn::ConstantOp>() ||
+             stripReshape(value).getDefiningOp<nn::GetWeightOp>();
+    };
     if (!isConstant(op.getLhs()) && !isConstant(op.getRhs()))
       return failure();
-    rewriter.replaceOpWithNewOp<nn::BinaryOp>(op, op.getType(), rewriter.getStringAttr("mul"), op.getLhs(), op.getRhs());
+    rewriter.replaceOpWithNewOp<nn::BinaryOp>(op, op.getType(), rewriter.getStringAttr("mul"), op.getLhs(),
+                                              op.getRhs());
     return success();
   }
 };
@@ -88,9 +94,9 @@ struct Int8Linear : OpRewritePattern<nn::BinaryOp> {
       FlatSymbolRefAttr weight = zeroPoint ? foldWeight(integer.getRhs(), rewriter) : FlatSymbolRefAttr();
       if (!weight)
         continue;
-      rewriter.replaceOpWithNewOp<nn::Int8LinearOp>(op, op.getType(), quantize.getQuantized(), quantize.getScale(), quantize.getZeroPoint(),
-                                                    weight, rewriter.getF32FloatAttr(weightScale),
-                                                    rewriter.getI64IntegerAttr(static_cast<int64_t>(*zeroPoint)));
+      rewriter.replaceOpWithNewOp<nn::Int8LinearOp>(
+          op, op.getType(), quantize.getQuantized(), quantize.getScale(), quantize.getZeroPoint(), weight,
+          rewriter.getF32FloatAttr(weightScale), rewriter.getI64IntegerAttr(static_cast<int64_t>(*zeroPoint)));
       return success();
     }
     return failure();
@@ -99,6 +105,8 @@ struct Int8Linear : OpRewritePattern<nn::BinaryOp> {
 
 } // namespace
 
-void addLinearPatterns(RewritePatternSet &patterns) { patterns.add<Linear, LinearBias, OuterProduct, Int8Linear>(patterns.getContext()); }
+void addLinearPatterns(RewritePatternSet &patterns) {
+  patterns.add<Linear, LinearBias, OuterProduct, Int8Linear>(patterns.getContext());
+}
 
 } // namespace ahm::recognize

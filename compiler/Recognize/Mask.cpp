@@ -1,5 +1,5 @@
-// Proves what a mask means by evaluating it abstractly: every integer tensor is a linear form of its own indices and the run-time
-// values, every truth value or float is one of two numbers by the signs of such forms.
+// Proves what a mask means by evaluating it abstractly: every integer tensor is a linear form of its own indices and
+// the run-time values, every truth value or float is one of two numbers by the signs of such forms.
 #include "compiler/Recognize/Mask.h"
 #include "compiler/Recognize/Match.h"
 
@@ -17,7 +17,8 @@ struct Linear {
   AffineExpr offset;
 };
 
-/// An integer linear form (`integer`), or `below` where every form is <= 0 and `above` elsewhere (no forms: always `below`).
+/// An integer linear form (`integer`), or `below` where every form is <= 0 and `above` elsewhere (no forms: always
+/// `below`).
 struct Abstract {
   bool integer = false;
   Linear form;
@@ -130,7 +131,8 @@ private:
     Operation *op = value.getDefiningOp();
     if (!op)
       return argument(cast<BlockArgument>(value), rank);
-    bool isInteger = isa<IntegerType>(rankedType(value).getElementType()) && !rankedType(value).getElementType().isInteger(1);
+    bool isInteger =
+        isa<IntegerType>(rankedType(value).getElementType()) && !rankedType(value).getElementType().isInteger(1);
     if (isa<nn::ConstantOp>(op)) {
       std::optional<float> scalar = scalarConstant(value);
       if (!scalar)
@@ -233,7 +235,8 @@ private:
     return std::nullopt;
   }
 
-  /// A constant of two values parted by the last index (a row of padding) or by its distance from the one before (a triangle).
+  /// A constant of two values parted by the last index (a row of padding) or by its distance from the one before (a
+  /// triangle).
   std::optional<Abstract> table(nn::ConstantOp op) {
     auto dense = dyn_cast<DenseElementsAttr>(op.getValue());
     ArrayRef<int64_t> shape = rankedType(op.getResult()).getShape();
@@ -250,7 +253,9 @@ private:
     for (int64_t slope : {0, -1}) {
       if (slope && shape.size() < 2)
         break;
-      auto at = [&](size_t i) { return static_cast<int64_t>(i) % columns + slope * (static_cast<int64_t>(i) / columns % rows); };
+      auto at = [&](size_t i) {
+        return static_cast<int64_t>(i) % columns + slope * (static_cast<int64_t>(i) / columns % rows);
+      };
       int64_t bound = 0;
       double above = values.front();
       for (auto [i, value] : llvm::enumerate(values)) {
@@ -259,7 +264,8 @@ private:
         else
           above = value;
       }
-      if (!llvm::all_of(llvm::enumerate(values), [&](auto e) { return e.value() == (at(e.index()) <= bound ? values.front() : above); }))
+      if (!llvm::all_of(llvm::enumerate(values),
+                        [&](auto e) { return e.value() == (at(e.index()) <= bound ? values.front() : above); }))
         continue;
       Abstract a;
       Linear form;
@@ -317,15 +323,18 @@ private:
     return a;
   }
 
-  /// The sum of a tensor of one whole number everywhere (a padding mask of ones): that number times the elements summed.
+  /// The sum of a tensor of one whole number everywhere (a padding mask of ones): that number times the elements
+  /// summed.
   std::optional<Abstract> throughReduce(nn::ReduceOp op, int64_t rank, unsigned depth) {
     std::optional<Abstract> a = evaluate(op.getInput(), depth);
-    if (!a || !a->integer || op.getKind() != "sum" || llvm::any_of(a->form.coefficients, [](int64_t c) { return c != 0; }))
+    if (!a || !a->integer || op.getKind() != "sum" ||
+        llvm::any_of(a->form.coefficients, [](int64_t c) { return c != 0; }))
       return std::nullopt;
     SmallVector<AffineExpr> shape = shapeOf(op.getInput());
     AffineExpr total = a->form.offset;
     for (int64_t axis : op.getAxes()) {
-      if (static_cast<size_t>(axis) >= shape.size() || (!isa<AffineConstantExpr>(total) && !isa<AffineConstantExpr>(shape[axis])))
+      if (static_cast<size_t>(axis) >= shape.size() ||
+          (!isa<AffineConstantExpr>(total) && !isa<AffineConstantExpr>(shape[axis])))
         return std::nullopt;
       total = simplify(total * shape[axis]);
     }
@@ -352,8 +361,8 @@ private:
       Abstract x = a, y = b;
       if (((choice & 1) && !flip(x)) || ((choice & 2) && !flip(y)))
         continue;
-      std::optional<double> both = apply(x.below, y.below), left = apply(x.below, y.above), right = apply(x.above, y.below),
-                            none = apply(x.above, y.above);
+      std::optional<double> both = apply(x.below, y.below), left = apply(x.below, y.above),
+                            right = apply(x.above, y.below), none = apply(x.above, y.above);
       if (!both || !left || !right || !none)
         return std::nullopt;
       bool hidden = *left <= kHidden && *right <= kHidden && *none <= kHidden;
@@ -465,8 +474,8 @@ std::optional<MaskMeaning> meaningOfMask(Value mask, bool isCondition, bool oneQ
   } else if (!(visible(a->below) && hidden(a->above))) {
     return std::nullopt;
   }
-  // key - query - position <= 0 is causal; query + begin - key <= 0 the window's lower end. Of a single query the index is 0 and may
-  // stand under any coefficient.
+  // key - query - position <= 0 is causal; query + begin - key <= 0 the window's lower end. Of a single query the index
+  // is 0 and may stand under any coefficient.
   SmallVector<AffineExpr> shape = shapeOf(mask), begins;
   for (Linear &form : forms) {
     int64_t rank = form.coefficients.size();

@@ -18,9 +18,9 @@ struct MaskMeaning {
   mlir::AffineExpr position;
 };
 
-/// The meaning of `mask`, added to the scores (0 visible, a large negative number hidden) or, with `isCondition`, an i1 tensor
-/// that is true where a key is visible. `oneQuery`: the scores have one row (a mask with one row alone may serve many). Empty when it is
-/// not proved. A function argument with nn.role "mask" counts as all ones.
+/// The meaning of `mask`, added to the scores (0 visible, a large negative number hidden) or, with `isCondition`, an i1
+/// tensor that is true where a key is visible. `oneQuery`: the scores have one row (a mask with one row alone may serve
+/// many). Empty when it is not proved. A function argument with nn.role "mask" counts as all ones.
 std::optional<MaskMeaning> meaningOfMask(mlir::Value mask, bool isCondition, bool oneQuery, unsigned symbols);
 
 } // namespace ahm::recognize

@@ -79,7 +79,8 @@ std::optional<float> scalarConstant(Value value) {
     if (auto integer = dyn_cast<IntegerType>(element)) {
       APInt bits = dense.getSplatValue<APInt>();
       bool isUnsigned = integer.isUnsigned() || integer.getWidth() == 1;
-      return static_cast<float>(isUnsigned ? static_cast<double>(bits.getZExtValue()) : static_cast<double>(bits.getSExtValue()));
+      return static_cast<float>(isUnsigned ? static_cast<double>(bits.getZExtValue())
+                                           : static_cast<double>(bits.getSExtValue()));
     }
     return std::nullopt;
   }

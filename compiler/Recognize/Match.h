@@ -21,8 +21,8 @@ bool matchBinaryScalar(mlir::Value value, llvm::StringRef kind, mlir::Value &oth
 /// `value` is a commutative nn.binary of this kind with `known` on either side; `other` is the other operand.
 bool matchBinaryWith(mlir::Value value, llvm::StringRef kind, mlir::Value known, mlir::Value &other);
 
-/// The value of a constant all of whose elements are the same: a splat or one-element nn.constant (any element type, also through
-/// nn.reshape, nn.broadcast and nn.cast).
+/// The value of a constant all of whose elements are the same: a splat or one-element nn.constant (any element type,
+/// also through nn.reshape, nn.broadcast and nn.cast).
 std::optional<float> scalarConstant(mlir::Value value);
 
 /// Looks through nn.reshape.

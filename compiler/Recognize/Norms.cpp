@@ -1,5 +1,5 @@
-// Decomposed LayerNorm and RMSNorm. The core (no gamma, no beta) is recognised first; a following product with a vector becomes
-// gamma, a following sum beta.
+// Decomposed LayerNorm and RMSNorm. The core (no gamma, no beta) is recognised first; a following product with a vector
+// becomes gamma, a following sum beta.
 #include "compiler/Recognize/Match.h"
 #include "compiler/Recognize/Patterns.h"
 
@@ -120,7 +120,8 @@ struct NormGamma : OpRewritePattern<nn::BinaryOp> {
       return failure();
     Value gamma;
     if (auto norm = normOperand<nn::LayerNormOp>(op, gamma); norm && !norm.getGamma() && !norm.getBeta()) {
-      rewriter.replaceOpWithNewOp<nn::LayerNormOp>(op, op.getType(), norm.getInput(), gamma, Value(), norm.getEpsilonAttr());
+      rewriter.replaceOpWithNewOp<nn::LayerNormOp>(op, op.getType(), norm.getInput(), gamma, Value(),
+                                                   norm.getEpsilonAttr());
       return success();
     }
     if (auto norm = normOperand<nn::RmsNormOp>(op, gamma); norm && !norm.getGamma()) {
@@ -140,13 +141,16 @@ struct NormBeta : OpRewritePattern<nn::BinaryOp> {
     auto norm = normOperand<nn::LayerNormOp>(op, beta);
     if (!norm || norm.getBeta())
       return failure();
-    rewriter.replaceOpWithNewOp<nn::LayerNormOp>(op, op.getType(), norm.getInput(), norm.getGamma(), beta, norm.getEpsilonAttr());
+    rewriter.replaceOpWithNewOp<nn::LayerNormOp>(op, op.getType(), norm.getInput(), norm.getGamma(), beta,
+                                                 norm.getEpsilonAttr());
     return success();
   }
 };
 
 } // namespace
 
-void addNormPatterns(RewritePatternSet &patterns) { patterns.add<NormCore, NormGamma, NormBeta>(patterns.getContext()); }
+void addNormPatterns(RewritePatternSet &patterns) {
+  patterns.add<NormCore, NormGamma, NormBeta>(patterns.getContext());
+}
 
 } // namespace ahm::recognize

@@ -20,7 +20,8 @@ RankedTensorType lastRowType(Value value, unsigned symbols) {
 
 /// The operand of a row-by-row operation whose rows are the result's, or null: then the rows cannot be cut earlier.
 OpOperand *rowsOf(Operation *op, Value result) {
-  if (!isa<nn::LinearOp, nn::RmsNormOp, nn::LayerNormOp, nn::Int8LinearOp, nn::MatMulOp, nn::CastOp, nn::UnaryOp, nn::BinaryOp>(op))
+  if (!isa<nn::LinearOp, nn::RmsNormOp, nn::LayerNormOp, nn::Int8LinearOp, nn::MatMulOp, nn::CastOp, nn::UnaryOp,
+           nn::BinaryOp>(op))
     return nullptr;
   SmallVector<AffineExpr> shape = shapeOf(result);
   OpOperand *rows = nullptr;
@@ -36,7 +37,8 @@ OpOperand *rowsOf(Operation *op, Value result) {
       return nullptr;
     }
   }
-  if (!rows || (isa<nn::MatMulOp>(op) && (rows->getOperandNumber() != 0 || rankedType(op->getOperand(1)).getRank() != 2)))
+  if (!rows ||
+      (isa<nn::MatMulOp>(op) && (rows->getOperandNumber() != 0 || rankedType(op->getOperand(1)).getRank() != 2)))
     return nullptr;
   return rows;
 }

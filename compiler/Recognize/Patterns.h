@@ -20,7 +20,8 @@ void addConvPatterns(mlir::RewritePatternSet &patterns);
 /// Exact simplifications that bring structure to light.
 void addSimplifications(mlir::RewritePatternSet &patterns);
 
-/// What is left of integer products becomes exact float products, or sums of products where the length is a run-time value.
+/// What is left of integer products becomes exact float products, or sums of products where the length is a run-time
+/// value.
 void lowerIntegerProducts(mlir::func::FuncOp function);
 
 /// Past/present pairs become nn.cache symbols and nn.cache_append.

@@ -52,7 +52,9 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
 
   StringRef getArgument() const override { return "nn-recognize"; }
   StringRef getDescription() const override { return "Recognises the blocks of a transformer by structure"; }
-  void getDependentDialects(DialectRegistry &registry) const override { registry.insert<nn::NNDialect, func::FuncDialect>(); }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<nn::NNDialect, func::FuncDialect>();
+  }
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -100,8 +102,10 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
     eraseUnusedSymbols(module);
   }
 
-  Option<bool> kvState{*this, "kv-state", llvm::cl::desc("keep keys and values as state of the card"), llvm::cl::init(true)};
-  Option<bool> prefillLogitsAll{*this, "prefill-logits-all", llvm::cl::desc("keep the logits of every row of a prefill"), llvm::cl::init(false)};
+  Option<bool> kvState{*this, "kv-state", llvm::cl::desc("keep keys and values as state of the card"),
+                       llvm::cl::init(true)};
+  Option<bool> prefillLogitsAll{*this, "prefill-logits-all",
+                                llvm::cl::desc("keep the logits of every row of a prefill"), llvm::cl::init(false)};
   Option<bool> appendArgmax{*this, "append-argmax", llvm::cl::desc("append the result next_ids"), llvm::cl::init(true)};
 };
 
@@ -134,7 +138,8 @@ struct VerifyNNPass : PassWrapper<VerifyNNPass, OperationPass<ModuleOp>> {
     getOperation().walk([&](Operation *op) {
       if (isa<nn::ConvOp>(op))
         report(op, "Conv was not recognised as a 1-D convolution with a constant weight",
-               "weight and bias must be initializers, the weight of rank 3, dequantised at most by a scale and a zero point of one element");
+               "weight and bias must be initializers, the weight of rank 3, dequantised at most by a scale and a zero "
+               "point of one element");
       else if (isa<nn::ExpertMatMulOp>(op))
         report(op, "the experts' weights are computed when the program runs", "store them in the model");
       else if (op->getName().getDialectNamespace() == "onnx")
@@ -148,7 +153,9 @@ struct VerifyNNPass : PassWrapper<VerifyNNPass, OperationPass<ModuleOp>> {
 
 } // namespace
 
-std::unique_ptr<Pass> createRecognizePass(const RecognizeOptions &options) { return std::make_unique<RecognizePass>(options); }
+std::unique_ptr<Pass> createRecognizePass(const RecognizeOptions &options) {
+  return std::make_unique<RecognizePass>(options);
+}
 std::unique_ptr<Pass> createVerifyNNPass() { return std::make_unique<VerifyNNPass>(); }
 
 void registerRecognizePasses() {

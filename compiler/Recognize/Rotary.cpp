@@ -1,5 +1,5 @@
-// Rotary embedding, half split and interleaved, full and partial: x * cos + rotate(x) * sin with tables that repeat R/2 columns.
-// The tables of nn.rotary are rebuilt on the R/2 columns ahead of the repetition.
+// Rotary embedding, half split and interleaved, full and partial: x * cos + rotate(x) * sin with tables that repeat R/2
+// columns. The tables of nn.rotary are rebuilt on the R/2 columns ahead of the repetition.
 #include "compiler/Recognize/Match.h"
 #include "compiler/Recognize/Patterns.h"
 
@@ -39,7 +39,8 @@ bool matchLastSlice(Value value, Value &of, int64_t &start, int64_t &step, int64
 /// `value` is nn.concat of two along its last dimension.
 bool matchLastConcat(Value value, Value &a, Value &b) {
   auto concat = value.getDefiningOp<nn::ConcatOp>();
-  if (!concat || concat.getInputs().size() != 2 || static_cast<int64_t>(concat.getAxis()) != rankedType(value).getRank() - 1)
+  if (!concat || concat.getInputs().size() != 2 ||
+      static_cast<int64_t>(concat.getAxis()) != rankedType(value).getRank() - 1)
     return false;
   a = concat.getInputs()[0];
   b = concat.getInputs()[1];
@@ -100,8 +101,8 @@ bool sameValue(Value a, Value b) {
   return rankedType(a) == rankedType(b) && stripReshape(a) == stripReshape(b);
 }
 
-/// The table behind its repetition: [.., R] -> [.., R/2]. Element-wise steps and reshapes that keep the last dimension are
-/// repeated on the narrow table, where `table` is defined. Null when the two halves are not one value.
+/// The table behind its repetition: [.., R] -> [.., R/2]. Element-wise steps and reshapes that keep the last dimension
+/// are repeated on the narrow table, where `table` is defined. Null when the two halves are not one value.
 Value narrowTable(Value table, bool interleaved, PatternRewriter &rewriter) {
   SmallVector<Operation *> chain;
   int64_t width = rankedType(table).getShape().back();
@@ -147,7 +148,8 @@ Value narrowTable(Value table, bool interleaved, PatternRewriter &rewriter) {
     Type type = nn::shapedType(shape, wideType.getElementType(), map.getNumSymbols());
     IRMapping mapping;
     for (Value operand : op->getOperands())
-      if (!rankedType(operand).getShape().empty() && rankedType(operand).getShape().back() == width && !scalarConstant(operand))
+      if (!rankedType(operand).getShape().empty() && rankedType(operand).getShape().back() == width &&
+          !scalarConstant(operand))
         mapping.map(operand, narrow);
     Operation *copy = rewriter.clone(*op, mapping);
     rewriter.modifyOpInPlace(copy, [&] { copy->getResult(0).setType(type); });
@@ -180,7 +182,8 @@ struct Rotary : OpRewritePattern<nn::BinaryOp> {
       Value narrowSin = narrowCos ? narrowTable(sin, interleaved, rewriter) : Value();
       if (!narrowSin)
         continue;
-      rewriter.replaceOpWithNewOp<nn::RotaryOp>(op, op.getType(), x, narrowCos, narrowSin, rewriter.getBoolAttr(interleaved));
+      rewriter.replaceOpWithNewOp<nn::RotaryOp>(op, op.getType(), x, narrowCos, narrowSin,
+                                                rewriter.getBoolAttr(interleaved));
       return success();
     }
     return failure();
@@ -189,7 +192,8 @@ struct Rotary : OpRewritePattern<nn::BinaryOp> {
   /// [.., T, R] with leading dimensions of 1.
   static bool isTableFor(Value table, Value x) {
     SmallVector<AffineExpr> shape = shapeOf(table), wanted = shapeOf(x);
-    if (shape.size() < 2 || shape.size() > 4 || wanted.size() != 4 || shape.back() != wanted.back() || shape[shape.size() - 2] != wanted[2])
+    if (shape.size() < 2 || shape.size() > 4 || wanted.size() != 4 || shape.back() != wanted.back() ||
+        shape[shape.size() - 2] != wanted[2])
       return false;
     return llvm::all_of(rankedType(table).getShape().drop_back(2), [](int64_t size) { return size == 1; });
   }
@@ -209,7 +213,8 @@ struct PartialRotary : OpRewritePattern<nn::ConcatOp> {
     if (!matchLastSlice(second, rest, restStart, step, restWidth) || rest != x || step != 1 || restStart != width ||
         restStart + restWidth != rankedType(x).getShape().back() || op.getType() != x.getType())
       return failure();
-    rewriter.replaceOpWithNewOp<nn::RotaryOp>(op, op.getType(), x, rotary.getCos(), rotary.getSin(), rotary.getInterleavedAttr());
+    rewriter.replaceOpWithNewOp<nn::RotaryOp>(op, op.getType(), x, rotary.getCos(), rotary.getSin(),
+                                              rotary.getInterleavedAttr());
     return success();
   }
 };

@@ -14,7 +14,8 @@ struct SliceOfConstant : OpRewritePattern<nn::SliceOp> {
     auto constant = op.getInput().getDefiningOp<nn::ConstantOp>();
     auto dense = constant ? dyn_cast<DenseElementsAttr>(constant.getValue()) : DenseElementsAttr();
     RankedTensorType type = rankedType(op.getResult()), from = rankedType(op.getInput());
-    if (!dense || !type.hasStaticShape() || !from.hasStaticShape() || !from.getElementType().isF32() || type.getNumElements() == 0)
+    if (!dense || !type.hasStaticShape() || !from.hasStaticShape() || !from.getElementType().isF32() ||
+        type.getNumElements() == 0)
       return failure();
     unsigned rank = from.getRank();
     SmallVector<int64_t> starts;
@@ -65,16 +66,16 @@ struct SoftmaxOfShifted : OpRewritePattern<nn::SoftmaxOp> {
     if (!matchBinary(op.getInput(), "sub", scores, shift))
       return failure();
     auto reduce = shift.getDefiningOp<nn::ReduceOp>();
-    if (!reduce || reduce.getInput() != scores || reduce.getKind() != "max" || !reduce.getKeepdims() || reduce.getAxes().size() != 1 ||
-        reduce.getAxes()[0] != rankedType(scores).getRank() - 1)
+    if (!reduce || reduce.getInput() != scores || reduce.getKind() != "max" || !reduce.getKeepdims() ||
+        reduce.getAxes().size() != 1 || reduce.getAxes()[0] != rankedType(scores).getRank() - 1)
       return failure();
     rewriter.replaceOpWithNewOp<nn::SoftmaxOp>(op, op.getType(), scores);
     return success();
   }
 };
 
-/// A rounding to a 16-bit float whose result only enters matrix products: these quantise their operands to the card's formats
-/// themselves, and the structure around the product (attention) stays in sight.
+/// A rounding to a 16-bit float whose result only enters matrix products: these quantise their operands to the card's
+/// formats themselves, and the structure around the product (attention) stays in sight.
 struct RoundingBeforeProduct : OpRewritePattern<nn::UnaryOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(nn::UnaryOp op, PatternRewriter &rewriter) const override {

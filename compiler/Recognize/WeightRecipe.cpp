@@ -86,15 +86,18 @@ FlatSymbolRefAttr foldWeight(Value value, PatternRewriter &rewriter) {
   for (auto other : module.getOps<nn::WeightOp>())
     if (other.getSymName().starts_with(prefix) && other.getRecipe() == recipeAttr && other.getType() == type &&
         other.getSourceType() == weight.getSourceType() && other.getFile() == weight.getFile() &&
-        other.getOffset() == weight.getOffset() && other.getLength() == weight.getLength() && other.getValueAttr() == weight.getValueAttr())
+        other.getOffset() == weight.getOffset() && other.getLength() == weight.getLength() &&
+        other.getValueAttr() == weight.getValueAttr())
       return FlatSymbolRefAttr::get(other.getSymNameAttr());
   std::string name = prefix;
   for (int i = 1; module.lookupSymbol(name); ++i)
     name = prefix + "." + std::to_string(i);
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPointAfter(weight);
-  auto folded = nn::WeightOp::create(rewriter, weight.getLoc(), rewriter.getStringAttr(name), TypeAttr::get(type), weight.getSourceTypeAttr(),
-                                     weight.getFileAttr(), weight.getOffsetAttr(), weight.getLengthAttr(), recipeAttr, rewriter.getStringAttr(""), weight.getValueAttr());
+  auto folded =
+      nn::WeightOp::create(rewriter, weight.getLoc(), rewriter.getStringAttr(name), TypeAttr::get(type),
+                           weight.getSourceTypeAttr(), weight.getFileAttr(), weight.getOffsetAttr(),
+                           weight.getLengthAttr(), recipeAttr, rewriter.getStringAttr(""), weight.getValueAttr());
   return FlatSymbolRefAttr::get(folded.getSymNameAttr());
 }
 

@@ -14,7 +14,8 @@ constexpr int64_t kPageTokens = 64, kSegmentTokens = 1024, kSegmentPages = 16;
 class FunctionPager {
 public:
   FunctionPager(func::FuncOp function, SymbolTable &symbols)
-      : function(function), symbols(symbols), context(function.getContext()), builder(context), ranges(valueRanges(function)) {}
+      : function(function), symbols(symbols), context(function.getContext()), builder(context),
+        ranges(valueRanges(function)) {}
 
   LogicalResult run() {
     for (auto exec : llvm::make_early_inc_range(function.getBody().front().getOps<hmem::ExecOp>())) {
@@ -40,7 +41,9 @@ private:
   AffineMap mapOf(ArrayRef<AffineExpr> exprs) { return AffineMap::get(0, ranges.size(), exprs, context); }
   AffineExpr number(int64_t value) { return getAffineConstantExpr(value, context); }
   Attribute single(AffineExpr expr) { return AffineMapAttr::get(mapOf(expr)); }
-  static AffineExpr exprOf(ArrayAttr exprs, unsigned index) { return cast<AffineMapAttr>(exprs[index]).getValue().getResult(0); }
+  static AffineExpr exprOf(ArrayAttr exprs, unsigned index) {
+    return cast<AffineMapAttr>(exprs[index]).getValue().getResult(0);
+  }
 
   hmem::CacheOp pagedCache(Attribute attribute) {
     auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget());
@@ -51,14 +54,16 @@ private:
   Attribute pages(hmem::CacheOp cache, int64_t count, StringRef part, hmem::ViewAttr from) {
     auto dims = mapOf({number(count), number(cache.getHeads()), number(kPageTokens), number(cache.getHeadDim())});
     return hmem::ViewAttr::get(context, builder.getStringAttr(hmem::cacheDtype(cache.getFormat())),
-                               FlatSymbolRefAttr::get(cache.getSymNameAttr()), AffineMapAttr::get(dims), from.getOffset(),
-                               part.empty() ? StringAttr() : builder.getStringAttr(part));
+                               FlatSymbolRefAttr::get(cache.getSymNameAttr()), AffineMapAttr::get(dims),
+                               from.getOffset(), part.empty() ? StringAttr() : builder.getStringAttr(part));
   }
-  hmem::ExecOp create(Location location, StringRef opcode, ValueRange buffers, ArrayRef<Attribute> ins, ArrayRef<Attribute> outs,
-                      ArrayRef<int64_t> ints, DenseF32ArrayAttr floats, ArrayRef<Attribute> exprs) {
-    return hmem::ExecOp::create(builder, location, builder.getStringAttr(opcode), buffers, ValueRange(), builder.getArrayAttr(ins),
-                                builder.getArrayAttr(outs), builder.getDenseI64ArrayAttr(ints),
-                                floats ? floats : builder.getDenseF32ArrayAttr({}), builder.getArrayAttr(exprs), AffineMapAttr());
+  hmem::ExecOp create(Location location, StringRef opcode, ValueRange buffers, ArrayRef<Attribute> ins,
+                      ArrayRef<Attribute> outs, ArrayRef<int64_t> ints, DenseF32ArrayAttr floats,
+                      ArrayRef<Attribute> exprs) {
+    return hmem::ExecOp::create(builder, location, builder.getStringAttr(opcode), buffers, ValueRange(),
+                                builder.getArrayAttr(ins), builder.getArrayAttr(outs),
+                                builder.getDenseI64ArrayAttr(ints), floats ? floats : builder.getDenseF32ArrayAttr({}),
+                                builder.getArrayAttr(exprs), AffineMapAttr());
   }
 
   LogicalResult append(hmem::ExecOp exec) {
@@ -76,7 +81,8 @@ private:
 
   LogicalResult attention(hmem::ExecOp exec) {
     hmem::CacheOp caches[] = {pagedCache(exec.getIns()[1]), pagedCache(exec.getIns()[2])};
-    SmallVector<Attribute> ins(exec.getIns().begin(), exec.getIns().end()), outs(exec.getOuts().begin(), exec.getOuts().end());
+    SmallVector<Attribute> ins(exec.getIns().begin(), exec.getIns().end()),
+        outs(exec.getOuts().begin(), exec.getOuts().end());
     if (!caches[0] && !caches[1]) {
       exec.setOutsAttr(builder.getArrayAttr(outs[0])); // in one piece: no state
       return success();
@@ -109,7 +115,8 @@ private:
                             {single(length), single(position), single(stored), single(number(0))}));
     } else {
       auto ring = function->getParentOfType<ModuleOp>()->getAttrOfType<DictionaryAttr>("hmem.kv_ring");
-      auto slots = ring ? ring.getAs<IntegerAttr>("slots") : IntegerAttr(), count = ring ? ring.getAs<IntegerAttr>("pages") : IntegerAttr();
+      auto slots = ring ? ring.getAs<IntegerAttr>("slots") : IntegerAttr(),
+           count = ring ? ring.getAs<IntegerAttr>("pages") : IntegerAttr();
       if (!slots || !count || slots.getInt() < 2 || count.getInt() <= 0 || count.getInt() % kSegmentPages)
         return exec.emitOpError() << "reads pages of @" << keys.getSymName()
                                   << " from DRAM, but the module has no hmem.kv_ring of two slots of whole segments";
@@ -118,7 +125,8 @@ private:
       AffineExpr base = window > 0 ? (position + 1 - window).floorDiv(kSegmentTokens) * kSegmentPages : number(0);
       int64_t tokens = keys.getCapacity();
       if (window > 0) // from that segment's start to the end of the context
-        tokens = std::min(tokens, rangeOf(simplifyAffineExpr(length - position, 0, ranges.size()), ranges).high + window - 1 + kSegmentTokens - 1);
+        tokens = std::min(tokens, rangeOf(simplifyAffineExpr(length - position, 0, ranges.size()), ranges).high +
+                                      window - 1 + kSegmentTokens - 1);
       int64_t pieces = (tokens + piece * kPageTokens - 1) / (piece * kPageTokens);
       if (pieces > 1 && outs.size() < 2)
         return exec.emitOpError() << "needs " << pieces << " pieces and has no state to carry between them";
@@ -135,7 +143,8 @@ private:
           auto dram = cast<hmem::ViewAttr>(pages(cache, cache.getDramPages(), "dram", view(exec, 1 + side)));
           // The staging slot holds one sequence's piece at a time.
           auto held = cast<hmem::ViewAttr>(staging);
-          staging = hmem::ViewAttr::get(context, held.getDtype(), held.getTarget(), held.getDims(), AffineMapAttr(), held.getPart());
+          staging = hmem::ViewAttr::get(context, held.getDtype(), held.getTarget(), held.getDims(), AffineMapAttr(),
+                                        held.getPart());
           create(exec.getLoc(), "CacheFetch", ValueRange(), dram, staging, {cache.getSramPages(), home, window}, {},
                  {single(stored), single(position), single(first)});
           operands.push_back(staging);
@@ -167,7 +176,8 @@ private:
       outs.push_back(pages(use.cache, use.cache.getDramPages(), "dram", from));
     AffineExpr tokens = cast<hmem::ViewAttr>(use.append.getIns()[0]).getDims().getValue().getResult(2);
     builder.setInsertionPointAfter(use.last);
-    create(use.append.getLoc(), "CacheSeal", ValueRange(), from, outs, {use.cache.getSramPages(), use.cache.getHomePages()}, {},
+    create(use.append.getLoc(), "CacheSeal", ValueRange(), from, outs,
+           {use.cache.getSramPages(), use.cache.getHomePages()}, {},
            {single(exprOf(use.append.getExprs(), 0)), single(tokens)});
   }
 

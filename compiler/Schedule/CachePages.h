@@ -1,7 +1,7 @@
 // CachePages: after Place has chosen homes for caches, rewrites the commands on those in pages. Views become
-// [pages][heads][64][head_dim]; an attention becomes one command a piece where pages come from DRAM, each piece behind the
-// transfers ("CacheFetch") that bring its pages to a slot of the staging ring; behind the last reader of a cache the pages
-// that the call's append completes move to their home ("CacheSeal").
+// [pages][heads][64][head_dim]; an attention becomes one command a piece where pages come from DRAM, each piece behind
+// the transfers ("CacheFetch") that bring its pages to a slot of the staging ring; behind the last reader of a cache
+// the pages that the call's append completes move to their home ("CacheSeal").
 //
 // Slots are used in turn. Where each transfer is issued is Schedule's decision.
 #ifndef AHM_COMPILER_SCHEDULE_CACHEPAGES_H

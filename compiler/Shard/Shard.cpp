@@ -18,7 +18,9 @@ struct ShardPass : PassWrapper<ShardPass, OperationPass<ModuleOp>> {
 
   StringRef getArgument() const override { return "nn-shard"; }
   void getDependentDialects(DialectRegistry &registry) const override { registry.insert<nn::NNDialect>(); }
-  StringRef getDescription() const override { return "Records the number of cards and adds the all-reduces that several need"; }
+  StringRef getDescription() const override {
+    return "Records the number of cards and adds the all-reduces that several need";
+  }
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -44,8 +46,8 @@ struct ShardPass : PassWrapper<ShardPass, OperationPass<ModuleOp>> {
     }
   }
 
-  /// The operand of `add` that a product of weights computes, when the other one is the residual stream: a tensor of the same
-  /// shape that is used elsewhere too, or that another such addition gives. A bias is neither.
+  /// The operand of `add` that a product of weights computes, when the other one is the residual stream: a tensor of
+  /// the same shape that is used elsewhere too, or that another such addition gives. A bias is neither.
   static OpOperand *closingBranch(nn::BinaryOp add) {
     for (unsigned i : {1u, 0u}) {
       OpOperand &branch = add->getOpOperand(i);
@@ -73,7 +75,8 @@ struct ShardPass : PassWrapper<ShardPass, OperationPass<ModuleOp>> {
       if (!bias || bias.getKind() != "add")
         return false;
       bool constant = bias.getRhs().getDefiningOp<nn::GetWeightOp>() || bias.getRhs().getDefiningOp<nn::ConstantOp>();
-      bool constantFirst = bias.getLhs().getDefiningOp<nn::GetWeightOp>() || bias.getLhs().getDefiningOp<nn::ConstantOp>();
+      bool constantFirst =
+          bias.getLhs().getDefiningOp<nn::GetWeightOp>() || bias.getLhs().getDefiningOp<nn::ConstantOp>();
       if (!constant && !constantFirst)
         return false;
       value = constant ? bias.getLhs() : bias.getRhs();

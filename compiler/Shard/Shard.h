@@ -14,10 +14,11 @@ struct ShardOptions {
   int64_t cards = 1;
 };
 
-/// Module pass `nn-shard`: records the number of cards as the module attribute `nn.cards` (i64). Until a program is truly split,
-/// several cards are one larger memory with their bandwidth and arithmetic together; what splitting would add is an all-reduce
-/// behind each product that closes a residual branch (attention's output projection, the feed-forward's last product: two a
-/// layer). The pass puts those in as `nn.all_reduce`, so that they are scheduled, timed and paid for.
+/// Module pass `nn-shard`: records the number of cards as the module attribute `nn.cards` (i64). Until a program is
+/// truly split, several cards are one larger memory with their bandwidth and arithmetic together; what splitting would
+/// add is an all-reduce behind each product that closes a residual branch (attention's output projection, the
+/// feed-forward's last product: two a layer). The pass puts those in as `nn.all_reduce`, so that they are scheduled,
+/// timed and paid for.
 std::unique_ptr<mlir::Pass> createShardPass(const ShardOptions &options = {});
 
 void registerShardPasses();

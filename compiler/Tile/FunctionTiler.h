@@ -68,7 +68,8 @@ private:
       if (found == command.buffers.end())
         command.buffers.push_back(place.buffer);
     }
-    mlir::AffineMapAttr offsetMap = offset && offset != number(0) ? mlir::AffineMapAttr::get(mapOf(offset)) : mlir::AffineMapAttr();
+    mlir::AffineMapAttr offsetMap =
+        offset && offset != number(0) ? mlir::AffineMapAttr::get(mapOf(offset)) : mlir::AffineMapAttr();
     return hmem::ViewAttr::get(context, builder.getStringAttr(dtype), target, mlir::AffineMapAttr::get(mapOf(dims)),
                                offsetMap);
   }

@@ -168,14 +168,16 @@ LogicalResult FunctionTiler::lower(Operation *op) {
         emit(op->getLoc(), command);
         return success();
       })
-      .Case<nn::CumSumOp>([&](nn::CumSumOp o) { return simple(op, "CumSum", {o.getExclusive() ? 1 : 0, o.getReverse() ? 1 : 0}); })
+      .Case<nn::CumSumOp>(
+          [&](nn::CumSumOp o) { return simple(op, "CumSum", {o.getExclusive() ? 1 : 0, o.getReverse() ? 1 : 0}); })
       .Case<nn::ScatterOp>([&](nn::ScatterOp o) -> LogicalResult {
         program::ScatterKind kind;
         if (!program::parseScatter(o.getKind().str().c_str(), kind))
           return o.emitOpError() << "has the unknown kind " << o.getKind();
         auto run = dyn_cast<AffineConstantExpr>(dimsOf(o.getUpdates().getType()).back());
         if (!run)
-          return o.emitOpError() << "writes rows of a run-time length, which is not supported; export with that dimension fixed";
+          return o.emitOpError()
+                 << "writes rows of a run-time length, which is not supported; export with that dimension fixed";
         return simple(op, "Scatter", {static_cast<int64_t>(kind), run.getValue()});
       })
       .Case<nn::DynamicQuantizeOp>([&](nn::DynamicQuantizeOp o) {
@@ -348,15 +350,15 @@ public:
         cache.emitOpError() << "has format \"" << format << "\"; caches are bf16, mxint16, mxint8 or mxint4";
         return signalPassFailure();
       }
-      int64_t heads = cache.getHeads(), headDim = cache.getHeadDim(), capacity = cache.getCapacity(), slots = cache.getSlots();
+      int64_t heads = cache.getHeads(), headDim = cache.getHeadDim(), capacity = cache.getCapacity(),
+              slots = cache.getSlots();
       int64_t bytes = heads * capacity * hmem::cacheRowBytes(format, headDim);
       if (slots == 1) // sequences stand behind each other without a gap, so that each is one of equal parts
         bytes = (bytes + 63) / 64 * 64;
       OpBuilder builder(cache);
-      hmem::CacheOp::create(builder, cache.getLoc(), cache.getSymName(), heads, headDim, capacity, format,
-                            bytes, cache.getCross(),
-                            nullptr, slots, 0, 0, 0, IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(),
-                            IntegerAttr());
+      hmem::CacheOp::create(builder, cache.getLoc(), cache.getSymName(), heads, headDim, capacity, format, bytes,
+                            cache.getCross(), nullptr, slots, 0, 0, 0, IntegerAttr(), IntegerAttr(), IntegerAttr(),
+                            IntegerAttr(), IntegerAttr(), IntegerAttr());
 
       cache.erase();
     }

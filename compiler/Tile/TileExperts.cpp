@@ -28,10 +28,16 @@ LogicalResult FunctionTiler::expertLinear(nn::ExpertLinearOp op) {
   auto [routing, added] = routings.try_emplace(ids.buffer, static_cast<int64_t>(routings.size()));
   Place y = result(op);
   for (hmem::WeightOp chunk : chunks) {
-    Command command{"GemmExperts", {}, {}, {}, {chunk.getFirstColumn(), N, 1, experts, chunk.getColumns(), repeat, routing->second}, {}, {}};
+    Command command{"GemmExperts",
+                    {},
+                    {},
+                    {},
+                    {chunk.getFirstColumn(), N, 1, experts, chunk.getColumns(), repeat, routing->second},
+                    {},
+                    {}};
     command.ins.push_back(view(command, x, rows, xDims));
-    command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(chunk.getSymNameAttr())}, tilesDtype(weight.getFormat()),
-                               {number(K), number(chunk.getTileColumns())}));
+    command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(chunk.getSymNameAttr())},
+                               tilesDtype(weight.getFormat()), {number(K), number(chunk.getTileColumns())}));
     command.ins.push_back(view(command, ids, "i32", idDims));
     command.outs.push_back(view(command, y, "f32", yDims));
     emit(op.getLoc(), command);

@@ -106,8 +106,8 @@ LogicalResult FunctionTiler::conv(nn::Conv1dOp op) {
                     {},
                     {}};
     in(command, op.getInput());
-    command.ins.push_back(
-        view(command, {{}, FlatSymbolRefAttr::get(chunk.getSymNameAttr())}, "tiles_mx16", {number(K), number(channels)}));
+    command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(chunk.getSymNameAttr())}, "tiles_mx16",
+                               {number(K), number(channels)}));
     if (op.getBias())
       command.ins.push_back(view(command, placeOf(op.getBias()), "f32", {number(channels)}, number(first * 4)));
     command.outs.push_back(view(command, y, "f32", {number(1), number(channels), length}, length * (first * 4)));

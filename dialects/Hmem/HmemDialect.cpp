@@ -32,44 +32,25 @@ void HmemDialect::initialize() {
 }
 
 static const CommandShape kCommands[] = {
-    {"HostToStash", "host", 1, 1, 1, 1},
-    {"StashToHost", "host", 1, 1, 1, 1},
-    {"HostToDram", "host", 0, 0, 1, 1},
-    {"DmaTiles", "dma", 1, 1, 1, 1},
-    {"DmaDramToStash", "dma", 1, 1, 1, 1},
-    {"GemmMx", "gemm", 2, 2, 1, 1},
-    {"GemmExperts", "gemm", 3, 3, 1, 1},
-    {"GemmInt8", "gemm", 4, 4, 1, 1},
-    {"MatMulMx", "gemm", 2, 2, 1, 1},
-    {"Conv1dMx", "gemm", 2, 3, 1, 1},
-    {"Attention", "gemm", 3, -1, 1, 2},
-    {"CacheAppend", "vector", 1, 1, 1, 1},
-    {"QuantizeMx", "vector", 1, 1, 1, 1},
-    {"DynamicQuantize", "vector", 1, 1, 3, 3},
-    {"Unary", "vector", 1, 1, 1, 1},
-    {"Binary", "vector", 2, 2, 1, 1},
-    {"Select", "vector", 3, 3, 1, 1},
-    {"Reduce", "vector", 1, 1, 1, 1},
-    {"Softmax", "vector", 1, 1, 1, 1},
-    {"Cast", "vector", 1, 1, 1, 1},
-    {"Transpose", "vector", 1, 1, 1, 1},
-    {"Copy", "vector", 1, 1, 1, 1},
-    {"Broadcast", "vector", 1, 1, 1, 1},
-    {"Slice", "vector", 1, 1, 1, 1},
-    {"Concat", "vector", 1, -1, 1, 1},
-    {"Iota", "vector", 0, 0, 1, 1},
-    {"Gather", "vector", 2, 2, 1, 1},
-    {"Fill", "vector", 0, 0, 1, 1},
-    {"LayerNorm", "vector", 1, 3, 1, 1},
-    {"RmsNorm", "vector", 1, 2, 1, 1},
-    {"GroupNorm", "vector", 1, 1, 1, 1},
-    {"Rotary", "vector", 3, 3, 1, 1},
-    {"ArgMax", "vector", 1, 1, 1, 1},
-    {"AllReduce", "vector", 1, 1, 1, 1},
-    {"TopK", "vector", 1, 1, 2, 2},
-    {"CumSum", "vector", 1, 1, 1, 1},
-    {"Scatter", "vector", 3, 3, 1, 1},
-    {"CacheSeal", "dma", 1, 1, 1, 2},
+    {"HostToStash", "host", 1, 1, 1, 1},   {"StashToHost", "host", 1, 1, 1, 1},
+    {"HostToDram", "host", 0, 0, 1, 1},    {"DmaTiles", "dma", 1, 1, 1, 1},
+    {"DmaDramToStash", "dma", 1, 1, 1, 1}, {"GemmMx", "gemm", 2, 2, 1, 1},
+    {"GemmExperts", "gemm", 3, 3, 1, 1},   {"GemmInt8", "gemm", 4, 4, 1, 1},
+    {"MatMulMx", "gemm", 2, 2, 1, 1},      {"Conv1dMx", "gemm", 2, 3, 1, 1},
+    {"Attention", "gemm", 3, -1, 1, 2},    {"CacheAppend", "vector", 1, 1, 1, 1},
+    {"QuantizeMx", "vector", 1, 1, 1, 1},  {"DynamicQuantize", "vector", 1, 1, 3, 3},
+    {"Unary", "vector", 1, 1, 1, 1},       {"Binary", "vector", 2, 2, 1, 1},
+    {"Select", "vector", 3, 3, 1, 1},      {"Reduce", "vector", 1, 1, 1, 1},
+    {"Softmax", "vector", 1, 1, 1, 1},     {"Cast", "vector", 1, 1, 1, 1},
+    {"Transpose", "vector", 1, 1, 1, 1},   {"Copy", "vector", 1, 1, 1, 1},
+    {"Broadcast", "vector", 1, 1, 1, 1},   {"Slice", "vector", 1, 1, 1, 1},
+    {"Concat", "vector", 1, -1, 1, 1},     {"Iota", "vector", 0, 0, 1, 1},
+    {"Gather", "vector", 2, 2, 1, 1},      {"Fill", "vector", 0, 0, 1, 1},
+    {"LayerNorm", "vector", 1, 3, 1, 1},   {"RmsNorm", "vector", 1, 2, 1, 1},
+    {"GroupNorm", "vector", 1, 1, 1, 1},   {"Rotary", "vector", 3, 3, 1, 1},
+    {"ArgMax", "vector", 1, 1, 1, 1},      {"AllReduce", "vector", 1, 1, 1, 1},
+    {"TopK", "vector", 1, 1, 2, 2},        {"CumSum", "vector", 1, 1, 1, 1},
+    {"Scatter", "vector", 3, 3, 1, 1},     {"CacheSeal", "dma", 1, 1, 1, 2},
     {"CacheFetch", "dma", 1, 1, 1, 1},
 };
 
@@ -91,8 +72,8 @@ int64_t ahm::hmem::denseElementBytes(StringRef dtype) {
 }
 
 bool ahm::hmem::isKnownDtype(StringRef dtype) {
-  return denseElementBytes(dtype) || dtype == "mx_rows4" || dtype == "mx_rows8" || dtype == "mx_rows16" || dtype == "tiles_mx4" ||
-         dtype == "tiles_mx8" || dtype == "tiles_mx16" || dtype == "tiles_int8";
+  return denseElementBytes(dtype) || dtype == "mx_rows4" || dtype == "mx_rows8" || dtype == "mx_rows16" ||
+         dtype == "tiles_mx4" || dtype == "tiles_mx8" || dtype == "tiles_mx16" || dtype == "tiles_int8";
 }
 
 StringRef ahm::hmem::cacheDtype(StringRef format) {
@@ -180,13 +161,16 @@ LogicalResult CacheOp::verify() {
     return emitOpError() << "has pages in SRAM but no cores_first, cores_count and sram_offset";
   if (getDramPages() > 0 && (!getDramChiplet() || !getDramChiplets() || *getDramChiplets() <= 0 || !getDramOffset()))
     return emitOpError() << "has pages in DRAM but no dram_chiplet, dram_chiplets and dram_offset";
-  if (failed(checkAddress(*this, "sram_offset", getSramOffset())) || failed(checkAddress(*this, "dram_offset", getDramOffset())))
+  if (failed(checkAddress(*this, "sram_offset", getSramOffset())) ||
+      failed(checkAddress(*this, "dram_offset", getDramOffset())))
     return failure();
   return checkAddress(*this, "stash_offset", getStashOffset());
 }
 
 int64_t CacheOp::getBlockBytes() { return 64 * ahm::hmem::cacheRowBytes(getFormat(), getHeadDim()); }
-int64_t CacheOp::getStashBytes() { return getSlots() * (isPaged() ? getOpenPages() * getHeads() * getBlockBytes() : getBytes()); }
+int64_t CacheOp::getStashBytes() {
+  return getSlots() * (isPaged() ? getOpenPages() * getHeads() * getBlockBytes() : getBytes());
+}
 int64_t CacheOp::getSramLocalBytes() {
   int64_t cores = getCoresCount().value_or(1), blocks = getSramPages() * getHeads();
   return getSlots() * ((blocks + cores - 1) / cores) * getBlockBytes();
@@ -308,7 +292,8 @@ LogicalResult ExecOp::verify() {
   for (Attribute attribute : getOuts())
     if (failed(verifyView(*this, attribute, true)))
       return failure();
-  if (AffineMapAttr repeat = getRepeatAttr(); repeat && (repeat.getValue().getNumResults() != 1 || repeat.getValue().getNumDims() != 0))
+  if (AffineMapAttr repeat = getRepeatAttr();
+      repeat && (repeat.getValue().getNumResults() != 1 || repeat.getValue().getNumDims() != 0))
     return emitOpError() << "repeats by what is not one number: " << repeat;
   for (Attribute attribute : getExprs()) {
     auto map = dyn_cast<AffineMapAttr>(attribute);

@@ -22,7 +22,8 @@ namespace ahm::nn {
 /// Null when a dynamic type carries no map.
 mlir::AffineMap shapeMap(mlir::RankedTensorType type);
 
-/// A tensor type of this shape: static (no encoding) when every expression is a constant. `symbols` is the number of run-time values.
+/// A tensor type of this shape: static (no encoding) when every expression is a constant. `symbols` is the number of
+/// run-time values.
 mlir::RankedTensorType shapedType(llvm::ArrayRef<mlir::AffineExpr> shape, mlir::Type element, unsigned symbols);
 
 /// The spellings of `kind` of nn.unary, nn.binary and nn.reduce.

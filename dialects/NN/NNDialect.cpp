@@ -46,9 +46,10 @@ RankedTensorType shapedType(ArrayRef<AffineExpr> shape, Type element, unsigned s
   return RankedTensorType::get(sizes, element, AffineMapAttr::get(map));
 }
 
-static constexpr const char *kUnary[] = {"neg", "abs", "sqrt", "rsqrt", "exp", "log", "erf", "tanh", "sigmoid", "reciprocal", "sin",
-                                         "cos", "floor", "ceil", "round", "sign", "not", "gelu_erf", "gelu_tanh", "silu", "relu", "softplus",
-                                         "round_f16", "round_bf16"};
+static constexpr const char *kUnary[] = {"neg",       "abs",  "sqrt",    "rsqrt",      "exp",       "log",
+                                         "erf",       "tanh", "sigmoid", "reciprocal", "sin",       "cos",
+                                         "floor",     "ceil", "round",   "sign",       "not",       "gelu_erf",
+                                         "gelu_tanh", "silu", "relu",    "softplus",   "round_f16", "round_bf16"};
 static constexpr const char *kComparison[] = {"equal", "less", "less_or_equal", "greater", "greater_or_equal"};
 static constexpr const char *kBinary[] = {"add", "sub", "mul", "div", "pow", "min", "max", "mod", "and", "or", "xor"};
 static constexpr const char *kReduce[] = {"sum", "mean", "max", "min", "prod"};

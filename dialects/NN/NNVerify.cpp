@@ -75,7 +75,8 @@ LogicalResult WeightOp::verify() {
     if (!array || array.empty() || !isa<StringAttr>(array[0]))
       return emitOpError("a recipe step is an array that begins with its name");
     StringRef name = cast<StringAttr>(array[0]).getValue();
-    static const char *const known[] = {"transpose", "reshape", "affine_dequant", "mul", "add", "cast", "slice", "unpack", "block_dequant"};
+    static const char *const known[] = {"transpose", "reshape", "affine_dequant", "mul",          "add",
+                                        "cast",      "slice",   "unpack",         "block_dequant"};
     if (!llvm::is_contained(known, name))
       return emitOpError("unknown recipe step '") << name << "'";
   }
@@ -85,7 +86,8 @@ LogicalResult WeightOp::verify() {
 LogicalResult CacheOp::verify() {
   if (static_cast<int64_t>(getSlots()) <= 0)
     return emitOpError("needs a slot for at least one sequence");
-  if (static_cast<int64_t>(getHeads()) <= 0 || static_cast<int64_t>(getHeadDim()) <= 0 || static_cast<int64_t>(getCapacity()) <= 0)
+  if (static_cast<int64_t>(getHeads()) <= 0 || static_cast<int64_t>(getHeadDim()) <= 0 ||
+      static_cast<int64_t>(getCapacity()) <= 0)
     return emitOpError("heads, head_dim and capacity must be positive");
   return success();
 }
@@ -198,7 +200,8 @@ LogicalResult GatherOp::verify() {
   return checkAll(*this);
 }
 LogicalResult ArgMaxOp::verify() {
-  if (tensorOf(getResult()).getRank() + 1 != tensorOf(getInput()).getRank() || !tensorOf(getResult()).getElementType().isInteger(32))
+  if (tensorOf(getResult()).getRank() + 1 != tensorOf(getInput()).getRank() ||
+      !tensorOf(getResult()).getElementType().isInteger(32))
     return emitOpError("gives i32 without the last dimension");
   return checkAll(*this);
 }
@@ -217,7 +220,8 @@ LogicalResult CumSumOp::verify() {
 LogicalResult ScatterOp::verify() {
   if (!isScatterKind(getKind()))
     return emitOpError("unknown kind '") << getKind() << "'";
-  if (tensorOf(getData()).getRank() != 2 || tensorOf(getUpdates()).getRank() != 2 || tensorOf(getIndices()).getRank() != 1)
+  if (tensorOf(getData()).getRank() != 2 || tensorOf(getUpdates()).getRank() != 2 ||
+      tensorOf(getIndices()).getRank() != 1)
     return emitOpError("takes data [P,R], indices [N] and updates [N,R]");
   if (!tensorOf(getIndices()).getElementType().isInteger(32))
     return emitOpError("indices must be i32");
@@ -243,7 +247,8 @@ static LogicalResult checkExperts(Operation *op, Value input, Value ids, Value r
     return op->emitOpError("chooses by i32 ids [.., k] of a static k");
   if (!x.getElementType().isF32() || !y.getElementType().isF32())
     return op->emitOpError("takes and gives f32");
-  ArrayRef<AffineExpr> rows = shapeMap(chosen).getResults(), xs = shapeMap(x).getResults(), ys = shapeMap(y).getResults();
+  ArrayRef<AffineExpr> rows = shapeMap(chosen).getResults(), xs = shapeMap(x).getResults(),
+                       ys = shapeMap(y).getResults();
   if (ys.empty() || ys.drop_back() != rows)
     return op->emitOpError("gives a row for each id: the ids' shape, then N");
   if (xs.empty() || (xs.drop_back() != rows && xs.drop_back() != rows.drop_back()))
@@ -271,7 +276,8 @@ LogicalResult Int8LinearOp::verify() {
   return checkAll(*this);
 }
 LogicalResult Conv1dOp::verify() {
-  if (static_cast<int64_t>(getKernel()) <= 0 || static_cast<int64_t>(getStride()) <= 0 || static_cast<int64_t>(getDilation()) <= 0)
+  if (static_cast<int64_t>(getKernel()) <= 0 || static_cast<int64_t>(getStride()) <= 0 ||
+      static_cast<int64_t>(getDilation()) <= 0)
     return emitOpError("kernel, stride and dilation must be positive");
   if (tensorOf(getInput()).getRank() != 3 || tensorOf(getResult()).getRank() != 3)
     return emitOpError("takes and gives rank 3");
@@ -309,7 +315,8 @@ LogicalResult AttentionOp::verify() {
   for (Value operand : {getMask(), getSinks()})
     if (operand && !tensorOf(operand).getElementType().isF32())
       return emitOpError("mask and sinks must be f32");
-  if (getSinks() && (tensorOf(getSinks()).getRank() != 1 || tensorOf(getSinks()).getDimSize(0) != tensorOf(getQuery()).getDimSize(1)))
+  if (getSinks() &&
+      (tensorOf(getSinks()).getRank() != 1 || tensorOf(getSinks()).getDimSize(0) != tensorOf(getQuery()).getDimSize(1)))
     return emitOpError("takes one sink for each head of the queries");
   if (getSlot() && getSlot()->getNumResults() != 1)
     return emitOpError("slot has one result");

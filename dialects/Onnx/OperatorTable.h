@@ -44,7 +44,8 @@ llvm::ArrayRef<OperatorInfo> getOperatorTable();
 /// The row of an operator, or null. "ai.onnx" means the standard domain. Opsets are the caller's to check.
 const OperatorInfo *findOperator(llvm::StringRef domain, llvm::StringRef name);
 
-/// Opsets in which a standard operator takes one of its attributes, both included: all of the operator's own where ONNX never moved it.
+/// Opsets in which a standard operator takes one of its attributes, both included: all of the operator's own where ONNX
+/// never moved it.
 struct AttributeOpsets {
   int sinceOpset, lastOpset;
 };

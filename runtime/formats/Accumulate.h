@@ -38,7 +38,7 @@ inline float canonical(float v) { return std::isnan(v) ? std::bit_cast<float>(kN
 
 /// Replaces the lanes of `fast` that `slow` names by accumulateScaled. Kept out of the loops it serves.
 AHM_TARGET_AVX2 __attribute__((noinline, cold)) inline __m256 accumulateSlow(__m256 acc, __m256i dot, __m256i s,
-                                                                              __m256 fast, int slow) {
+                                                                             __m256 fast, int slow) {
   alignas(32) int32_t dots[8], exponents[8];
   alignas(32) float before[8], after[8];
   _mm256_store_si256(reinterpret_cast<__m256i *>(dots), dot);

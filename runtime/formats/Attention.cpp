@@ -126,9 +126,9 @@ AHM_TARGET_AVX2 void scoresAvx2(const Query &q, const uint8_t *k, int64_t stride
 
 // One 32-token block of P times one 32-column group of V: o += P . V. Tokens [lo, hi) of the block are read.
 struct ValueJob {
-  const int16_t *p;  // 32
-  const uint8_t *v;  // token 0 of the block, at the group's first element
-  int64_t stride;    // bytes
+  const int16_t *p; // 32
+  const uint8_t *v; // token 0 of the block, at the group's first element
+  int64_t stride;   // bytes
   int64_t lo, hi;
   int exponent;
   float *o; // 32
@@ -237,9 +237,12 @@ void runScores(const Query &q, const AttentionArgs &args, const uint8_t *k, int6
   if (!avx2)
     return scoresGeneric(q, k, args.kStride, args.kElement, count, out);
   switch (args.kElement) {
-  case Element::Int4: return scoresAvx2<Element::Int4>(q, k, args.kStride, count, out);
-  case Element::Int8: return scoresAvx2<Element::Int8>(q, k, args.kStride, count, out);
-  case Element::Int16: return scoresAvx2<Element::Int16>(q, k, args.kStride, count, out);
+  case Element::Int4:
+    return scoresAvx2<Element::Int4>(q, k, args.kStride, count, out);
+  case Element::Int8:
+    return scoresAvx2<Element::Int8>(q, k, args.kStride, count, out);
+  case Element::Int16:
+    return scoresAvx2<Element::Int16>(q, k, args.kStride, count, out);
   }
 }
 
@@ -247,9 +250,12 @@ void runValues(const ValueJob &job, Element e, bool avx2) {
   if (!avx2)
     return valuesGeneric(job, e);
   switch (e) {
-  case Element::Int4: return valuesAvx2<Element::Int4>(job);
-  case Element::Int8: return valuesAvx2<Element::Int8>(job);
-  case Element::Int16: return valuesAvx2<Element::Int16>(job);
+  case Element::Int4:
+    return valuesAvx2<Element::Int4>(job);
+  case Element::Int8:
+    return valuesAvx2<Element::Int8>(job);
+  case Element::Int16:
+    return valuesAvx2<Element::Int16>(job);
   }
 }
 
@@ -331,9 +337,10 @@ void attentionHead(const AttentionArgs &args, float *out) {
             std::fill(columns, columns + kBlock, std::bit_cast<float>(kNanBits));
             continue;
           }
-          ValueJob job{elements, v + first * args.vStride + valueScaleBytes + g * groupBytes, args.vStride,
-                       from - first, to - first,
-                       scale - 127 + implicitExponent(args.pElement) + implicitExponent(args.vElement), columns};
+          ValueJob job{elements,     v + first * args.vStride + valueScaleBytes + g * groupBytes,
+                       args.vStride, from - first,
+                       to - first,   scale - 127 + implicitExponent(args.pElement) + implicitExponent(args.vElement),
+                       columns};
           runValues(job, args.vElement, avx2);
         }
     }

@@ -101,18 +101,24 @@ float decode(uint32_t code, int exponentBits, int mantissaBits, int bias, int sp
 
 uint8_t quantizeBlock(const float *values, Element e, int16_t *out) {
   switch (e) {
-  case Element::Int4: return block<Element::Int4>(values, out);
-  case Element::Int8: return block<Element::Int8>(values, out);
-  case Element::Int16: break;
+  case Element::Int4:
+    return block<Element::Int4>(values, out);
+  case Element::Int8:
+    return block<Element::Int8>(values, out);
+  case Element::Int16:
+    break;
   }
   return block<Element::Int16>(values, out);
 }
 
 void quantizeRowMx(const float *values, int64_t k, Element e, uint8_t *r) {
   switch (e) {
-  case Element::Int4: return row<Element::Int4>(values, k, r);
-  case Element::Int8: return row<Element::Int8>(values, k, r);
-  case Element::Int16: return row<Element::Int16>(values, k, r);
+  case Element::Int4:
+    return row<Element::Int4>(values, k, r);
+  case Element::Int8:
+    return row<Element::Int8>(values, k, r);
+  case Element::Int16:
+    return row<Element::Int16>(values, k, r);
   }
 }
 

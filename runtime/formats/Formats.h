@@ -3,7 +3,8 @@
 //
 // An MxRow of k elements, B = ceil(k/32) blocks:
 //   B scale bytes (E8M0, bias 127, 0xFF is NaN), zero padded to a multiple of 4 bytes,
-//   then 32*B elements: INT8 one byte, INT16 two bytes little endian, INT4 two a byte, the lower index in the low nibble.
+//   then 32*B elements: INT8 one byte, INT16 two bytes little endian, INT4 two a byte, the lower index in the low
+//   nibble.
 // Elements past k are zero. The value of element i is element * 2^(scale-127) * 2^implicitExponent.
 #pragma once
 

@@ -31,8 +31,7 @@ AHM_AVX2_INLINE __m256i load8x16(const uint8_t *p) {
 
 // The two weight vectors of step `step` and pair p, each 8 columns by 2 rows of int16. INT8: column groups 2*step and
 // 2*step+1. INT4: the low and the high nibbles' columns. INT16: the high and low bytes of column group `step`.
-template <TileFormat F>
-AHM_AVX2_INLINE void loadPair(const uint8_t *w, int step, int p, __m256i &w0, __m256i &w1) {
+template <TileFormat F> AHM_AVX2_INLINE void loadPair(const uint8_t *w, int step, int p, __m256i &w0, __m256i &w1) {
   if constexpr (F == TileFormat::MxInt16) {
     __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(w + (step * 16 + p) * 32));
     w0 = _mm256_srai_epi16(v, 8);
@@ -101,8 +100,8 @@ template <TileFormat F, int R> AHM_TARGET_AVX2 void blockAvx2(const BlockJob &jo
     for (int r = 0; r < R; ++r) {
       int ea = job.aScales[r * job.scaleStride];
       int biased = ea + job.exponent + 127;
-      if (__builtin_expect(ea != 255 && most != 255 && biased + least >= 1 &&
-                               biased + most + (kBytePlanes ? 8 : 0) <= 254, 1)) {
+      if (__builtin_expect(
+              ea != 255 && most != 255 && biased + least >= 1 && biased + most + (kBytePlanes ? 8 : 0) <= 254, 1)) {
         float *acc = job.acc + r * job.accStride + step * (kBytePlanes ? 8 : 16);
         __m256i s = _mm256_set1_epi32(biased);
         if constexpr (kBytePlanes) {
@@ -224,9 +223,15 @@ void gemmChunk(const Moving &a, int64_t rows, int64_t K, int elementExponents, c
         std::fill(acc, acc + n, 0.0f);
         for (int64_t b = s; b < std::min(end, s + kSegmentBlocks); ++b) {
           const uint8_t *tile = tiles[ct * tilesAlongK + b / 2];
-          BlockJob job{a.elements.data() + b * kBlock, a.blocks * kBlock, a.scales + b, a.scaleStride,
-                       tile + b % 2 * (kTileElementBytes / 2), tile + kTileElementBytes + b % 2 * columns,
-                       elementExponents - 254, acc, columns};
+          BlockJob job{a.elements.data() + b * kBlock,
+                       a.blocks * kBlock,
+                       a.scales + b,
+                       a.scaleStride,
+                       tile + b % 2 * (kTileElementBytes / 2),
+                       tile + kTileElementBytes + b % 2 * columns,
+                       elementExponents - 254,
+                       acc,
+                       columns};
           runBlock<F>(job, rows, avx2);
         }
         if (s != begin)
@@ -260,7 +265,8 @@ void gemmRows(const uint8_t *aRows, Element aElem, int64_t M, int64_t K, int wei
 
 // Plain INT8: dots of one whole tile added to acc[rows][64].
 template <int R>
-AHM_TARGET_AVX2 void int8TileAvx2(const int16_t *a, int64_t aStride, const uint8_t *tile, int64_t blocks, int32_t *acc) {
+AHM_TARGET_AVX2 void int8TileAvx2(const int16_t *a, int64_t aStride, const uint8_t *tile, int64_t blocks,
+                                  int32_t *acc) {
   for (int64_t b = 0; b < blocks; ++b)
     for (int step = 0; step < 4; ++step) {
       __m256i d[R][2];
@@ -333,8 +339,8 @@ void int8Rows(const uint8_t *q, int64_t M, int64_t K, const uint8_t *const *tile
 }
 
 // Rows [n0, n0+columns) of b as the tiles of one tile column. INT4 rows become INT8 tiles.
-void rowsToTiles(const uint8_t *b, Element be, int64_t N, int64_t K, int64_t n0, TileFormat f, std::vector<uint8_t> &bytes,
-                 std::vector<int16_t> &row) {
+void rowsToTiles(const uint8_t *b, Element be, int64_t N, int64_t K, int64_t n0, TileFormat f,
+                 std::vector<uint8_t> &bytes, std::vector<int16_t> &row) {
   int64_t columns = tileColumns(f), size = tileBytes(f), blocks = mxBlocks(K);
   bytes.assign(static_cast<size_t>(kTiles(K) * size), 0);
   row.resize(static_cast<size_t>(blocks * kBlock));

@@ -154,9 +154,7 @@ AHM_INLINE float softplus(float x) {
 }
 
 AHM_INLINE float geluErf(float x) { return (x * 0.5f) * (1.0f + erf(x * 0.707106781f)); }
-AHM_INLINE float geluTanh(float x) {
-  return (x * 0.5f) * (1.0f + tanh(0.797884561f * fma(0.044715f * x * x, x, x)));
-}
+AHM_INLINE float geluTanh(float x) { return (x * 0.5f) * (1.0f + tanh(0.797884561f * fma(0.044715f * x * x, x, x))); }
 
 // The tree over 64 partials, 2i with 2i+1.
 AHM_INLINE float tree64(float *p) {

@@ -126,9 +126,8 @@ void unpackTileMx(const uint8_t *tile, int64_t ld, int64_t K, int64_t C, int64_t
   double implicit = std::ldexp(1.0, implicitExponent(elementOf(f)));
   for (int64_t k = 0; k < std::min(kTileRows, K - k0); ++k)
     for (int64_t c = 0; c < std::min(columns, C - c0); ++c)
-      w[(k0 + k) * ld + c0 + c] =
-          static_cast<float>(tileElement(tile, k, c, f) * implicit *
-                             static_cast<double>(scaleValue(tileScale(tile, k / kBlock, c, f))));
+      w[(k0 + k) * ld + c0 + c] = static_cast<float>(
+          tileElement(tile, k, c, f) * implicit * static_cast<double>(scaleValue(tileScale(tile, k / kBlock, c, f))));
 }
 
 void unpackTileInt8(const uint8_t *tile, int64_t ld, int64_t K, int64_t C, int64_t kTile, int64_t columnTile,

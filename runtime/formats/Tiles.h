@@ -41,8 +41,8 @@ void packTileMxTransposed(const float *w, int64_t ld, int64_t K, int64_t C, int6
 void packTileInt8(const int8_t *w, int64_t rowStride, int64_t columnStride, int64_t K, int64_t C, int64_t kTile,
                   int64_t columnTile, uint8_t *tile);
 
-/// Builds an MX tile from elements and scales that exist already (weights that a model stores in blocks): elements[64][columns]
-/// and scales[2][columns], both row-major, padding included.
+/// Builds an MX tile from elements and scales that exist already (weights that a model stores in blocks):
+/// elements[64][columns] and scales[2][columns], both row-major, padding included.
 void packTileElements(const int16_t *elements, const uint8_t *scales, TileFormat f, uint8_t *tile);
 
 /// Writes the tile's values into w[K][ld], only the places inside [K, C].

@@ -115,9 +115,7 @@ AHM_TWINS(void, rmsNorm, rmsNormBody, (const float *x, const float *gamma, float
 float sum(const float *x, int64_t n) { return useAvx2() ? sumAvx2(x, n) : sumGeneric(x, n); }
 float sumSquares(const float *x, int64_t n) { return useAvx2() ? squaresAvx2(x, n) : squaresGeneric(x, n); }
 
-void softmaxRow(const float *x, float *y, int64_t n) {
-  useAvx2() ? softmaxAvx2(x, y, n) : softmaxGeneric(x, y, n);
-}
+void softmaxRow(const float *x, float *y, int64_t n) { useAvx2() ? softmaxAvx2(x, y, n) : softmaxGeneric(x, y, n); }
 
 void layerNormRow(const float *x, const float *gamma, const float *beta, float epsilon, float *y, int64_t n) {
   useAvx2() ? layerNormAvx2(x, gamma, beta, epsilon, y, n) : layerNormGeneric(x, gamma, beta, epsilon, y, n);

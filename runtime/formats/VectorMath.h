@@ -1,7 +1,8 @@
 // The vector unit's float32 functions: own polynomials, stated here with their bounds, the same bits on every target
 // and for every length. No function depends on errno or the math library.
 //
-// Method and bound (measured over the stated range in test/unit/FormatsVectorMathTest.cpp, in units in the last place of the result):
+// Method and bound (measured over the stated range in test/unit/FormatsVectorMathTest.cpp, in units in the last place
+// of the result):
 //   exp      2^n * p7(r), r = x - n ln2 in two fma steps          2 ulp; subnormal results rounded once more
 //   log      m in [sqrt1/2, sqrt2), f - f^2/2 + f^3 p9(f) + n ln2   2 ulp
 //   erf      x + x p6(x^2) below 0.92, 1 - exp(p9(|x|)) above       2 ulp

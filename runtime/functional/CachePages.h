@@ -1,4 +1,5 @@
-// Finding, counting and checking blocks of a cache in pages. Internal to the library; runtime/program/KvPages.h has the rules.
+// Finding, counting and checking blocks of a cache in pages. Internal to the library; runtime/program/KvPages.h has the
+// rules.
 #pragma once
 
 #include "runtime/functional/Kernels.h"

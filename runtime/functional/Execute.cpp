@@ -156,9 +156,8 @@ bool runEntry(const Program &program, const Entry &entry, const std::vector<int6
   if (shadow && !shadow->beginCall(entry, values, error))
     return false;
   Context context{program, entry, values, memory, blobs, options, shadow, counters, error};
-  bool loads = std::any_of(entry.commands.begin(), entry.commands.end(), [](const Command &c) {
-    return c.op == Opcode::HostToDram;
-  });
+  bool loads = std::any_of(entry.commands.begin(), entry.commands.end(),
+                           [](const Command &c) { return c.op == Opcode::HostToDram; });
   if (loads)
     for (const Entry &other : program.entries)
       for (const Command &c : other.commands)
@@ -180,7 +179,8 @@ bool runEntry(const Program &program, const Entry &entry, const std::vector<int6
     std::vector<int64_t> ofRow;
     for (int64_t row = 0; row < times; ++row) {
       selectRow(program, values, row, ofRow);
-      Context one{program, entry, ofRow, memory, blobs, options, shadow, counters, error, context.command, context.index, context.pairedCores};
+      Context one{program, entry,    ofRow, memory,          blobs,         options,
+                  shadow,  counters, error, context.command, context.index, context.pairedCores};
       if (!runCommand(one))
         return false;
     }

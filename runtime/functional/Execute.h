@@ -19,13 +19,14 @@ struct Counters {
   struct {
     uint64_t read = 0, written = 0;
   } tiers[4];
-  /// What each routing of the entry chose (GemmExperts' last int): expert ids [tokens][experts a token], of the last call.
+  /// What each routing of the entry chose (GemmExperts' last int): expert ids [tokens][experts a token], of the last
+  /// call.
   std::map<int64_t, std::vector<int32_t>> routing;
 };
 
 struct RunOptions {
-  bool checkMemory = false; // needs a Shadow
-  int threads = 1;          // for products; results do not depend on it
+  bool checkMemory = false;                                // needs a Shadow
+  int threads = 1;                                         // for products; results do not depend on it
   std::function<void(size_t done, size_t total)> progress; // called before each command when set
 };
 

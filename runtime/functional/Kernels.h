@@ -68,8 +68,12 @@ struct Context {
   bool views(std::vector<View> &ins, std::vector<View> &outs);
 
   // Counting and checking: bytes [begin, begin+bytes) of a view, or all of it.
-  bool read(const View &v, uint64_t begin, uint64_t bytes) { return touch(v.region, v.unit, v.address + begin, bytes, false); }
-  bool write(const View &v, uint64_t begin, uint64_t bytes) { return touch(v.region, v.unit, v.address + begin, bytes, true); }
+  bool read(const View &v, uint64_t begin, uint64_t bytes) {
+    return touch(v.region, v.unit, v.address + begin, bytes, false);
+  }
+  bool write(const View &v, uint64_t begin, uint64_t bytes) {
+    return touch(v.region, v.unit, v.address + begin, bytes, true);
+  }
   bool read(const View &v) { return read(v, 0, v.bytes); }
   bool write(const View &v) { return write(v, 0, v.bytes); }
   bool readAll(const std::vector<View> &ins) {

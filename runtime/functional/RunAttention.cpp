@@ -1,4 +1,5 @@
-// The KV cache: tokens are quantised into it once, complete pages move to their homes, and attention reads them where they lie.
+// The KV cache: tokens are quantised into it once, complete pages move to their homes, and attention reads them where
+// they lie.
 #include "runtime/formats/Attention.h"
 #include "runtime/functional/CachePages.h"
 
@@ -19,14 +20,16 @@ void storeRow(const float *values, int64_t d, DType dtype, uint8_t *row) {
   }
 }
 
-/// Tokens of one head on their way into the array: Bf16 rows become MXINT16 along the head, others are read where they lie.
+/// Tokens of one head on their way into the array: Bf16 rows become MXINT16 along the head, others are read where they
+/// lie.
 class HeadRows {
 public:
   HeadRows(DType dtype, int64_t d) : dtype(dtype), d(d), storedBytes(cacheRowBytes(dtype, d)) {}
   int64_t stride() const { return formats::mxRowBytes(d, mxElement(dtype)); }
   const uint8_t *const *data() const { return pages.data(); }
 
-  /// Takes tokens [first, end); page(p, lo, hi) is token 0 of page p, of which rows [lo, hi) are read, or null on an error.
+  /// Takes tokens [first, end); page(p, lo, hi) is token 0 of page p, of which rows [lo, hi) are read, or null on an
+  /// error.
   template <typename Page> bool gather(int64_t first, int64_t end, Page page) {
     constexpr int64_t n = kPageTokens;
     pages.assign(static_cast<size_t>((end + n - 1) / n), nullptr);
@@ -69,7 +72,8 @@ bool appendPages(Context &c, const View &x) {
   const Operand &ring = c.command->outs[0];
   CachePages cache(c, ring);
   int64_t tokens = x.dims[2], d = x.dims[3], position = c.expr(0);
-  if (!cache.valid || x.dims[1] != cache.heads || d != cache.headDim || position < 0 || pagesTouched(tokens) > cache.pages)
+  if (!cache.valid || x.dims[1] != cache.heads || d != cache.headDim || position < 0 ||
+      pagesTouched(tokens) > cache.pages)
     return c.fail("operand shapes do not fit");
   for (int64_t h = 0; h < cache.heads; ++h)
     for (int64_t t = 0; t < tokens;) {
@@ -180,7 +184,8 @@ public:
   bool touchFlat(const PageRange &tokens) {
     int64_t row = cacheRowBytes(operand.dtype, headDim);
     for (int64_t h = 0; !form.paged && h < heads; ++h)
-      if (!c.read(flat, static_cast<uint64_t>((h * flat.dims[1] + tokens.first) * row), static_cast<uint64_t>(tokens.size() * row)))
+      if (!c.read(flat, static_cast<uint64_t>((h * flat.dims[1] + tokens.first) * row),
+                  static_cast<uint64_t>(tokens.size() * row)))
         return false;
     return true;
   }
@@ -267,8 +272,8 @@ bool attention(Context &c) {
   args.last = form.last;
   if (form.carried) { // what the piece before left
     View before;
-    if (!c.view(c.command->ins[form.carried], before) || !c.view(c.command->ins[form.carried + 1], state) || !c.read(before) ||
-        !c.read(state))
+    if (!c.view(c.command->ins[form.carried], before) || !c.view(c.command->ins[form.carried + 1], state) ||
+        !c.read(before) || !c.read(state))
       return false;
   }
   if (!c.write(out) || (!form.last && (!c.view(c.command->outs[1], state) || !c.write(state))))
@@ -281,8 +286,10 @@ bool attention(Context &c) {
   for (int64_t h = 0; h < heads; ++h) {
     if (h % group == 0) {
       int64_t from = h / group;
-      if (!keys.gather(seen.first, seen.end, [&](int64_t p, int64_t lo, int64_t hi) { return k.page(from, p, lo, hi); }) ||
-          !values.gather(seen.first, seen.end, [&](int64_t p, int64_t lo, int64_t hi) { return v.page(from, p, lo, hi); }))
+      if (!keys.gather(seen.first, seen.end,
+                       [&](int64_t p, int64_t lo, int64_t hi) { return k.page(from, p, lo, hi); }) ||
+          !values.gather(seen.first, seen.end,
+                         [&](int64_t p, int64_t lo, int64_t hi) { return v.page(from, p, lo, hi); }))
         return false;
       args.kPages = keys.data();
       args.vPages = values.data();

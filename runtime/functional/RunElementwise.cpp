@@ -17,32 +17,77 @@ template <typename F> void map(const float *x, float *y, int64_t n, F f) {
 
 bool unaryFloat(UnaryKind kind, const float *x, float *y, int64_t n) {
   switch (kind) {
-  case UnaryKind::Neg: map(x, y, n, [](float v) { return -v; }); return true;
-  case UnaryKind::Abs: map(x, y, n, [](float v) { return std::fabs(v); }); return true;
-  case UnaryKind::Sqrt: map(x, y, n, [](float v) { return std::sqrt(v); }); return true;
-  case UnaryKind::Rsqrt: formats::vrsqrt(x, y, n); return true;
-  case UnaryKind::Exp: formats::vexp(x, y, n); return true;
-  case UnaryKind::Log: formats::vlog(x, y, n); return true;
-  case UnaryKind::Erf: formats::verf(x, y, n); return true;
-  case UnaryKind::Tanh: formats::vtanh(x, y, n); return true;
-  case UnaryKind::Sigmoid: formats::vsigmoid(x, y, n); return true;
-  case UnaryKind::Reciprocal: map(x, y, n, [](float v) { return 1.0f / v; }); return true;
-  case UnaryKind::Sin: formats::vsin(x, y, n); return true;
-  case UnaryKind::Cos: formats::vcos(x, y, n); return true;
-  case UnaryKind::Floor: map(x, y, n, [](float v) { return std::floor(v); }); return true;
-  case UnaryKind::Ceil: map(x, y, n, [](float v) { return std::ceil(v); }); return true;
-  case UnaryKind::Round: map(x, y, n, [](float v) { return std::nearbyint(v); }); return true;
+  case UnaryKind::Neg:
+    map(x, y, n, [](float v) { return -v; });
+    return true;
+  case UnaryKind::Abs:
+    map(x, y, n, [](float v) { return std::fabs(v); });
+    return true;
+  case UnaryKind::Sqrt:
+    map(x, y, n, [](float v) { return std::sqrt(v); });
+    return true;
+  case UnaryKind::Rsqrt:
+    formats::vrsqrt(x, y, n);
+    return true;
+  case UnaryKind::Exp:
+    formats::vexp(x, y, n);
+    return true;
+  case UnaryKind::Log:
+    formats::vlog(x, y, n);
+    return true;
+  case UnaryKind::Erf:
+    formats::verf(x, y, n);
+    return true;
+  case UnaryKind::Tanh:
+    formats::vtanh(x, y, n);
+    return true;
+  case UnaryKind::Sigmoid:
+    formats::vsigmoid(x, y, n);
+    return true;
+  case UnaryKind::Reciprocal:
+    map(x, y, n, [](float v) { return 1.0f / v; });
+    return true;
+  case UnaryKind::Sin:
+    formats::vsin(x, y, n);
+    return true;
+  case UnaryKind::Cos:
+    formats::vcos(x, y, n);
+    return true;
+  case UnaryKind::Floor:
+    map(x, y, n, [](float v) { return std::floor(v); });
+    return true;
+  case UnaryKind::Ceil:
+    map(x, y, n, [](float v) { return std::ceil(v); });
+    return true;
+  case UnaryKind::Round:
+    map(x, y, n, [](float v) { return std::nearbyint(v); });
+    return true;
   case UnaryKind::Sign:
     map(x, y, n, [](float v) { return v > 0 ? 1.0f : v < 0 ? -1.0f : v; });
     return true;
-  case UnaryKind::GeluErf: formats::vgeluErf(x, y, n); return true;
-  case UnaryKind::GeluTanh: formats::vgeluTanh(x, y, n); return true;
-  case UnaryKind::Silu: formats::vsilu(x, y, n); return true;
-  case UnaryKind::Relu: map(x, y, n, [](float v) { return v < 0 ? 0.0f : v; }); return true;
-  case UnaryKind::Softplus: formats::vsoftplus(x, y, n); return true;
-  case UnaryKind::RoundF16: map(x, y, n, [](float v) { return formats::halfToFloat(formats::floatToHalf(v)); }); return true;
-  case UnaryKind::RoundBf16: map(x, y, n, [](float v) { return formats::bfloatToFloat(formats::floatToBfloat(v)); }); return true;
-  case UnaryKind::Not: return false;
+  case UnaryKind::GeluErf:
+    formats::vgeluErf(x, y, n);
+    return true;
+  case UnaryKind::GeluTanh:
+    formats::vgeluTanh(x, y, n);
+    return true;
+  case UnaryKind::Silu:
+    formats::vsilu(x, y, n);
+    return true;
+  case UnaryKind::Relu:
+    map(x, y, n, [](float v) { return v < 0 ? 0.0f : v; });
+    return true;
+  case UnaryKind::Softplus:
+    formats::vsoftplus(x, y, n);
+    return true;
+  case UnaryKind::RoundF16:
+    map(x, y, n, [](float v) { return formats::halfToFloat(formats::floatToHalf(v)); });
+    return true;
+  case UnaryKind::RoundBf16:
+    map(x, y, n, [](float v) { return formats::bfloatToFloat(formats::floatToBfloat(v)); });
+    return true;
+  case UnaryKind::Not:
+    return false;
   }
   return false;
 }
@@ -103,11 +148,16 @@ template <typename T> bool arithmetic(Context &c, BinaryKind kind, const View &a
       return wrap<T>(v);
   };
   switch (kind) {
-  case BinaryKind::Add: return go([=](T p, T q) { return narrow(W(p) + W(q)); });
-  case BinaryKind::Sub: return go([=](T p, T q) { return narrow(W(p) - W(q)); });
-  case BinaryKind::Mul: return go([=](T p, T q) { return narrow(W(p) * W(q)); });
-  case BinaryKind::Min: return go([](T p, T q) { return p != p || p < q ? p : q; });
-  case BinaryKind::Max: return go([](T p, T q) { return p != p || p > q ? p : q; });
+  case BinaryKind::Add:
+    return go([=](T p, T q) { return narrow(W(p) + W(q)); });
+  case BinaryKind::Sub:
+    return go([=](T p, T q) { return narrow(W(p) - W(q)); });
+  case BinaryKind::Mul:
+    return go([=](T p, T q) { return narrow(W(p) * W(q)); });
+  case BinaryKind::Min:
+    return go([](T p, T q) { return p != p || p < q ? p : q; });
+  case BinaryKind::Max:
+    return go([](T p, T q) { return p != p || p > q ? p : q; });
   case BinaryKind::Div:
   case BinaryKind::Mod:
     if constexpr (isFloat) {
@@ -149,14 +199,22 @@ template <typename T> bool arithmetic(Context &c, BinaryKind kind, const View &a
 template <typename T> bool compare(Context &c, BinaryKind kind, const View &a, const View &b, const View &y) {
   auto go = [&](auto f) { return zip<T, uint8_t>(a, b, y, f); };
   switch (kind) {
-  case BinaryKind::Equal: return go([](T p, T q) { return p == q; });
-  case BinaryKind::Less: return go([](T p, T q) { return p < q; });
-  case BinaryKind::LessOrEqual: return go([](T p, T q) { return p <= q; });
-  case BinaryKind::Greater: return go([](T p, T q) { return p > q; });
-  case BinaryKind::GreaterOrEqual: return go([](T p, T q) { return p >= q; });
-  case BinaryKind::And: return go([](T p, T q) { return p != 0 && q != 0; });
-  case BinaryKind::Or: return go([](T p, T q) { return p != 0 || q != 0; });
-  default: return go([](T p, T q) { return (p != 0) != (q != 0); });
+  case BinaryKind::Equal:
+    return go([](T p, T q) { return p == q; });
+  case BinaryKind::Less:
+    return go([](T p, T q) { return p < q; });
+  case BinaryKind::LessOrEqual:
+    return go([](T p, T q) { return p <= q; });
+  case BinaryKind::Greater:
+    return go([](T p, T q) { return p > q; });
+  case BinaryKind::GreaterOrEqual:
+    return go([](T p, T q) { return p >= q; });
+  case BinaryKind::And:
+    return go([](T p, T q) { return p != 0 && q != 0; });
+  case BinaryKind::Or:
+    return go([](T p, T q) { return p != 0 || q != 0; });
+  default:
+    return go([](T p, T q) { return (p != 0) != (q != 0); });
   }
 }
 
@@ -166,10 +224,14 @@ bool binary(Context &c, const View &a, const View &b, const View &y) {
     return c.fail("operand types do not fit");
   bool logic = kind >= BinaryKind::Equal;
   switch (a.dtype) {
-  case DType::F32: return logic ? compare<float>(c, kind, a, b, y) : arithmetic<float>(c, kind, a, b, y);
-  case DType::I32: return logic ? compare<int32_t>(c, kind, a, b, y) : arithmetic<int32_t>(c, kind, a, b, y);
-  case DType::I8: return logic ? compare<int8_t>(c, kind, a, b, y) : arithmetic<int8_t>(c, kind, a, b, y);
-  case DType::U8: return logic ? compare<uint8_t>(c, kind, a, b, y) : arithmetic<uint8_t>(c, kind, a, b, y);
+  case DType::F32:
+    return logic ? compare<float>(c, kind, a, b, y) : arithmetic<float>(c, kind, a, b, y);
+  case DType::I32:
+    return logic ? compare<int32_t>(c, kind, a, b, y) : arithmetic<int32_t>(c, kind, a, b, y);
+  case DType::I8:
+    return logic ? compare<int8_t>(c, kind, a, b, y) : arithmetic<int8_t>(c, kind, a, b, y);
+  case DType::U8:
+    return logic ? compare<uint8_t>(c, kind, a, b, y) : arithmetic<uint8_t>(c, kind, a, b, y);
   default:
     if (logic)
       return compare<uint8_t>(c, kind, a, b, y);
@@ -182,8 +244,8 @@ template <typename T> bool select(const View &cond, const View &a, const View &b
                               broadcastStrides(b.dims, y.dims), rowMajorStrides(y.dims)};
   return forEachRow<4>(y.dims, strides, {}, [&](auto at, auto step, int64_t n) {
     for (int64_t i = 0; i < n; ++i)
-      y.as<T>()[at[3] + i * step[3]] = cond.data[at[0] + i * step[0]] ? a.as<T>()[at[1] + i * step[1]]
-                                                                      : b.as<T>()[at[2] + i * step[2]];
+      y.as<T>()[at[3] + i * step[3]] =
+          cond.data[at[0] + i * step[0]] ? a.as<T>()[at[1] + i * step[1]] : b.as<T>()[at[2] + i * step[2]];
     return true;
   });
 }
@@ -196,7 +258,8 @@ template <typename From, typename To> To convert(From value, bool toBool) {
     if (value != value)
       return 0;
     double v = std::trunc(static_cast<double>(value));
-    return static_cast<To>(std::clamp(v, double(std::numeric_limits<To>::min()), double(std::numeric_limits<To>::max())));
+    return static_cast<To>(
+        std::clamp(v, double(std::numeric_limits<To>::min()), double(std::numeric_limits<To>::max())));
   }
   return static_cast<To>(value);
 }
@@ -208,24 +271,38 @@ template <typename From, typename To> void castAll(const View &x, const View &y)
 }
 template <typename From> bool castFrom(Context &c, const View &x, const View &y) {
   switch (y.dtype) {
-  case DType::F32: castAll<From, float>(x, y); return true;
-  case DType::I32: castAll<From, int32_t>(x, y); return true;
-  case DType::I8: castAll<From, int8_t>(x, y); return true;
+  case DType::F32:
+    castAll<From, float>(x, y);
+    return true;
+  case DType::I32:
+    castAll<From, int32_t>(x, y);
+    return true;
+  case DType::I8:
+    castAll<From, int8_t>(x, y);
+    return true;
   case DType::U8:
-  case DType::Bool: castAll<From, uint8_t>(x, y); return true;
-  default: return c.fail("only plain numbers can be cast");
+  case DType::Bool:
+    castAll<From, uint8_t>(x, y);
+    return true;
+  default:
+    return c.fail("only plain numbers can be cast");
   }
 }
 bool cast(Context &c, const View &x, const View &y) {
   if (x.count() != y.count())
     return c.fail("element counts differ");
   switch (x.dtype) {
-  case DType::F32: return castFrom<float>(c, x, y);
-  case DType::I32: return castFrom<int32_t>(c, x, y);
-  case DType::I8: return castFrom<int8_t>(c, x, y);
+  case DType::F32:
+    return castFrom<float>(c, x, y);
+  case DType::I32:
+    return castFrom<int32_t>(c, x, y);
+  case DType::I8:
+    return castFrom<int8_t>(c, x, y);
   case DType::U8:
-  case DType::Bool: return castFrom<uint8_t>(c, x, y);
-  default: return c.fail("only plain numbers can be cast");
+  case DType::Bool:
+    return castFrom<uint8_t>(c, x, y);
+  default:
+    return c.fail("only plain numbers can be cast");
   }
 }
 

@@ -80,7 +80,8 @@ template <typename T> T combine(ScatterKind kind, T a, T b) {
   }
 }
 
-template <typename T> void scatterRows(ScatterKind kind, const std::vector<int64_t> &rows, int64_t run, const View &updates, const View &y) {
+template <typename T>
+void scatterRows(ScatterKind kind, const std::vector<int64_t> &rows, int64_t run, const View &updates, const View &y) {
   for (size_t i = 0; i < rows.size(); ++i) {
     T *to = y.as<T>() + rows[i] * run;
     const T *from = updates.as<T>() + static_cast<int64_t>(i) * run;
@@ -98,7 +99,8 @@ bool scatter(Context &c, const View &data, const View &indices, const View &upda
   for (int64_t i = 0; i < n; ++i) {
     int64_t row = indices.as<int32_t>()[i];
     if (row < -rows || row >= rows)
-      return c.fail("index " + std::to_string(row) + " is outside the " + std::to_string(rows) + " rows; check the indices fed to this call");
+      return c.fail("index " + std::to_string(row) + " is outside the " + std::to_string(rows) +
+                    " rows; check the indices fed to this call");
     at[static_cast<size_t>(i)] = row < 0 ? row + rows : row;
   }
   std::memmove(y.data, data.data, y.bytes);

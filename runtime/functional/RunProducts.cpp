@@ -111,7 +111,8 @@ bool gemmExperts(Context &c) {
   for (int64_t r = 0; r < chosen; ++r) {
     int32_t id = ids.as<int32_t>()[r];
     if (id < 0 || id >= experts)
-      return c.fail("token " + std::to_string(r / top) + " chooses expert " + std::to_string(id) + " of " + std::to_string(experts));
+      return c.fail("token " + std::to_string(r / top) + " chooses expert " + std::to_string(id) + " of " +
+                    std::to_string(experts));
     std::vector<int64_t> &rows = rowsOf[static_cast<size_t>(id)];
     if (!rows.empty() && rows.back() / top == r / top)
       return c.fail("token " + std::to_string(r / top) + " chooses expert " + std::to_string(id) + " twice");

@@ -46,8 +46,8 @@ bool slice(Context &c, const View &x, const View &y) {
   for (size_t d = 0; d < y.dims.size(); ++d) {
     int64_t first = c.expr(d), end = first + (y.dims[d] - 1) * c.command->ints[d];
     if (std::min(first, end) < 0 || std::max(first, end) >= x.dims[d])
-      return c.fail("dimension " + std::to_string(d) + " is sliced over [" + std::to_string(std::min(first, end)) + ", " +
-                    std::to_string(std::max(first, end)) + "] of " + std::to_string(x.dims[d]));
+      return c.fail("dimension " + std::to_string(d) + " is sliced over [" + std::to_string(std::min(first, end)) +
+                    ", " + std::to_string(std::max(first, end)) + "] of " + std::to_string(x.dims[d]));
     start += first * own[d];
     strides.push_back(own[d] * c.command->ints[d]);
   }

@@ -46,8 +46,8 @@ private:
   const program::Program &program;
   const program::Entry *entry = nullptr;
   uint32_t call = 0;
-  std::vector<Clock> clocks;       // before each command
-  std::vector<uint32_t> sequence;  // 1-based within its queue
+  std::vector<Clock> clocks;      // before each command
+  std::vector<uint32_t> sequence; // 1-based within its queue
   std::map<std::pair<uint8_t, uint32_t>, Intervals> units;
 
   bool ordered(const Touch &earlier, uint32_t command) const;

@@ -11,22 +11,24 @@ bool CommandChecker::checkCacheForm() {
            isIn(c.outs[0], "the cache", {Tier::Stash, Tier::Sram, Tier::Dram}) &&
            hasType(c.ins[0], "x", {DType::F32}) && isCache(c.outs[0], "the cache");
   case Opcode::CacheSeal: {
-    if (!counts(1, c.outs.size() == 2 ? 2 : 1) || !numbers(2, 0, 2) || !inRange(0, 0, INT32_MAX, "the places in SRAM") ||
-        !inRange(1, c.ints[0], INT32_MAX, "the places of pages") || !isIn(c.ins[0], "the ring", {Tier::Stash}) ||
-        !isCache(c.ins[0], "the ring"))
+    if (!counts(1, c.outs.size() == 2 ? 2 : 1) || !numbers(2, 0, 2) ||
+        !inRange(0, 0, INT32_MAX, "the places in SRAM") || !inRange(1, c.ints[0], INT32_MAX, "the places of pages") ||
+        !isIn(c.ins[0], "the ring", {Tier::Stash}) || !isCache(c.ins[0], "the ring"))
       return false;
     if (c.outs.size() != size_t(c.ints[0] > 0) + size_t(c.ints[1] > c.ints[0]))
       return fail("has " + std::to_string(c.outs.size()) + " homes, which its numbers of places do not call for");
     for (size_t i = 0; i < c.outs.size(); ++i)
-      if (!isIn(c.outs[i], "a home", {i == 0 && c.ints[0] > 0 ? Tier::Sram : Tier::Dram}) || !sameType(c.ins[0], c.outs[i]))
+      if (!isIn(c.outs[i], "a home", {i == 0 && c.ints[0] > 0 ? Tier::Sram : Tier::Dram}) ||
+          !sameType(c.ins[0], c.outs[i]))
         return false;
     return true;
   }
   case Opcode::CacheFetch:
     return counts(1, 1) && numbers(3, 0, 3) && isIn(c.ins[0], "the home", {Tier::Dram}) &&
-           isIn(c.outs[0], "the staging", {Tier::Sram}) && isCache(c.ins[0], "the home") && sameType(c.ins[0], c.outs[0]) &&
-           inRange(0, 0, INT32_MAX, "the places in SRAM") && inRange(1, c.ints[0] + 1, INT32_MAX, "the places of pages") &&
-           inRange(2, 0, INT32_MAX, "window") && checkStaging();
+           isIn(c.outs[0], "the staging", {Tier::Sram}) && isCache(c.ins[0], "the home") &&
+           sameType(c.ins[0], c.outs[0]) && inRange(0, 0, INT32_MAX, "the places in SRAM") &&
+           inRange(1, c.ints[0] + 1, INT32_MAX, "the places of pages") && inRange(2, 0, INT32_MAX, "window") &&
+           checkStaging();
   default:
     return checkAttentionForm();
   }
@@ -48,15 +50,17 @@ bool CommandChecker::checkAttentionForm() {
     return fail("carries " + std::to_string(n) + " ints; it takes 2, 3, 4 or 9");
   size_t floats = c.floats.size() > 1 ? 2 : 1; // programs without a soft cap may leave it out
   if (!counts(form.needed(), form.needed() + 1, form.outs()) || !numbers(n, floats, form.paged ? 4 : 2) ||
-      !isIn(c.ins[0], "q", {Tier::Stash}) || !isIn(c.outs[0], "o", {Tier::Stash}) || !hasType(c.ins[0], "q", {DType::F32}) ||
-      !hasType(c.outs[0], "o", {DType::F32}) || !inRange(0, 0, 1, "causal") || !inRange(1, 0, INT32_MAX, "window") ||
-      (n > 2 && !inRange(2, 0, 1, "hasSinks")) || (n > 3 && !isActivation(3)))
+      !isIn(c.ins[0], "q", {Tier::Stash}) || !isIn(c.outs[0], "o", {Tier::Stash}) ||
+      !hasType(c.ins[0], "q", {DType::F32}) || !hasType(c.outs[0], "o", {DType::F32}) || !inRange(0, 0, 1, "causal") ||
+      !inRange(1, 0, INT32_MAX, "window") || (n > 2 && !inRange(2, 0, 1, "hasSinks")) || (n > 3 && !isActivation(3)))
     return false;
   if (floats > 1 && !(c.floats[1] >= 0))
     return fail("the soft cap is negative or not a number");
-  if (form.mask && (!isIn(c.ins[form.mask], "mask", {Tier::Stash}) || !hasType(c.ins[form.mask], "mask", {DType::F32, DType::Bool})))
+  if (form.mask &&
+      (!isIn(c.ins[form.mask], "mask", {Tier::Stash}) || !hasType(c.ins[form.mask], "mask", {DType::F32, DType::Bool})))
     return false;
-  if (form.sinks && (!isIn(c.ins[form.sinks], "sinks", {Tier::Stash}) || !hasType(c.ins[form.sinks], "sinks", {DType::F32})))
+  if (form.sinks &&
+      (!isIn(c.ins[form.sinks], "sinks", {Tier::Stash}) || !hasType(c.ins[form.sinks], "sinks", {DType::F32})))
     return false;
   for (size_t i : {1, 2})
     if (!isCache(c.ins[i], i == 1 ? "k" : "v") ||
@@ -75,7 +79,8 @@ bool CommandChecker::checkAttentionForm() {
       if (!isIn(c.ins[group + i], "a home", {Tier::Sram}) || !sameType(c.ins[1 + i], c.ins[group + i]))
         return false;
   for (size_t i = 0; form.carried && i < 2; ++i)
-    if (!isIn(c.ins[form.carried + i], "the state", {Tier::Stash}) || !hasType(c.ins[form.carried + i], "the state", {DType::F32}))
+    if (!isIn(c.ins[form.carried + i], "the state", {Tier::Stash}) ||
+        !hasType(c.ins[form.carried + i], "the state", {DType::F32}))
       return false;
   if (form.carried && (c.ins[form.carried].region != c.outs[0].region ||
                        (!form.last && c.ins[form.carried + 1].region != c.outs[1].region)))
@@ -85,7 +90,8 @@ bool CommandChecker::checkAttentionForm() {
 
 /// Dims of a home in pages, all of which belong to the declared cache.
 bool CommandChecker::isPages(const Dims &dims, int64_t pages, const Dims &ring) {
-  return require(dims.size() == 4 && dims[0] == pages && dims[1] == ring[1] && dims[2] == kPageTokens && dims[3] == ring[3],
+  return require(dims.size() == 4 && dims[0] == pages && dims[1] == ring[1] && dims[2] == kPageTokens &&
+                     dims[3] == ring[3],
                  "a home is not [places,H,64,D] of the ring's heads and head size");
 }
 
@@ -105,7 +111,8 @@ bool CommandChecker::checkCacheShapes() {
   }
   if (c.op == Opcode::CacheFetch) {
     const Dims &staging = out();
-    if (!require(staging.size() == 4 && staging[0] > 0 && staging[0] % 16 == 0, "a piece is not whole segments of 16 pages") ||
+    if (!require(staging.size() == 4 && staging[0] > 0 && staging[0] % 16 == 0,
+                 "a piece is not whole segments of 16 pages") ||
         !isPages(in(0), c.ints[1] - c.ints[0], staging))
       return false;
     return (expr(0) >= 0 && expr(1) >= 0) || fail("tokens or position are negative");
@@ -129,7 +136,9 @@ bool CommandChecker::checkCacheShapes() {
                                                "; compile with a larger --max-context");
 }
 
-bool CommandChecker::checkAttentionShapes() { return AttentionForm(c).paged ? checkPagedAttention() : checkAttention(); }
+bool CommandChecker::checkAttentionShapes() {
+  return AttentionForm(c).paged ? checkPagedAttention() : checkAttention();
+}
 
 bool CommandChecker::checkPagedAttention() {
   AttentionForm form(c);
@@ -145,7 +154,8 @@ bool CommandChecker::checkPagedAttention() {
         (form.staging && !isPages(in(form.staging + i), form.piecePages, in(1 + i))))
       return false;
   const Dims state{q[1], q[2], 2};
-  if ((form.carried && (!require(in(form.carried) == o && in(form.carried + 1) == state, "the state read is not o and [H,T,2]"))) ||
+  if ((form.carried &&
+       (!require(in(form.carried) == o && in(form.carried + 1) == state, "the state read is not o and [H,T,2]"))) ||
       (!form.last && !require(out(1) == state, "the state written is not [H,T,2]")))
     return false;
   for (size_t i = 0; i < 3; ++i)
@@ -163,7 +173,8 @@ bool CommandChecker::checkAttention() {
     return false;
   if (expr(0) < 0 || expr(1) < 0)
     return fail("context length or position is negative");
-  if (c.ints[0] == 1 && !require(expr(1) == expr(0) - q[2], "the last causal query does not stand at the context's end"))
+  if (c.ints[0] == 1 &&
+      !require(expr(1) == expr(0) - q[2], "the last causal query does not stand at the context's end"))
     return false;
   if (!joint(expr(0) <= k[1], "a context of " + std::to_string(expr(0)) + " tokens exceeds the cache's capacity of " +
                                   std::to_string(k[1]) + "; compile with a larger --max-context"))

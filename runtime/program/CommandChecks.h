@@ -147,7 +147,8 @@ private:
     return hasType(operand, name, {DType::MxRows4, DType::MxRows8, DType::MxRows16, DType::Bf16});
   }
   bool isActivation(size_t i) {
-    return c.ints[i] == 4 || c.ints[i] == 8 || c.ints[i] == 16 || fail("activations of " + std::to_string(c.ints[i]) + " bits");
+    return c.ints[i] == 4 || c.ints[i] == 8 || c.ints[i] == 16 ||
+           fail("activations of " + std::to_string(c.ints[i]) + " bits");
   }
   bool sameType(const Operand &a, const Operand &b) {
     return a.dtype == b.dtype ? true

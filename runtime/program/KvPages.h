@@ -1,13 +1,14 @@
 // Where the pages of a KV cache stand. A page is 64 tokens of all heads; a block is one head's part of it, 64 rows.
 //
-// A cache in pages has up to three homes. The stash holds a ring of `openPages`: page p stands at p mod openPages from the
-// moment its first token is appended. When a page is complete, CacheSeal copies it to its place for good: of `homePages`
-// places (page p takes place p mod homePages) the first `sramPages` are in SRAM, the others in DRAM. Reading happens before
-// sealing in every call, so with S tokens stored before the call, pages below floor(S / 64) are read from their homes and
-// the others from the ring. DRAM pages come into a staging region of SRAM, a piece of consecutive pages at a time.
+// A cache in pages has up to three homes. The stash holds a ring of `openPages`: page p stands at p mod openPages from
+// the moment its first token is appended. When a page is complete, CacheSeal copies it to its place for good: of
+// `homePages` places (page p takes place p mod homePages) the first `sramPages` are in SRAM, the others in DRAM.
+// Reading happens before sealing in every call, so with S tokens stored before the call, pages below floor(S / 64) are
+// read from their homes and the others from the ring. DRAM pages come into a staging region of SRAM, a piece of
+// consecutive pages at a time.
 //
-// Blocks are dealt round robin so that every core and every channel takes its share: over the cores of an SRAM home, over
-// the chiplets of a DRAM home, and in staging over the cores of the chiplet that holds the block's home.
+// Blocks are dealt round robin so that every core and every channel takes its share: over the cores of an SRAM home,
+// over the chiplets of a DRAM home, and in staging over the cores of the chiplet that holds the block's home.
 #pragma once
 
 #include "runtime/program/Program.h"
@@ -27,13 +28,17 @@ inline constexpr int64_t pagesTouched(int64_t tokens) { return (tokens + kPageTo
 
 /// Where block `block` of a DRAM home of whole chiplets lies.
 inline TileAddress dramBlockAddress(const Region &dram, uint64_t block, uint64_t blockBytes) {
-  return {dram.firstUnit + static_cast<uint32_t>(block % dram.unitCount), dram.offset + block / dram.unitCount * blockBytes};
+  return {dram.firstUnit + static_cast<uint32_t>(block % dram.unitCount),
+          dram.offset + block / dram.unitCount * blockBytes};
 }
 /// Where block `block` of a piece lies in its staging region, which covers whole chiplets.
-inline TileAddress stagingBlockAddress(const Region &sram, uint32_t coresPerChiplet, uint64_t block, uint64_t blockBytes) {
-  uint32_t perChiplet = std::clamp<uint32_t>(coresPerChiplet, 1, sram.unitCount), chiplets = sram.unitCount / perChiplet;
+inline TileAddress stagingBlockAddress(const Region &sram, uint32_t coresPerChiplet, uint64_t block,
+                                       uint64_t blockBytes) {
+  uint32_t perChiplet = std::clamp<uint32_t>(coresPerChiplet, 1, sram.unitCount),
+           chiplets = sram.unitCount / perChiplet;
   uint64_t within = block / chiplets;
-  return {sram.firstUnit + static_cast<uint32_t>(block % chiplets) * perChiplet + static_cast<uint32_t>(within % perChiplet),
+  return {sram.firstUnit + static_cast<uint32_t>(block % chiplets) * perChiplet +
+              static_cast<uint32_t>(within % perChiplet),
           sram.offset + within / perChiplet * blockBytes};
 }
 
@@ -97,14 +102,17 @@ struct AttentionForm {
       sinks = extra + (mask ? 1 : 0);
   }
   size_t needed() const { return extra + (sinks ? 1 : 0); }
-  /// Bits of an activation's element; `keys`: those of the key cache, which stand for them where the command says nothing.
+  /// Bits of an activation's element; `keys`: those of the key cache, which stand for them where the command says
+  /// nothing.
   static int activationBits(const Command &command, int keys) {
     return command.ints.size() > 3 ? static_cast<int>(command.ints[3]) : keys;
   }
   size_t outs() const { return last ? 1 : 2; }
-  /// Tokens [begin, end) that the command sees of a context of `length`; firstPage is its third expression, see Opcodes.h.
+  /// Tokens [begin, end) that the command sees of a context of `length`; firstPage is its third expression, see
+  /// Opcodes.h.
   PageRange tokens(int64_t length, int64_t position, int64_t window, int64_t firstPage) const {
-    int64_t begin = window > 0 ? std::clamp<int64_t>(position + 1 - window, 0, std::max<int64_t>(length, 0)) : 0, end = length;
+    int64_t begin = window > 0 ? std::clamp<int64_t>(position + 1 - window, 0, std::max<int64_t>(length, 0)) : 0,
+            end = length;
     if (paged && piecePages > 0) {
       begin = std::max(begin, firstPage * kPageTokens);
       end = std::min(end, (firstPage + piecePages) * kPageTokens);

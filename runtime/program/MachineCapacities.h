@@ -1,5 +1,5 @@
-// A machine's memories as the verifier takes them: the one place where a card's description becomes the capacities that a
-// program is checked against. A header only, so that the program library itself needs no machine model.
+// A machine's memories as the verifier takes them: the one place where a card's description becomes the capacities that
+// a program is checked against. A header only, so that the program library itself needs no machine model.
 #pragma once
 
 #include "runtime/program/Verifier.h"

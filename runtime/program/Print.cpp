@@ -80,9 +80,7 @@ template <typename List> std::string join(const List &list, const char *separato
 }
 uint64_t totalBytes(const Region &region) { return region.bytes * region.unitCount; }
 
-std::vector<int64_t> maxima(const Program &program) {
-  return extremeCall(program, true);
-}
+std::vector<int64_t> maxima(const Program &program) { return extremeCall(program, true); }
 
 std::string operandText(const Program &program, const Operand &operand, const std::vector<int64_t> &values) {
   std::string shape;

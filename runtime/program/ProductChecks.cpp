@@ -66,7 +66,8 @@ bool CommandChecker::checkExperts() {
   const Dims &a = in(0), &w = in(1), &ids = in(2);
   int64_t n0 = c.ints[0], n = c.ints[1], experts = c.ints[3], columns = c.ints[4], repeat = c.ints[5];
   int64_t width = tileColumns(c.ins[1].dtype), padded = (columns + width - 1) / width * width;
-  return require(!a.empty() && !ids.empty() && a.back() == w[0], "the contraction lengths of activation and weight differ") &&
+  return require(!a.empty() && !ids.empty() && a.back() == w[0],
+                 "the contraction lengths of activation and weight differ") &&
          require(w[1] == experts * padded, "w is not one run of whole tiles an expert") &&
          require(ids.back() >= 1 && ids.back() <= experts, "a token chooses no expert, or more than there are") &&
          require(repeat == 1 || repeat == ids.back(), "repeat is neither 1 nor the experts of a token") &&

@@ -59,20 +59,20 @@ int64_t evaluate(const Program &program, ExprId expr, const std::vector<int64_t>
 
 namespace {
 
-constexpr const char *kOpcodeNames[] = {"HostToStash", "StashToHost", "HostToDram",      "DmaTiles", "DmaDramToStash",
-                                        "GemmMx",      "GemmInt8",    "MatMulMx",        "Conv1dMx", "Attention",
-                                        "CacheAppend", "QuantizeMx",  "DynamicQuantize", "Unary",    "Binary",
-                                        "Select",      "Reduce",      "Softmax",         "Cast",     "Transpose",
-                                        "Copy",        "Broadcast",   "Slice",           "Concat",   "Iota",
-                                        "Gather",      "Fill",        "LayerNorm",       "RmsNorm",  "GroupNorm",
-                                        "Rotary",      "ArgMax",      "AllReduce",       "TopK",     "CumSum",
+constexpr const char *kOpcodeNames[] = {"HostToStash", "StashToHost", "HostToDram",      "DmaTiles",   "DmaDramToStash",
+                                        "GemmMx",      "GemmInt8",    "MatMulMx",        "Conv1dMx",   "Attention",
+                                        "CacheAppend", "QuantizeMx",  "DynamicQuantize", "Unary",      "Binary",
+                                        "Select",      "Reduce",      "Softmax",         "Cast",       "Transpose",
+                                        "Copy",        "Broadcast",   "Slice",           "Concat",     "Iota",
+                                        "Gather",      "Fill",        "LayerNorm",       "RmsNorm",    "GroupNorm",
+                                        "Rotary",      "ArgMax",      "AllReduce",       "TopK",       "CumSum",
                                         "Scatter",     "CacheSeal",   "CacheFetch",      "GemmExperts"};
 static_assert(std::size(kOpcodeNames) == static_cast<size_t>(kLastOpcode) + 1);
 
-constexpr const char *kUnaryNames[] = {
-    "neg", "abs",   "sqrt", "rsqrt", "exp",  "log", "erf",      "tanh",      "sigmoid", "reciprocal", "sin",
-    "cos", "floor", "ceil", "round", "sign", "not", "gelu_erf", "gelu_tanh", "silu",    "relu",       "softplus",
-    "round_f16", "round_bf16"};
+constexpr const char *kUnaryNames[] = {"neg",       "abs",  "sqrt",    "rsqrt",      "exp",       "log",
+                                       "erf",       "tanh", "sigmoid", "reciprocal", "sin",       "cos",
+                                       "floor",     "ceil", "round",   "sign",       "not",       "gelu_erf",
+                                       "gelu_tanh", "silu", "relu",    "softplus",   "round_f16", "round_bf16"};
 static_assert(std::size(kUnaryNames) == static_cast<size_t>(UnaryKind::RoundBf16) + 1);
 
 constexpr const char *kBinaryNames[] = {"add",
@@ -159,7 +159,8 @@ std::vector<int64_t> extremeCall(const Program &program, bool maximum) {
 
 std::string checkCallValues(const Program &program, const std::vector<int64_t> &call) {
   if (call.size() != callValueCount(program))
-    return std::to_string(call.size()) + " run-time values given, the program declares " + std::to_string(callValueCount(program));
+    return std::to_string(call.size()) + " run-time values given, the program declares " +
+           std::to_string(callValueCount(program));
   size_t first = program.values.size();
   for (size_t i = 0; i < program.values.size(); ++i) {
     const RuntimeValue &value = program.values[i];

@@ -22,8 +22,8 @@ struct ExprNode {
 };
 
 /// A number known only when the program is called: tokens in this call, valid context before it, audio samples.
-/// A vector of them has one number for each row of a repeated command (the context of each sequence of a batch); only repeated
-/// commands may depend on it, and on the row's index.
+/// A vector of them has one number for each row of a repeated command (the context of each sequence of a batch); only
+/// repeated commands may depend on it, and on the row's index.
 struct RuntimeValue {
   enum class Kind : uint8_t { Scalar, PerRow, RowIndex };
   std::string name; // "tokens", "past", "samples", "frames", ...
@@ -39,9 +39,17 @@ enum class LifetimeClass : uint8_t { Weight, Kv, Activation, Staging, Io };
 /// Dense kinds are row-major. MxRows*: rows of a moving operand or cache, see formats/Formats.h (mxRowBytes).
 /// Tiles*: the normative stationary tile layout, see formats/Tiles.h.
 enum class DType : uint8_t {
-  F32, I32, I8, U8, Bool,
-  MxRows8, MxRows16,          // 32-blocks along the last dimension, scales first
-  TilesMx4, TilesMx8, TilesMx16, TilesInt8,
+  F32,
+  I32,
+  I8,
+  U8,
+  Bool,
+  MxRows8,
+  MxRows16, // 32-blocks along the last dimension, scales first
+  TilesMx4,
+  TilesMx8,
+  TilesMx16,
+  TilesInt8,
   MxRows4, // as MxRows8 and MxRows16: a cache of 4-bit elements, two a byte
   Bf16     // a cache's rows as they come, two bytes an element
 };
@@ -69,7 +77,7 @@ struct Region {
 struct Operand {
   uint32_t region = 0;
   DType dtype = DType::F32;
-  ExprId byteOffset = -1; // from the region's start; -1 means 0
+  ExprId byteOffset = -1;   // from the region's start; -1 means 0
   std::vector<ExprId> dims; // logical shape, elements; for Tiles*: {K, columns of this region}
 };
 
@@ -78,16 +86,45 @@ inline constexpr int kQueueCount = 4;
 
 /// What a command does. ins/outs/ints/floats per opcode are stated in Opcodes.h.
 enum class Opcode : uint16_t {
-  HostToStash, StashToHost, HostToDram, DmaTiles, DmaDramToStash, // transfers
-  GemmMx, GemmInt8, MatMulMx, Conv1dMx,                            // the DIMC arrays
-  Attention, CacheAppend,                                          // the KV cache
-  QuantizeMx, DynamicQuantize,                                     // formats
-  Unary, Binary, Select, Reduce, Softmax, Cast, Transpose, Copy, Broadcast, Slice, Concat, Iota, Gather, Fill,
-  LayerNorm, RmsNorm, GroupNorm, Rotary, ArgMax,
-  AllReduce,             // over cards; new opcodes are appended, their numbers stand in programs
-  TopK, CumSum, Scatter,
-  CacheSeal, CacheFetch, // pages of a cache
-  GemmExperts            // the arrays' product by chosen experts
+  HostToStash,
+  StashToHost,
+  HostToDram,
+  DmaTiles,
+  DmaDramToStash, // transfers
+  GemmMx,
+  GemmInt8,
+  MatMulMx,
+  Conv1dMx, // the DIMC arrays
+  Attention,
+  CacheAppend, // the KV cache
+  QuantizeMx,
+  DynamicQuantize, // formats
+  Unary,
+  Binary,
+  Select,
+  Reduce,
+  Softmax,
+  Cast,
+  Transpose,
+  Copy,
+  Broadcast,
+  Slice,
+  Concat,
+  Iota,
+  Gather,
+  Fill,
+  LayerNorm,
+  RmsNorm,
+  GroupNorm,
+  Rotary,
+  ArgMax,
+  AllReduce, // over cards; new opcodes are appended, their numbers stand in programs
+  TopK,
+  CumSum,
+  Scatter,
+  CacheSeal,
+  CacheFetch, // pages of a cache
+  GemmExperts // the arrays' product by chosen experts
 };
 inline constexpr Opcode kLastOpcode = Opcode::GemmExperts;
 
@@ -109,11 +146,12 @@ struct Binding { // an entry's named input or output; data stands in a Host regi
   /// What the session feeds or reads here: "ids", "positions", "mask" (all ones), "audio", "encoder_output", "logits",
   /// "next_ids", or "" for a plain tensor.
   std::string role;
-  Operand operand;   // in Host: F32, I32 (int64 is range-checked into it) or Bool
+  Operand operand; // in Host: F32, I32 (int64 is range-checked into it) or Bool
 };
 
 struct Entry {
-  std::string name;   // "load", "release", "prefill", "decode", "main"; several modules: "encoder.main", "decoder.prefill"
+  std::string
+      name; // "load", "release", "prefill", "decode", "main"; several modules: "encoder.main", "decoder.prefill"
   std::string module; // "" for a program of one module
   std::vector<Command> commands;
   std::vector<Binding> inputs, outputs;
@@ -133,15 +171,15 @@ struct Cache {
   uint32_t region = 0; // in the stash
   DType dtype = DType::MxRows16;
   int64_t heads = 0, headDim = 0, capacity = 0; // capacity in tokens
-  /// 0: flat, `region` is [slot][head][token][row]. Else in pages (KvPages.h): `region` is a ring of openPages pages, and
-  /// complete pages move to sramPages places in `sramRegion` and dramPages places in `dramRegion`; each is
+  /// 0: flat, `region` is [slot][head][token][row]. Else in pages (KvPages.h): `region` is a ring of openPages pages,
+  /// and complete pages move to sramPages places in `sramRegion` and dramPages places in `dramRegion`; each is
   /// [slot][page][head][64 tokens][row]. Without places the ring alone holds the cache: all that a window sees.
   int64_t openPages = 0, sramPages = 0, dramPages = 0;
   uint32_t sramRegion = 0, dramRegion = 0;
   int64_t slots = 1; // sequences, one behind the other in every region (on each unit)
 };
 
-struct Source { // where a command comes from
+struct Source {         // where a command comes from
   std::string node, op; // ONNX node name and operator
 };
 
@@ -164,14 +202,15 @@ struct Program {
   const Entry *findEntry(const std::string &name) const;
 };
 
-/// Evaluates an expression; values has one number for each Program::values entry. Floor semantics for negative operands.
+/// Evaluates an expression; values has one number for each Program::values entry. Floor semantics for negative
+/// operands.
 int64_t evaluate(const Program &program, ExprId expr, const std::vector<int64_t> &values);
 
-/// Numbers that a call passes: one for each of Program::values, in order (a PerRow value's place holds its largest row's), then
-/// for each PerRow value in order its `rows` numbers, of which a call with fewer rows ignores the rest.
+/// Numbers that a call passes: one for each of Program::values, in order (a PerRow value's place holds its largest
+/// row's), then for each PerRow value in order its `rows` numbers, of which a call with fewer rows ignores the rest.
 size_t callValueCount(const Program &program);
-/// The values as row `row` of a repeated command sees them: values.size() == program.values.size() afterwards. `call` has
-/// callValueCount numbers.
+/// The values as row `row` of a repeated command sees them: values.size() == program.values.size() afterwards. `call`
+/// has callValueCount numbers.
 void selectRow(const Program &program, const std::vector<int64_t> &call, int64_t row, std::vector<int64_t> &values);
 /// A call with every value, and every row's, at its minimum or maximum.
 std::vector<int64_t> extremeCall(const Program &program, bool maximum);

@@ -47,7 +47,9 @@ bool checkRows(const Program &program, const Corners &corners, std::string &erro
   bool any = std::any_of(program.values.begin(), program.values.end(), isRows);
   std::vector<bool> varies = variesByRow(program);
   auto operandVaries = [&](const Operand &operand) {
-    auto is = [&](int64_t expr) { return expr >= 0 && static_cast<size_t>(expr) < varies.size() && varies[static_cast<size_t>(expr)]; };
+    auto is = [&](int64_t expr) {
+      return expr >= 0 && static_cast<size_t>(expr) < varies.size() && varies[static_cast<size_t>(expr)];
+    };
     return is(operand.byteOffset) || std::any_of(operand.dims.begin(), operand.dims.end(), is);
   };
   for (const Entry &entry : program.entries) {
@@ -64,14 +66,17 @@ bool checkRows(const Program &program, const Corners &corners, std::string &erro
         return false;
       };
       if (c.repeat == -1) {
-        bool bad = any && (std::any_of(c.ins.begin(), c.ins.end(), operandVaries) || std::any_of(c.outs.begin(), c.outs.end(), operandVaries) ||
-                           std::any_of(c.exprs.begin(), c.exprs.end(), [&](uint32_t e) { return e < varies.size() && varies[e]; }));
+        bool bad = any && (std::any_of(c.ins.begin(), c.ins.end(), operandVaries) ||
+                           std::any_of(c.outs.begin(), c.outs.end(), operandVaries) ||
+                           std::any_of(c.exprs.begin(), c.exprs.end(),
+                                       [&](uint32_t e) { return e < varies.size() && varies[e]; }));
         if (bad)
           return fail("runs once but depends on a row");
         continue;
       }
       if (c.repeat < 0 || static_cast<size_t>(c.repeat) >= program.exprs.size())
-        return fail("repeats by expression " + std::to_string(c.repeat) + " of " + std::to_string(program.exprs.size()));
+        return fail("repeats by expression " + std::to_string(c.repeat) + " of " +
+                    std::to_string(program.exprs.size()));
       if (!any)
         return fail("is repeated in a program without values of rows");
       if (varies[static_cast<size_t>(c.repeat)])
@@ -92,7 +97,8 @@ bool dependsOnRowIndex(const Program &program, ExprId expr) {
   const ExprNode &node = program.exprs[static_cast<size_t>(expr)];
   if (node.op == ExprNode::Op::Value)
     return program.values[static_cast<size_t>(node.lhs)].kind == Kind::RowIndex;
-  return node.op != ExprNode::Op::Const && (dependsOnRowIndex(program, node.lhs) || dependsOnRowIndex(program, node.rhs));
+  return node.op != ExprNode::Op::Const &&
+         (dependsOnRowIndex(program, node.lhs) || dependsOnRowIndex(program, node.rhs));
 }
 
 bool hasRows(const Program &program) { return std::any_of(program.values.begin(), program.values.end(), isRows); }

@@ -65,7 +65,8 @@ std::vector<uint8_t> serialize(const Program &program) {
   std::vector<fb::ValueRows> valueRows;
   for (size_t i = 0; i < program.values.size(); ++i)
     if (program.values[i].kind != RuntimeValue::Kind::Scalar)
-      valueRows.emplace_back(program.values[i].rows, static_cast<uint32_t>(i), static_cast<uint8_t>(program.values[i].kind));
+      valueRows.emplace_back(program.values[i].rows, static_cast<uint32_t>(i),
+                             static_cast<uint8_t>(program.values[i].kind));
   std::vector<fb::Region> regions;
   for (const Region &region : program.regions)
     regions.emplace_back(region.offset, region.bytes, pools.string(region.name), region.firstUnit, region.unitCount,
@@ -211,7 +212,9 @@ private:
 
   /// flatbuffers' verifier aligns a vector's length but not its items, which are read in place.
   bool checkAlignment() {
-    auto aligned = [](const auto *vector) { return !vector || vector->size() == 0 || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0; };
+    auto aligned = [](const auto *vector) {
+      return !vector || vector->size() == 0 || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0;
+    };
     if (aligned(root.exprs()) && aligned(root.values()) && aligned(root.regions()) && aligned(root.weights()) &&
         aligned(root.caches()) && aligned(root.ints()) && aligned(root.cache_homes()) && aligned(root.value_rows()))
       return true;

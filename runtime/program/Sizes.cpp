@@ -19,8 +19,9 @@ int64_t cacheRowBytes(DType dtype, int64_t elements) {
 }
 
 const char *dtypeName(DType dtype) {
-  static constexpr const char *names[] = {"f32",       "i32",       "i8",        "u8",         "bool",      "mx_rows8",
-                                          "mx_rows16", "tiles_mx4", "tiles_mx8", "tiles_mx16", "tiles_int8", "mx_rows4", "bf16"};
+  static constexpr const char *names[] = {"f32",        "i32",       "i8",        "u8",        "bool",
+                                          "mx_rows8",   "mx_rows16", "tiles_mx4", "tiles_mx8", "tiles_mx16",
+                                          "tiles_int8", "mx_rows4",  "bf16"};
   return static_cast<unsigned>(dtype) < 13 ? names[static_cast<unsigned>(dtype)] : "unknown";
 }
 const char *tierName(Tier tier) {

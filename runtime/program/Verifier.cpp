@@ -1,5 +1,5 @@
-// The verifier's frame: expressions, regions, weights and caches. Commands are in CommandChecks.cpp and its families, what
-// they say of the same object in VerifyObjects.cpp, and their order in VerifyOrder.cpp.
+// The verifier's frame: expressions, regions, weights and caches. Commands are in CommandChecks.cpp and its families,
+// what they say of the same object in VerifyObjects.cpp, and their order in VerifyOrder.cpp.
 #include "runtime/program/Verifier.h"
 
 #include "runtime/program/Opcodes.h"
@@ -386,8 +386,9 @@ bool verify(const Program &program, const Capacities &capacities, std::string &e
     }
   Corners corners;
   if (!checkExpressions(program, error) || !evaluateCorners(program, cornerAssignments(program), corners, error) ||
-      !checkRows(program, corners, error) || !checkEntries(program, error) || !checkRegions(program, capacities, error) ||
-      !checkPersistentOverlap(program, error) || !checkCaches(program, error) || !checkWeights(program, error))
+      !checkRows(program, corners, error) || !checkEntries(program, error) ||
+      !checkRegions(program, capacities, error) || !checkPersistentOverlap(program, error) ||
+      !checkCaches(program, error) || !checkWeights(program, error))
     return false;
   std::vector<std::vector<CommandFootprints>> footprints(program.entries.size());
   for (size_t e = 0; e < program.entries.size(); ++e) {
@@ -403,7 +404,8 @@ bool verify(const Program &program, const Capacities &capacities, std::string &e
         if (!checkBinding(program, corners, entry, binding, error))
           return false;
   }
-  return checkLoads(program, error) && checkObjects(program, corners, error) && checkOrder(program, footprints, true, error) &&
+  return checkLoads(program, error) && checkObjects(program, corners, error) &&
+         checkOrder(program, footprints, true, error) &&
          checkArrivalAtCorners(program, capacities, corners, std::move(footprints), error);
 }
 

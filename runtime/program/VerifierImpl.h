@@ -60,13 +60,14 @@ bool checkCacheUse(const Program &program, const Corners &corners, const Entry &
 /// The declared homes of a cache hold its pages.
 bool checkCacheHomes(const Program &program, const Cache &cache, std::string &error);
 
-/// Values of rows are well formed, commands that run once do not depend on a row, and repeated ones have a row for each repetition.
+/// Values of rows are well formed, commands that run once do not depend on a row, and repeated ones have a row for each
+/// repetition.
 bool checkRows(const Program &program, const Corners &corners, std::string &error);
 bool hasRows(const Program &program);
 bool dependsOnRowIndex(const Program &program, ExprId expr);
 
-/// The corners of one call's commands: a command that runs once sees the call's values, a repeated one those of each row (or,
-/// where rows only differ in their index, of the first and the last).
+/// The corners of one call's commands: a command that runs once sees the call's values, a repeated one those of each
+/// row (or, where rows only differ in their index, of the first and the last).
 class RowCorners {
 public:
   /// `once`: the call's values as a command that runs once sees them, evaluated. `call` as callValueCount says.

@@ -1,5 +1,5 @@
-// What the commands on one cache owe each other. A single command's operands say nothing about whether its pages are where
-// it looks for them; here each entry is walked once, and at every corner of the run-time values
+// What the commands on one cache owe each other. A single command's operands say nothing about whether its pages are
+// where it looks for them; here each entry is walked once, and at every corner of the run-time values
 //  - what attention takes as stored before the call is where the call's append begins (without one: the whole context);
 //  - the ring keeps what is read from it: this call's pages, and without homes all that a window can see;
 //  - the places are enough for all complete pages, or for those a window can see;
@@ -131,9 +131,11 @@ private:
     if (c.ints[0] != cache->sramPages || c.ints[1] != cache->sramPages + cache->dramPages)
       return fail("counts other places than cache '" + cache->name + "' has");
     size_t out = 0;
-    if (cache->sramPages > 0 && !belongs(c.outs[out++], *cache, cache->sramRegion, cache->sramPages, "the home in SRAM"))
+    if (cache->sramPages > 0 &&
+        !belongs(c.outs[out++], *cache, cache->sramRegion, cache->sramPages, "the home in SRAM"))
       return false;
-    return cache->dramPages == 0 || belongs(c.outs[out], *cache, cache->dramRegion, cache->dramPages, "the home in DRAM");
+    return cache->dramPages == 0 ||
+           belongs(c.outs[out], *cache, cache->dramRegion, cache->dramPages, "the home in DRAM");
   }
 
   bool fetch(const Command &c) {
@@ -210,7 +212,8 @@ private:
         return fail("continues an attention that no piece began");
       before = &entry.commands[found->second];
       if (before->ins[0].region != c.ins[0].region || before->outs[1].region != c.ins[form.carried + 1].region ||
-          !same(before->exprs[0], c.exprs[0]) || !same(before->exprs[1], c.exprs[1]) || AttentionForm(*before).piecePages != form.piecePages)
+          !same(before->exprs[0], c.exprs[0]) || !same(before->exprs[1], c.exprs[1]) ||
+          AttentionForm(*before).piecePages != form.piecePages)
         return fail("continues another attention than the piece before it");
       unfinished.erase(found);
     }

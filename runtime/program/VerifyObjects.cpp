@@ -182,7 +182,8 @@ private:
         if (range.begin == 0 && range.end == total)
           continue;
         if (all[i].rows != -1) {
-          uint64_t part = range.end - range.begin, rows = static_cast<uint64_t>(corners.table[corner][static_cast<size_t>(all[i].rows)]);
+          uint64_t part = range.end - range.begin,
+                   rows = static_cast<uint64_t>(corners.table[corner][static_cast<size_t>(all[i].rows)]);
           if (part == 0 || (range.begin % part == 0 && (total == 0 || rows * part == total)))
             continue;
         }

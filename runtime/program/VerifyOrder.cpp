@@ -338,10 +338,11 @@ private:
   /// that nothing takes. A larger region was made for elements.
   bool isEmpty(const Operand &operand) const {
     constexpr uint64_t line = 64;
-    return program.regions[operand.region].bytes <= line && std::any_of(operand.dims.begin(), operand.dims.end(), [&](ExprId dim) {
-      const ExprNode &node = program.exprs[static_cast<size_t>(dim)];
-      return node.op == ExprNode::Op::Const && node.constant == 0;
-    });
+    return program.regions[operand.region].bytes <= line &&
+           std::any_of(operand.dims.begin(), operand.dims.end(), [&](ExprId dim) {
+             const ExprNode &node = program.exprs[static_cast<size_t>(dim)];
+             return node.op == ExprNode::Op::Const && node.constant == 0;
+           });
   }
 
   /// At the end an output's region must hold what was written through it, and nothing else.

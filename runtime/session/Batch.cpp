@@ -6,7 +6,8 @@
 namespace ahm::session {
 
 bool Session::takesRows(const program::Entry &entry) const {
-  return std::any_of(entry.commands.begin(), entry.commands.end(), [](const program::Command &c) { return c.repeat != -1; });
+  return std::any_of(entry.commands.begin(), entry.commands.end(),
+                     [](const program::Command &c) { return c.repeat != -1; });
 }
 
 int64_t Session::batch() const {
@@ -24,7 +25,8 @@ bool Session::generateBatch(const std::vector<std::vector<int64_t>> &prompts, co
     return generate(prompts[0], options, results[0], error);
   if (int64_t(prompts.size()) > batch()) {
     error = path + ": the program decodes at most " + std::to_string(batch()) + " sequences at once and " +
-            std::to_string(prompts.size()) + " prompts are given; recompile with --batch=" + std::to_string(prompts.size());
+            std::to_string(prompts.size()) +
+            " prompts are given; recompile with --batch=" + std::to_string(prompts.size());
     return false;
   }
   if (reading && options.context) {
@@ -37,12 +39,14 @@ bool Session::generateBatch(const std::vector<std::vector<int64_t>> &prompts, co
     whole.push_back(options.startIds);
     whole.back().insert(whole.back().end(), prompt.begin(), prompt.end());
     if (whole.back().empty() || *std::min_element(whole.back().begin(), whole.back().end()) < 0) {
-      error = path + ": prompt " + std::to_string(whole.size()) + (whole.back().empty() ? " is empty" : " has a negative id");
+      error = path + ": prompt " + std::to_string(whole.size()) +
+              (whole.back().empty() ? " is empty" : " has a negative id");
       return false;
     }
     longest = std::max(longest, options.context + int64_t(whole.back().size()));
   }
-  if (!admit(std::to_string(longest) + " tokens of the longest prompt and " + std::to_string(count) + " generated ids", longest + count - 1, error))
+  if (!admit(std::to_string(longest) + " tokens of the longest prompt and " + std::to_string(count) + " generated ids",
+             longest + count - 1, error))
     return false;
 
   std::vector<int64_t> endIds = endIdsOf(options, "");
@@ -88,7 +92,8 @@ bool Session::generateBatch(const std::vector<std::vector<int64_t>> &prompts, co
       next[active[row]] = nextId(request, int64_t(row), options.temperature, random);
       ++pasts[active[row]];
       if (request.logits && !request.logits->bytes.empty()) {
-        const float *data = reinterpret_cast<const float *>(request.logits->bytes.data()) + int64_t(row) * request.vocabulary;
+        const float *data =
+            reinterpret_cast<const float *>(request.logits->bytes.data()) + int64_t(row) * request.vocabulary;
         result.logits.insert(result.logits.end(), data, data + request.vocabulary);
         result.vocabulary = request.vocabulary;
       }

@@ -58,7 +58,8 @@ static IntegerRange rangeOf(const program::Binding &binding) {
     return {-32768, 32767};
   if (binding.dtype == "uint16")
     return {0, 65535};
-  return {binding.dtype.rfind("uint", 0) == 0 ? 0 : std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()};
+  return {binding.dtype.rfind("uint", 0) == 0 ? 0 : std::numeric_limits<int32_t>::min(),
+          std::numeric_limits<int32_t>::max()};
 }
 
 bool storeTensor(const program::Binding &binding, const NpyArray &tensor, uint8_t *host, std::string &error) {
@@ -97,8 +98,10 @@ bool storeTensor(const program::Binding &binding, const NpyArray &tensor, uint8_
   for (size_t i = 0; i < count; ++i) {
     int64_t value = loadInteger(tensor, i);
     if (value < range.low || value > range.high) {
-      error = "input '" + binding.name + "', element " + std::to_string(i) + ": " + std::to_string(value) + " does not fit " +
-              (range.high == std::numeric_limits<int32_t>::max() && (value > 0 || range.low < 0) ? "32 bits" : binding.dtype);
+      error = "input '" + binding.name + "', element " + std::to_string(i) + ": " + std::to_string(value) +
+              " does not fit " +
+              (range.high == std::numeric_limits<int32_t>::max() && (value > 0 || range.low < 0) ? "32 bits"
+                                                                                                 : binding.dtype);
       return false;
     }
     if (dtype == DType::I32) {
@@ -124,7 +127,8 @@ static std::string storedAs(const program::Binding &binding, bool halves) {
   default:
     break;
   }
-  static const std::pair<const char *, const char *> names[] = {{"int64", "i8"}, {"uint64", "u8"}, {"uint32", "u4"}, {"int16", "i2"}, {"uint16", "u2"}};
+  static const std::pair<const char *, const char *> names[] = {
+      {"int64", "i8"}, {"uint64", "u8"}, {"uint32", "u4"}, {"int16", "i2"}, {"uint16", "u2"}};
   for (const auto &[model, descr] : names)
     if (binding.dtype == model)
       return descr;

@@ -18,8 +18,9 @@ Json classesJson(const timing::ClassTable &classes) {
         continue;
       Json &entry = tiers[program::tierName(static_cast<program::Tier>(tier))];
       entry = {{"read", bytes.read}, {"written", bytes.written}};
-      for (auto [name, value] : {std::pair{"read_padding", bytes.readPadding}, std::pair{"written_padding", bytes.writtenPadding},
-                                 std::pair{"read_again", bytes.readAgain}})
+      for (auto [name, value] :
+           {std::pair{"read_padding", bytes.readPadding}, std::pair{"written_padding", bytes.writtenPadding},
+            std::pair{"read_again", bytes.readAgain}})
         if (value > 0)
           entry[name] = value;
     }
@@ -45,7 +46,11 @@ std::string Session::countsJson() const {
                        {"macs", node.macs},
                        {"bytes_by_class", classesJson(node.classes)}});
     }
-    root["calls"].push_back({{"entry", call.entry}, {"tokens", call.tokens}, {"context", call.context}, {"values", values}, {"nodes", nodes}});
+    root["calls"].push_back({{"entry", call.entry},
+                             {"tokens", call.tokens},
+                             {"context", call.context},
+                             {"values", values},
+                             {"nodes", nodes}});
   }
   return root.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

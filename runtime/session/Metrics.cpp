@@ -40,31 +40,30 @@ std::string Session::metricsJson() const {
   if (given.is_object() && given.contains("placement_gap") && given["placement_gap"].is_number())
     gap = given["placement_gap"].get<double>();
   // The bound over all placements of the same products, which no entry of this program could know.
-  if (given.is_object() && given.contains("placement_lower_bound_ps") && given["placement_lower_bound_ps"].is_number_integer()) {
+  if (given.is_object() && given.contains("placement_lower_bound_ps") &&
+      given["placement_lower_bound_ps"].is_number_integer()) {
     lower = given["placement_lower_bound_ps"].get<int64_t>();
     if (given.contains("placement_predicted_ps") && given["placement_predicted_ps"].is_number_integer())
       predicted = given["placement_predicted_ps"].get<int64_t>();
   }
   Json root;
   // Bytes of data first; "reserved" are the address ranges that hold them, holes included (program/Footprint.h).
-  root["program"] = {{"weights_bytes", kept.weights},
-                     {"sram_bytes", kept.residentSram},
-                     {"dram_bytes", kept.weights}, // every weight has its home there
-                     {"stash_bytes", kept.residentStash + kept.caches},
-                     {"streamed_bytes", kept.streamed},
-                     {"in_place_bytes", kept.inPlace},
-                     {"cache_bytes", kept.caches},
-                     {"reserved",
-                      {{"sram_bytes", kept.reservedSram},
-                       {"ring_bytes", kept.reservedRing},
-                       {"dram_bytes", kept.reservedDram},
-                       {"stash_bytes", kept.reservedStash},
-                       {"activation_bytes", kept.reservedActivations}}},
-                     {"placement",
-                      {{"policy", prog.placementPolicy},
-                       {"predicted_ps", predicted},
-                       {"lower_bound_ps", lower},
-                       {"gap", gap}}}};
+  root["program"] = {
+      {"weights_bytes", kept.weights},
+      {"sram_bytes", kept.residentSram},
+      {"dram_bytes", kept.weights}, // every weight has its home there
+      {"stash_bytes", kept.residentStash + kept.caches},
+      {"streamed_bytes", kept.streamed},
+      {"in_place_bytes", kept.inPlace},
+      {"cache_bytes", kept.caches},
+      {"reserved",
+       {{"sram_bytes", kept.reservedSram},
+        {"ring_bytes", kept.reservedRing},
+        {"dram_bytes", kept.reservedDram},
+        {"stash_bytes", kept.reservedStash},
+        {"activation_bytes", kept.reservedActivations}}},
+      {"placement",
+       {{"policy", prog.placementPolicy}, {"predicted_ps", predicted}, {"lower_bound_ps", lower}, {"gap", gap}}}};
   root["calls"] = Json::array();
   // Without the timing reading there are no times and no energy: null, not zero.
   const bool timed = options.timing;
@@ -95,7 +94,8 @@ std::string Session::metricsJson() const {
     if (call.executed) {
       Json executed;
       for (size_t tier = 0; tier < 4; ++tier)
-        executed[tierNames[tier]] = {{"read", call.executedTiers[tier].read}, {"written", call.executedTiers[tier].written}};
+        executed[tierNames[tier]] = {{"read", call.executedTiers[tier].read},
+                                     {"written", call.executedTiers[tier].written}};
       root["calls"].back()["executed"] = {{"macs", call.executedMacs}, {"bytes", executed}};
     }
     if (call.slowestPhase)

@@ -51,9 +51,10 @@ bool parseNpy(const std::vector<uint8_t> &file, const std::string &name, NpyArra
   if (length > file.size() - start)
     return fail("the .npy header is cut off");
   std::string header(file.begin() + start, file.begin() + start + length);
-  std::string descr = valueOf(header, "descr"), order = valueOf(header, "fortran_order"), shape = valueOf(header, "shape");
-  if (descr.size() < 2 || descr[0] != '\'' || descr.find('\'', 1) == std::string::npos || shape.empty() || shape[0] != '(' ||
-      shape.find(')') == std::string::npos)
+  std::string descr = valueOf(header, "descr"), order = valueOf(header, "fortran_order"),
+              shape = valueOf(header, "shape");
+  if (descr.size() < 2 || descr[0] != '\'' || descr.find('\'', 1) == std::string::npos || shape.empty() ||
+      shape[0] != '(' || shape.find(')') == std::string::npos)
     return fail("the .npy header is damaged");
   descr = descr.substr(1, descr.find('\'', 1) - 1);
   std::string stored = descr;
@@ -61,7 +62,8 @@ bool parseNpy(const std::vector<uint8_t> &file, const std::string &name, NpyArra
     descr = descr.substr(1);
   size_t size = elementBytes(descr);
   if (!size)
-    return fail("element type '" + stored + "' is not supported; convert to a number of 1 to 8 bytes (<f4, <i8, |b1, ...) in little endian");
+    return fail("element type '" + stored +
+                "' is not supported; convert to a number of 1 to 8 bytes (<f4, <i8, |b1, ...) in little endian");
   if (order.rfind("False", 0) != 0)
     return fail("the array is in Fortran order; store it with numpy.ascontiguousarray");
   array = {descr, {}, {}};
@@ -83,7 +85,8 @@ bool parseNpy(const std::vector<uint8_t> &file, const std::string &name, NpyArra
   }
   size_t have = file.size() - start - length;
   if (count * size != have)
-    return fail("the array has " + std::to_string(count * size) + " bytes by its shape, the file holds " + std::to_string(have));
+    return fail("the array has " + std::to_string(count * size) + " bytes by its shape, the file holds " +
+                std::to_string(have));
   array.bytes.assign(file.begin() + start + length, file.end());
   return true;
 }
@@ -99,7 +102,8 @@ bool writeNpy(const std::string &path, const NpyArray &array, std::string &error
     error = path + ": cannot write elements of type '" + array.descr + "'";
     return false;
   }
-  std::string header = "{'descr': '" + std::string(size == 1 ? "|" : "<") + array.descr + "', 'fortran_order': False, 'shape': (";
+  std::string header =
+      "{'descr': '" + std::string(size == 1 ? "|" : "<") + array.descr + "', 'fortran_order': False, 'shape': (";
   for (size_t i = 0; i < array.dims.size(); ++i)
     header += (i ? ", " : "") + std::to_string(array.dims[i]);
   header += array.dims.size() == 1 ? ",), }" : "), }";

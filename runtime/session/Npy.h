@@ -7,7 +7,8 @@
 
 namespace ahm::session {
 
-/// An array as stored: descr is a kind (f, i, u, b) and bytes an element, such as "f4" or "i8"; bytes are row-major, little endian.
+/// An array as stored: descr is a kind (f, i, u, b) and bytes an element, such as "f4" or "i8"; bytes are row-major,
+/// little endian.
 struct NpyArray {
   std::string descr;
   std::vector<int64_t> dims;

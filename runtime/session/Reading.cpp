@@ -21,7 +21,8 @@ struct Reading::State {
 Reading::~Reading() = default;
 
 std::unique_ptr<Reading> Reading::open(const std::string &path, const program::Program &program,
-                                       const targets::Machine &machine, const SessionOptions &options, std::string &error) {
+                                       const targets::Machine &machine, const SessionOptions &options,
+                                       std::string &error) {
   std::unique_ptr<Reading> reading(new Reading());
   reading->state.reset(new State{program, {}, nullptr, nullptr, {}});
   State &state = *reading->state;
@@ -45,8 +46,8 @@ std::unique_ptr<Reading> Reading::open(const std::string &path, const program::P
   return reading;
 }
 
-bool Reading::run(const program::Entry &entry, const std::vector<int64_t> &values, const std::function<void(size_t, size_t)> &progress,
-                  FunctionalCounts &counts, std::string &error) {
+bool Reading::run(const program::Entry &entry, const std::vector<int64_t> &values,
+                  const std::function<void(size_t, size_t)> &progress, FunctionalCounts &counts, std::string &error) {
   state->options.progress = progress;
   functional::BlobReader read = [&](uint32_t index, const uint8_t *&data, uint64_t &bytes, std::string &why) {
     if (index >= state->program.weights.size()) {
@@ -62,8 +63,8 @@ bool Reading::run(const program::Entry &entry, const std::vector<int64_t> &value
     return true;
   };
   functional::Counters counters;
-  if (!functional::runEntry(state->program, entry, values, *state->memory, read, state->options, state->shadow.get(), counters,
-                            error))
+  if (!functional::runEntry(state->program, entry, values, *state->memory, read, state->options, state->shadow.get(),
+                            counters, error))
     return false;
   counts.macs = counters.macs;
   counts.routing = std::move(counters.routing);

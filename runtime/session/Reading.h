@@ -19,11 +19,13 @@ class Reading {
 public:
   /// Maps the weights file that belongs to `path`; fails on a program compiled with --timing-only.
   static std::unique_ptr<Reading> open(const std::string &path, const program::Program &program,
-                                       const targets::Machine &machine, const SessionOptions &options, std::string &error);
+                                       const targets::Machine &machine, const SessionOptions &options,
+                                       std::string &error);
   ~Reading();
   /// `progress` may be empty; otherwise it is called before each command.
-  bool run(const program::Entry &entry, const std::vector<int64_t> &values, const std::function<void(size_t done, size_t total)> &progress,
-           FunctionalCounts &counts, std::string &error);
+  bool run(const program::Entry &entry, const std::vector<int64_t> &values,
+           const std::function<void(size_t done, size_t total)> &progress, FunctionalCounts &counts,
+           std::string &error);
   /// `bytes` bytes of host memory from `offset`; the verifier has proved that regions lie inside.
   uint8_t *host(uint64_t offset);
   /// `bytes` bytes of a unit of a tier; null when they are not all there.

@@ -6,16 +6,16 @@
 namespace ahm::session {
 
 struct Session::Request {
-  int64_t past = 0;                      // tokens in the self cache
-  int64_t slot = 0;                      // which sequence of the caches
-  std::vector<int64_t> pasts, slots;     // of a batch: each row's; empty for one sequence
-  std::map<std::string, int64_t> values; // run-time values by name that stay the same over the request
-  Tensor encoder;                        // the encoder's output, for role "encoder_output"
-  Tensors carried;                       // past_key_values.* inputs of programs that keep no cache state
-  Tensors outputs;                       // of the last call
+  int64_t past = 0;                                   // tokens in the self cache
+  int64_t slot = 0;                                   // which sequence of the caches
+  std::vector<int64_t> pasts, slots;                  // of a batch: each row's; empty for one sequence
+  std::map<std::string, int64_t> values;              // run-time values by name that stay the same over the request
+  Tensor encoder;                                     // the encoder's output, for role "encoder_output"
+  Tensors carried;                                    // past_key_values.* inputs of programs that keep no cache state
+  Tensors outputs;                                    // of the last call
   const Tensor *logits = nullptr, *nextIds = nullptr; // among them
-  bool overrun = false;                  // the last call failed because its context is larger than the program takes
-  std::vector<float> rows;               // all logits so far
+  bool overrun = false;    // the last call failed because its context is larger than the program takes
+  std::vector<float> rows; // all logits so far
   int64_t vocabulary = 0;
   bool keepRows = true;
 };

@@ -53,9 +53,10 @@ static std::string descrOf(const program::Binding &binding) {
   return binding.operand.dtype == program::DType::I32 ? "i8" : "b1";
 }
 
-/// What the session feeds to an entry of a request, by the bindings' roles; and what it knows about the call beyond that.
-bool Session::stepInputs(const program::Entry &entry, const std::vector<int64_t> &ids, Request &request, CallContext &context,
-                         Tensors &inputs, std::string &error) const {
+/// What the session feeds to an entry of a request, by the bindings' roles; and what it knows about the call beyond
+/// that.
+bool Session::stepInputs(const program::Entry &entry, const std::vector<int64_t> &ids, Request &request,
+                         CallContext &context, Tensors &inputs, std::string &error) const {
   int64_t tokens = int64_t(ids.size());
   context.tokens = tokens;
   context.past = request.past;
@@ -64,7 +65,8 @@ bool Session::stepInputs(const program::Entry &entry, const std::vector<int64_t>
   // Each row of a batch has its own past and slot; a request of one sequence is a batch of one.
   bool rowed = takesRows(entry);
   context.values["kv_sequence"] = request.slot;
-  std::vector<int64_t> pasts = request.pasts.empty() ? std::vector<int64_t>(size_t(tokens), request.past) : request.pasts;
+  std::vector<int64_t> pasts =
+      request.pasts.empty() ? std::vector<int64_t>(size_t(tokens), request.past) : request.pasts;
   context.rows["kv_past"] = pasts;
   context.rows["kv_slot"] = request.slots.empty() ? std::vector<int64_t>(size_t(tokens), request.slot) : request.slots;
   for (const program::Binding &binding : entry.inputs) {
@@ -111,7 +113,8 @@ bool Session::stepInputs(const program::Entry &entry, const std::vector<int64_t>
   return true;
 }
 
-bool Session::step(const std::string &entryName, const std::vector<int64_t> &ids, Request &request, std::string &error) {
+bool Session::step(const std::string &entryName, const std::vector<int64_t> &ids, Request &request,
+                   std::string &error) {
   const program::Entry *entry = prog.findEntry(entryName);
   if (!entry) {
     error = path + ": the program has no entry '" + entryName + "', so it cannot generate";
@@ -149,7 +152,8 @@ bool Session::step(const std::string &entryName, const std::vector<int64_t> &ids
     } else if (binding.role == "next_ids") {
       request.nextIds = &output;
     } else if (binding.name.rfind("present", 0) == 0 && output.elements() > 0) {
-      std::string suffix = binding.name.substr(binding.name.find('.') == std::string::npos ? 7 : binding.name.find('.'));
+      std::string suffix =
+          binding.name.substr(binding.name.find('.') == std::string::npos ? 7 : binding.name.find('.'));
       request.carried["past_key_values" + suffix] = output;
     }
   }
@@ -173,8 +177,8 @@ bool Session::step(const std::string &entryName, const std::vector<int64_t> &ids
   return true;
 }
 
-/// Whether the program takes a decode call that ends with `context` valid tokens. True where only a call can tell: programs whose
-/// caches are inputs, and inputs that the session does not know.
+/// Whether the program takes a decode call that ends with `context` valid tokens. True where only a call can tell:
+/// programs whose caches are inputs, and inputs that the session does not know.
 bool Session::takes(const std::string &entryName, int64_t context) const {
   const program::Entry *entry = prog.findEntry(entryName);
   if (!entry || context < 1)
@@ -210,8 +214,9 @@ bool Session::admit(const std::string &what, int64_t context, std::string &error
     int64_t middle = fits + (beyond - fits) / 2;
     (takes("decode", middle) ? fits : beyond) = middle;
   }
-  error = path + ": " + what + " need a context of " + std::to_string(context) + " tokens and the program takes " + std::to_string(fits) +
-          "; ask for less, or recompile with --max-context=" + std::to_string(context) + " where the model itself takes as many";
+  error = path + ": " + what + " need a context of " + std::to_string(context) + " tokens and the program takes " +
+          std::to_string(fits) + "; ask for less, or recompile with --max-context=" + std::to_string(context) +
+          " where the model itself takes as many";
   return false;
 }
 
@@ -237,7 +242,8 @@ bool Session::feedPrompt(const std::vector<int64_t> &prompt, const std::string &
                          std::string &error) {
   const program::Entry *prefill = prog.findEntry(prefix + "prefill"), *decode = prog.findEntry(prefix + "decode");
   if (!prefill || !decode) {
-    error = path + ": generation needs the entries " + prefix + "prefill and " + prefix + "decode; the program has other ones";
+    error = path + ": generation needs the entries " + prefix + "prefill and " + prefix +
+            "decode; the program has other ones";
     return false;
   }
   const program::Binding *ids = findRole(prefill->inputs, "ids");
@@ -271,7 +277,8 @@ bool Session::feedPrompt(const std::vector<int64_t> &prompt, const std::string &
 }
 
 int64_t Session::nextId(const Request &request, int64_t row, double temperature, std::mt19937_64 &random) {
-  bool chosen = request.nextIds && !request.nextIds->bytes.empty(), rows = request.logits && !request.logits->bytes.empty();
+  bool chosen = request.nextIds && !request.nextIds->bytes.empty(),
+       rows = request.logits && !request.logits->bytes.empty();
   if (chosen && (temperature <= 0 || !rows)) {
     size_t width = elementBytes(request.nextIds->descr), count = request.nextIds->bytes.size() / width;
     const uint8_t *at = request.nextIds->bytes.data() + (row < 0 ? count - 1 : size_t(row)) * width;
@@ -314,8 +321,9 @@ bool Session::decodeLoop(const GenerateOptions &options, const std::string &pref
     if (!request.overrun || !reading)
       return false;
     // What was generated is worth more than an error: the request ends here, and says why.
-    result.note = "stopped after " + std::to_string(result.ids.size()) + " ids, before an end id: the cache is full with " +
-                  std::to_string(request.past) + " tokens (" + error + ")";
+    result.note = "stopped after " + std::to_string(result.ids.size()) +
+                  " ids, before an end id: the cache is full with " + std::to_string(request.past) + " tokens (" +
+                  error + ")";
     error.clear();
     break;
   }
@@ -368,12 +376,15 @@ bool Session::generate(const std::vector<int64_t> &asked, const GenerateOptions 
   }
   // The last id that is generated is never fed back.
   int64_t length = options.context + int64_t(prompt.size()), count = std::max<int64_t>(options.count, 1);
-  if (!admit(std::to_string(length) + " tokens of prompt and " + std::to_string(count) + " generated ids", length + count - 1, error))
+  if (!admit(std::to_string(length) + " tokens of prompt and " + std::to_string(count) + " generated ids",
+             length + count - 1, error))
     return false;
-  return feedPrompt(prompt, "", false, request, error) && decodeLoop(options, "", options.count, request, result, error);
+  return feedPrompt(prompt, "", false, request, error) &&
+         decodeLoop(options, "", options.count, request, result, error);
 }
 
-bool Session::audioInputs(const program::Entry &entry, const std::vector<float> &audio, Tensors &inputs, std::string &error) const {
+bool Session::audioInputs(const program::Entry &entry, const std::vector<float> &audio, Tensors &inputs,
+                          std::string &error) const {
   bool fed = false;
   for (const program::Binding &binding : entry.inputs) {
     size_t rank = binding.operand.dims.size();

@@ -6,8 +6,9 @@
 
 namespace ahm::session {
 
-timing::Routing drawRouting(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values, uint64_t seed,
-                            uint64_t call, const std::vector<double> &frequencies) {
+timing::Routing drawRouting(const program::Program &program, const program::Entry &entry,
+                            const std::vector<int64_t> &values, uint64_t seed, uint64_t call,
+                            const std::vector<double> &frequencies) {
   timing::Routing routing{timing::Routing::Kind::Recorded};
   for (const program::Command &command : entry.commands) {
     if (command.op != program::Opcode::GemmExperts || routing.ids.count(command.ints[6]))

@@ -101,7 +101,8 @@ bool Session::solveValues(const program::Entry &entry, const Tensors &inputs, Ca
   for (const program::Binding &binding : entry.inputs) {
     auto found = inputs.find(binding.name);
     if (found == inputs.end()) {
-      error = "input '" + binding.name + "' of entry '" + entry.name + "' is missing; give it with --input " + binding.name + "=F.npy";
+      error = "input '" + binding.name + "' of entry '" + entry.name + "' is missing; give it with --input " +
+              binding.name + "=F.npy";
       return false;
     }
     const Tensor &tensor = found->second;
@@ -157,17 +158,20 @@ bool Session::solveValues(const program::Entry &entry, const Tensors &inputs, Ca
       } else if (context.fillPast && !frames) {
         values[i] = total ? context.past + context.tokens : context.past;
       } else {
-        error = "entry '" + entry.name + "' needs the run-time value '" + value.name + "', which no input's shape tells";
+        error =
+            "entry '" + entry.name + "' needs the run-time value '" + value.name + "', which no input's shape tells";
         return false;
       }
     }
     if (values[i] < value.min || values[i] > value.max) {
-      error = "'" + value.name + "' is " + std::to_string(values[i]) + " in entry '" + entry.name + "'; the program takes " +
-              std::to_string(value.min) + " to " + std::to_string(value.max);
+      error = "'" + value.name + "' is " + std::to_string(values[i]) + " in entry '" + entry.name +
+              "'; the program takes " + std::to_string(value.min) + " to " + std::to_string(value.max);
       context.overrun = values[i] > value.max;
       if (values[i] > value.max)
         error += "; recompile with --max-dim=" + value.name + "=" + std::to_string(values[i]) +
-                 (context.fillPast ? " or --max-context=" + std::to_string(std::max(values[i], context.past + context.tokens)) : "");
+                 (context.fillPast
+                      ? " or --max-context=" + std::to_string(std::max(values[i], context.past + context.tokens))
+                      : "");
       return false;
     }
     context.values[value.name] = values[i];
@@ -185,7 +189,8 @@ bool Session::solveValues(const program::Entry &entry, const Tensors &inputs, Ca
     for (program::ExprId dim : binding.operand.dims)
       expected.push_back(program::evaluate(prog, dim, values));
     if (expected != tensor.dims) {
-      error = "input '" + binding.name + "' has shape " + shapeText(tensor.dims) + "; " + shapeText(expected) + " is expected";
+      error = "input '" + binding.name + "' has shape " + shapeText(tensor.dims) + "; " + shapeText(expected) +
+              " is expected";
       return false;
     }
   }
@@ -241,7 +246,9 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
     FunctionalCounts counts;
     std::function<void(size_t, size_t)> progress;
     if (options.progress)
-      progress = [&](size_t done, size_t total) { options.progress(progressText + "command", int64_t(done), int64_t(total)); };
+      progress = [&](size_t done, size_t total) {
+        options.progress(progressText + "command", int64_t(done), int64_t(total));
+      };
     if (!reading->run(*entry, values, progress, counts, error))
       return fail();
     routing = {timing::Routing::Kind::Recorded, std::move(counts.routing)};
@@ -254,7 +261,8 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
     std::vector<int64_t> dims;
     for (program::ExprId dim : binding.operand.dims)
       dims.push_back(program::evaluate(prog, dim, values));
-    outputs[binding.name] = fetchTensor(binding, dims, reading ? reading->host(hostOffset(binding.operand)) : nullptr, context.halves);
+    outputs[binding.name] =
+        fetchTensor(binding, dims, reading ? reading->host(hostOffset(binding.operand)) : nullptr, context.halves);
   }
   if (!reading)
     routing = drawRouting(prog, *entry, values, options.seed, metrics.size());
@@ -294,7 +302,8 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
     call.energy = traced.energy;
     call.energyParts = traced.energyParts;
     for (const timing::ResourceBusy &resource : traced.resources)
-      call.utilization.emplace_back(resource.name, traced.latency > 0 ? double(resource.busy) / double(traced.latency) : 0);
+      call.utilization.emplace_back(resource.name,
+                                    traced.latency > 0 ? double(resource.busy) / double(traced.latency) : 0);
   }
   for (const program::Binding &binding : entry->inputs)
     if (binding.role == "ids" && inputs.find(binding.name)->second.dims.size() > 1)

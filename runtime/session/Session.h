@@ -1,5 +1,5 @@
-// A loaded program and the requests made of it. One object serves both readings: the functional one computes values in a
-// simulated card's memory, the timing one says when each command runs. No exception leaves this library.
+// A loaded program and the requests made of it. One object serves both readings: the functional one computes values in
+// a simulated card's memory, the timing one says when each command runs. No exception leaves this library.
 #pragma once
 
 #include "runtime/program/Program.h"
@@ -27,7 +27,8 @@ struct SessionOptions {
   bool nodeCounts = false;  // keep every call's counts by ONNX node
   uint64_t seed = 0;        // of the experts that the timing reading draws when nothing computes them
   int phases = 0;           // refresh phases, spread over the period, at which each call is timed besides phase 0
-  /// When set: called as each call goes on, with what it does now ("decode, call 3, command") and how much of that is done.
+  /// When set: called as each call goes on, with what it does now ("decode, call 3, command") and how much of that is
+  /// done.
   std::function<void(const std::string &what, int64_t done, int64_t total)> progress;
 };
 
@@ -37,15 +38,15 @@ struct CallMetrics {
   int64_t tokens = 0, batch = 1, context = 0; // context: valid tokens before the call
   int64_t latency = 0, predicted = 0, bound = 0, lowerBound = 0, rooflinePeak = 0; // 0 without the timing reading
   int64_t fastestPhase = 0, slowestPhase = 0; // over SessionOptions::phases; 0 when none were asked for
-  timing::TierTable tiers;                                                         // bytes, by program::Tier
+  timing::TierTable tiers;                    // bytes, by program::Tier
   uint64_t macs = 0;
-  bool executed = false;               // the two below were counted in the kernels and copies
+  bool executed = false; // the two below were counted in the kernels and copies
   timing::TierTable executedTiers;
   uint64_t executedMacs = 0;
-  timing::ClassTable classes;            // the commands' bytes by class, padding apart
-  std::vector<timing::NodeCounts> nodes; // the same by ONNX node, where SessionOptions::nodeCounts asks for it
-  std::vector<int64_t> values;           // the run-time values, by Program::values
-  targets::EnergyBand energy; // picojoules
+  timing::ClassTable classes;                  // the commands' bytes by class, padding apart
+  std::vector<timing::NodeCounts> nodes;       // the same by ONNX node, where SessionOptions::nodeCounts asks for it
+  std::vector<int64_t> values;                 // the run-time values, by Program::values
+  targets::EnergyBand energy;                  // picojoules
   std::vector<timing::EnergyPart> energyParts; // what it is the sum of
   std::vector<std::pair<std::string, double>> utilization;
   double wallSeconds = 0;
@@ -54,11 +55,11 @@ struct CallMetrics {
 /// What the session knows about a call beyond its inputs.
 struct CallContext {
   int64_t tokens = 0, past = 0;
-  std::map<std::string, int64_t> values; // run-time values by name, for those that no input's shape tells
+  std::map<std::string, int64_t> values;            // run-time values by name, for those that no input's shape tells
   std::map<std::string, std::vector<int64_t>> rows; // the same for values of rows, one number a row
-  bool fillPast = false;                 // other unknown values are the context length (or context + tokens by name)
-  bool overrun = false;                  // set when a call fails because a value or a cache would leave what the program takes
-  bool halves = false; // give float16 outputs as float16; requests of several calls keep them in float32
+  bool fillPast = false; // other unknown values are the context length (or context + tokens by name)
+  bool overrun = false;  // set when a call fails because a value or a cache would leave what the program takes
+  bool halves = false;   // give float16 outputs as float16; requests of several calls keep them in float32
 };
 
 struct GenerateOptions {
@@ -68,7 +69,8 @@ struct GenerateOptions {
   double temperature = 0;      // 0: greedy
   uint64_t seed = 0;
   int64_t context = 0; // valid tokens before the request (functional reading off)
-  /// Ids that begin the sequence, before the prompt. Empty: the program's own where there is no prompt, for transcription else 1.
+  /// Ids that begin the sequence, before the prompt. Empty: the program's own where there is no prompt, for
+  /// transcription else 1.
   std::vector<int64_t> startIds;
 };
 
@@ -92,29 +94,32 @@ public:
 
   /// Calls an entry once. Inputs by the model's names and types; shapes decide the run-time values. Outputs in the
   /// model's types; without the functional reading their bytes stay empty.
-  bool call(const std::string &entry, const Tensors &inputs, CallContext &context, Tensors &outputs, std::string &error);
+  bool call(const std::string &entry, const Tensors &inputs, CallContext &context, Tensors &outputs,
+            std::string &error);
 
-  /// Text generation with entries "prefill" and "decode", from an empty cache (or options.context). Refused before any work when
-  /// prompt and count together exceed the context that the program takes; the error names what would fit.
-  bool generate(const std::vector<int64_t> &prompt, const GenerateOptions &options, Generation &result, std::string &error);
-  /// The same for several sequences, each from an empty cache: their prompts are fed one after another, then each decode call takes one
-  /// token of every sequence that has not ended. results[i] belongs to prompts[i]; logits rows of the prompt come first. Needs a
-  /// program compiled for as many sequences.
-  bool generateBatch(const std::vector<std::vector<int64_t>> &prompts, const GenerateOptions &options, std::vector<Generation> &results,
-                     std::string &error);
+  /// Text generation with entries "prefill" and "decode", from an empty cache (or options.context). Refused before any
+  /// work when prompt and count together exceed the context that the program takes; the error names what would fit.
+  bool generate(const std::vector<int64_t> &prompt, const GenerateOptions &options, Generation &result,
+                std::string &error);
+  /// The same for several sequences, each from an empty cache: their prompts are fed one after another, then each
+  /// decode call takes one token of every sequence that has not ended. results[i] belongs to prompts[i]; logits rows of
+  /// the prompt come first. Needs a program compiled for as many sequences.
+  bool generateBatch(const std::vector<std::vector<int64_t>> &prompts, const GenerateOptions &options,
+                     std::vector<Generation> &results, std::string &error);
   /// Sequences that a decode call takes at most.
   int64_t batch() const;
-  /// Speech: entries "encoder.main", "decoder.prefill", "decoder.decode". Without options.count, at most six ids a second. When the
-  /// cache is full before an end id, the ids so far are the result and result.note says so.
-  bool transcribe(const std::vector<float> &audio, const GenerateOptions &options, Generation &result, std::string &error);
+  /// Speech: entries "encoder.main", "decoder.prefill", "decoder.decode". Without options.count, at most six ids a
+  /// second. When the cache is full before an end id, the ids so far are the result and result.note says so.
+  bool transcribe(const std::vector<float> &audio, const GenerateOptions &options, Generation &result,
+                  std::string &error);
   /// An audio encoder alone: entry "main", fed with the samples in its float input.
   bool encode(const std::vector<float> &audio, Tensors &outputs, std::string &error);
   /// Perplexity over windows of 512 ids, each from an empty cache.
   bool score(const std::vector<int64_t> &ids, double &perplexity, int64_t &predictions, std::string &error);
 
-  /// Writes the valid tokens of every cache that the last call left, as FOLDER/CACHE.npy: uint8 [heads, tokens, row bytes]. A row is one
-  /// token's head as the card stores it: a block format's scale bytes, zero padded to a multiple of 4, then its elements
-  /// (formats/Formats.h). Needs the functional reading.
+  /// Writes the valid tokens of every cache that the last call left, as FOLDER/CACHE.npy: uint8 [heads, tokens, row
+  /// bytes]. A row is one token's head as the card stores it: a block format's scale bytes, zero padded to a multiple
+  /// of 4, then its elements (formats/Formats.h). Needs the functional reading.
   bool dumpState(const std::string &folder, std::string &error);
 
   const program::Program &program() const { return prog; }
@@ -124,8 +129,8 @@ public:
   const program::Entry *lastEntry() const { return tracedEntry; }
   /// The schedule of the last timed call of each entry, by its name.
   const std::map<std::string, timing::Result> &lastTimings() const { return timings; }
-  /// Metrics as --metrics writes them; DESIGN's command lines state the form. Times, energy and utilization are null without the
-  /// timing reading.
+  /// Metrics as --metrics writes them; DESIGN's command lines state the form. Times, energy and utilization are null
+  /// without the timing reading.
   std::string metricsJson() const;
   /// Counts by call, ONNX node, class and tier as --counts writes them; docs/metrics.md states the form.
   std::string countsJson() const;
@@ -135,10 +140,10 @@ public:
 private:
   struct Request; // caches and carried tensors of one request
   Session() = default;
-  bool solveValues(const program::Entry &entry, const Tensors &inputs, CallContext &context, std::vector<int64_t> &values,
-                   std::string &error) const;
-  bool stepInputs(const program::Entry &entry, const std::vector<int64_t> &ids, Request &request, CallContext &context, Tensors &inputs,
-                  std::string &error) const;
+  bool solveValues(const program::Entry &entry, const Tensors &inputs, CallContext &context,
+                   std::vector<int64_t> &values, std::string &error) const;
+  bool stepInputs(const program::Entry &entry, const std::vector<int64_t> &ids, Request &request, CallContext &context,
+                  Tensors &inputs, std::string &error) const;
   bool step(const std::string &entryName, const std::vector<int64_t> &ids, Request &request, std::string &error);
   bool takesRows(const program::Entry &entry) const;
   static int64_t nextId(const Request &request, int64_t row, double temperature, std::mt19937_64 &random);
@@ -146,7 +151,8 @@ private:
   bool takes(const std::string &entryName, int64_t context) const;
   bool admit(const std::string &what, int64_t context, std::string &error) const;
   void finish(Request &request, Generation &result) const;
-  bool audioInputs(const program::Entry &entry, const std::vector<float> &audio, Tensors &inputs, std::string &error) const;
+  bool audioInputs(const program::Entry &entry, const std::vector<float> &audio, Tensors &inputs,
+                   std::string &error) const;
   void noteCaches(const program::Entry &entry, const std::vector<int64_t> &values);
   bool decodeLoop(const GenerateOptions &options, const std::string &prefix, int64_t count, Request &request,
                   Generation &result, std::string &error);

@@ -48,8 +48,8 @@ bool Session::dumpState(const std::string &folder, std::string &error) {
     Tensor rows{"u1", {cache.heads, tokens, int64_t(rowBytes)}, {}};
     for (int64_t head = 0; head < cache.heads && tokens > 0; ++head) {
       uint64_t bytes = uint64_t(tokens) * rowBytes;
-      const uint8_t *data =
-          reading->at(region.tier, region.firstUnit, region.offset + uint64_t(head) * uint64_t(cache.capacity) * rowBytes, bytes);
+      const uint8_t *data = reading->at(region.tier, region.firstUnit,
+                                        region.offset + uint64_t(head) * uint64_t(cache.capacity) * rowBytes, bytes);
       if (!data) {
         error = path + ": cache '" + cache.name + "' lies outside its memory";
         return false;

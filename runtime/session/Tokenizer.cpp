@@ -78,8 +78,8 @@ bool Tokenizer::parse(const std::string &text, const std::string &name, std::str
   }
   if (root.contains("added_tokens") && root["added_tokens"].is_array())
     for (const Json &token : root["added_tokens"]) {
-      if (!token.is_object() || !token.contains("id") || !token["id"].is_number_integer() || !token.contains("content") ||
-          !token["content"].is_string())
+      if (!token.is_object() || !token.contains("id") || !token["id"].is_number_integer() ||
+          !token.contains("content") || !token["content"].is_string())
         return fail("an added token lacks id or content");
       int64_t id = token["id"].get<int64_t>();
       std::string content = token["content"].get<std::string>();
@@ -93,9 +93,11 @@ bool Tokenizer::parse(const std::string &text, const std::string &name, std::str
     return a.first.size() != b.first.size() ? a.first.size() > b.first.size() : a.first < b.first;
   });
   for (const char *key : {"pre_tokenizer", "decoder"})
-    if (root.contains(key) && root[key].dump(-1, ' ', false, Json::error_handler_t::replace).find("\"ByteLevel\"") != std::string::npos)
+    if (root.contains(key) &&
+        root[key].dump(-1, ' ', false, Json::error_handler_t::replace).find("\"ByteLevel\"") != std::string::npos)
       byteLevel = true;
-  ignoreMerges = model.contains("ignore_merges") && model["ignore_merges"].is_boolean() && model["ignore_merges"].get<bool>();
+  ignoreMerges =
+      model.contains("ignore_merges") && model["ignore_merges"].is_boolean() && model["ignore_merges"].get<bool>();
   if (model.contains("unk_token") && model["unk_token"].is_string())
     unknown = id(model["unk_token"].get<std::string>());
   return true;
@@ -144,7 +146,8 @@ bool Tokenizer::encodePiece(const std::string &piece, std::vector<int64_t> &ids,
     Merge top = heap.top();
     heap.pop();
     Part &left = parts[top.left];
-    if (!left.alive || left.next < 0 || left.text.size() != top.leftSize || parts[left.next].text.size() != top.rightSize)
+    if (!left.alive || left.next < 0 || left.text.size() != top.leftSize ||
+        parts[left.next].text.size() != top.rightSize)
       continue;
     Part &right = parts[left.next];
     left.text += right.text;
@@ -194,7 +197,8 @@ static CharClass classOf(const std::string &text, size_t at) {
   std::string character = text.substr(at, charLength(text, at));
   if (character == "\xC2\xA0" || character == "\xE3\x80\x80")
     return CharClass::Space;
-  if (character.size() == 2 && c == 0xC2 && character != "\xC2\xAA" && character != "\xC2\xB5" && character != "\xC2\xBA")
+  if (character.size() == 2 && c == 0xC2 && character != "\xC2\xAA" && character != "\xC2\xB5" &&
+      character != "\xC2\xBA")
     return CharClass::Other; // Latin-1 signs
   if (character == "\xC3\x97" || character == "\xC3\xB7")
     return CharClass::Other;
@@ -202,7 +206,8 @@ static CharClass classOf(const std::string &text, size_t at) {
     return CharClass::Other; // U+2000..U+2FFF: punctuation, currency, arrows, symbols
   if (character.size() == 3 && c == 0xE3 && static_cast<unsigned char>(character[1]) == 0x80)
     return CharClass::Other; // CJK punctuation
-  return character.size() == 4 && static_cast<unsigned char>(character[1]) == 0x9F ? CharClass::Other : CharClass::Letter;
+  return character.size() == 4 && static_cast<unsigned char>(character[1]) == 0x9F ? CharClass::Other
+                                                                                   : CharClass::Letter;
 }
 
 /// GPT-2: 's|'t|'re|'ve|'m|'ll|'d| ?letters| ?digits| ?others|blanks before a blank or the end|blanks.

@@ -1,5 +1,5 @@
-// Hugging Face tokenizer.json: byte-level BPE (GPT-2's pre-tokeniser) and the sentencepiece-like form (Llama: U+2581 for
-// blanks, <0xNN> byte fallback).
+// Hugging Face tokenizer.json: byte-level BPE (GPT-2's pre-tokeniser) and the sentencepiece-like form (Llama: U+2581
+// for blanks, <0xNN> byte fallback).
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ private:
   int64_t unknown = -1;
   std::unordered_map<std::string, int64_t> vocabulary;
   std::unordered_map<int64_t, std::string> tokens;
-  std::unordered_map<std::string, int64_t> merges; // "left right" to rank
+  std::unordered_map<std::string, int64_t> merges;    // "left right" to rank
   std::vector<std::pair<std::string, int64_t>> added; // longest first
   std::unordered_map<int64_t, bool> special;
 };

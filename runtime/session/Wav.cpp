@@ -9,7 +9,8 @@ namespace ahm::session {
 static uint32_t read32(const uint8_t *at) { return at[0] | at[1] << 8 | at[2] << 16 | uint32_t(at[3]) << 24; }
 static uint32_t read16(const uint8_t *at) { return at[0] | at[1] << 8; }
 
-bool parseWav(const std::vector<uint8_t> &file, const std::string &name, std::vector<float> &samples, std::string &error) {
+bool parseWav(const std::vector<uint8_t> &file, const std::string &name, std::vector<float> &samples,
+              std::string &error) {
   auto fail = [&](const std::string &what) {
     error = name + ": " + what;
     return false;
@@ -35,11 +36,13 @@ bool parseWav(const std::vector<uint8_t> &file, const std::string &name, std::ve
       if (size == 0xFFFFFFFFu) // written to a pipe: up to the end
         size = left;
       if (size > left)
-        return fail("cut off: the data chunk says " + std::to_string(size) + " bytes, " + std::to_string(left) + " are there");
+        return fail("cut off: the data chunk says " + std::to_string(size) + " bytes, " + std::to_string(left) +
+                    " are there");
       bool pcm = format == 1 && bits == 16, real = format == 3 && bits == 32;
       if (!pcm && !real)
         return fail("format " + std::to_string(format) + " with " + std::to_string(bits) +
-                    " bits is not supported, PCM16 and float32 are; convert with: sox in.wav -r 16000 -c 1 -b 16 -e signed out.wav");
+                    " bits is not supported, PCM16 and float32 are; convert with: sox in.wav -r 16000 -c 1 -b 16 -e "
+                    "signed out.wav");
       if (channels > 2)
         return fail(std::to_string(channels) + " channels; mono or stereo is needed" + convert);
       if (rate != kSampleRate)

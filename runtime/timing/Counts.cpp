@@ -23,7 +23,6 @@ uint64_t mul(uint64_t a, uint64_t b, uint64_t c, uint64_t d) { return mul(mul(a,
 uint64_t sum(uint64_t a, uint64_t b) { return std::min(kLimit, a + b); }
 uint64_t ceilDiv(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
-
 TileFormat tileFormat(DType dtype) {
   switch (dtype) {
   case DType::TilesMx4:
@@ -37,7 +36,9 @@ TileFormat tileFormat(DType dtype) {
   }
 }
 
-uint64_t elementBytes(DType dtype) { return dtype == DType::F32 || dtype == DType::I32 ? 4 : dtype == DType::Bf16 ? 2 : 1; }
+uint64_t elementBytes(DType dtype) {
+  return dtype == DType::F32 || dtype == DType::I32 ? 4 : dtype == DType::Bf16 ? 2 : 1;
+}
 
 TileFormat cacheTiles(DType dtype) {
   int bits = cacheElementBits(dtype);
@@ -50,7 +51,8 @@ class Counter {
 public:
   Counter(const Program &program, const Command &command, const std::vector<int64_t> &values,
           const targets::Machine &machine, const Routing &routing)
-      : program(program), command(command), values(values), machine(machine), vector(machine.vector), routing(routing) {}
+      : program(program), command(command), values(values), machine(machine), vector(machine.vector), routing(routing) {
+  }
 
   CommandCounts run() {
     switch (command.op) {
@@ -113,8 +115,8 @@ public:
       movePages(in(0), sealedPages(number(0), number(1)), integer(0), integer(1), true);
       break;
     case Opcode::CacheFetch:
-      movePages(out(0), pieceHomePages(number(2), int64_t(dim(out(0), 0)), number(0), number(1), integer(2)), integer(0),
-                integer(1), false);
+      movePages(out(0), pieceHomePages(number(2), int64_t(dim(out(0), 0)), number(0), number(1), integer(2)),
+                integer(0), integer(1), false);
       break;
     case Opcode::QuantizeMx:
       readAll();
@@ -216,8 +218,8 @@ private:
     }
   }
   ClassBytes &classBytes(const Operand &operand) {
-    return counts.classes[static_cast<size_t>(trafficClass(operand))]
-                         [static_cast<size_t>(program.regions[operand.region].tier)];
+    return counts
+        .classes[static_cast<size_t>(trafficClass(operand))][static_cast<size_t>(program.regions[operand.region].tier)];
   }
 
   /// `size` bytes as stored, `needed` of them by the format.
@@ -330,8 +332,8 @@ private:
       bool fastest = routing.kind == Routing::Kind::Fastest;
       used = fastest ? (tokens ? top : 0) : std::min(natural(all), chosen);
       counts.expertCycles =
-          targets::routedCycles(machine, tiles, all, static_cast<int64_t>(tokens), static_cast<int64_t>(top), format, bits, units,
-                                fastest ? targets::Routings::Fastest : targets::Routings::Slowest);
+          targets::routedCycles(machine, tiles, all, static_cast<int64_t>(tokens), static_cast<int64_t>(top), format,
+                                bits, units, fastest ? targets::Routings::Fastest : targets::Routings::Slowest);
     }
     uint64_t macs = mul(chosen, k, c);
     product(0, macs, 0, 0, format, bits, units); // its time stands in expertCycles
@@ -494,7 +496,7 @@ private:
     lanes(scores, 4 * vector.add + vector.exp);               // scale, maximum, difference, sum
     lanes(mul(scores, groups), vector.add + vector.quantize); // V's exponents into P, then P's blocks
     lanes(mul(h, t, ceilDiv(context, 64), dv), vector.add);   // rescaling o, once a page
-    if (form.carried) // two segments' sums
+    if (form.carried)                                         // two segments' sums
       lanes(mul(h, t, sum(dv, 1)), 2 * vector.add);
     if (form.last)
       lanes(mul(h, t, dv), vector.div);
@@ -724,7 +726,8 @@ CommandCounts countCommand(const Program &program, const Command &command, const
     return Counter(program, command, values, machine, routing).run();
   CommandCounts total;
   std::vector<int64_t> ofRow;
-  int64_t times = command.repeat < static_cast<int64_t>(program.exprs.size()) ? evaluate(program, command.repeat, values) : 0;
+  int64_t times =
+      command.repeat < static_cast<int64_t>(program.exprs.size()) ? evaluate(program, command.repeat, values) : 0;
   for (int64_t row = 0; row < times; ++row) {
     selectRow(program, values, row, ofRow);
     total.add(Counter(program, command, ofRow, machine, routing).run());
@@ -793,9 +796,9 @@ bool checkCommand(const Program &program, const Entry &entry, size_t index, std:
   for (uint32_t wait : command.waits)
     if (wait >= index)
       return fail("waits for command " + std::to_string(wait) + ", which is not before it");
-  if (AttentionForm form(command); command.op == Opcode::Attention &&
-                                   (command.ins.size() < form.needed() || command.outs.size() < form.outs() ||
-                                    (form.paged && command.exprs.size() < 4)))
+  if (AttentionForm form(command);
+      command.op == Opcode::Attention && (command.ins.size() < form.needed() || command.outs.size() < form.outs() ||
+                                          (form.paged && command.exprs.size() < 4)))
     return fail("operands or attributes of its opcode are missing");
   if (command.op == Opcode::CacheSeal &&
       command.outs.size() < size_t(command.ints[0] > 0) + size_t(command.ints[1] > command.ints[0]))

@@ -20,7 +20,8 @@ struct TierBytes {
 using TierTable = std::array<TierBytes, 4>;
 
 /// What a byte is moved for. Weights: products' tiles, tables and folded vectors, wherever they stand. Kv: keys and
-/// values, also those that a cacheless attention quantises for itself. Io: both sides of a transfer from or to the host.
+/// values, also those that a cacheless attention quantises for itself. Io: both sides of a transfer from or to the
+/// host.
 enum class TrafficClass : uint8_t { Weights, Kv, Activations, Io };
 inline constexpr size_t kTrafficClasses = 4;
 const char *trafficClassName(TrafficClass traffic); // "weights", "kv", "activations", "io"
@@ -37,8 +38,9 @@ struct ClassBytes {
 /// Index by TrafficClass, then by program::Tier. Over all classes, read and written sum up to a TierTable's.
 using ClassTable = std::array<std::array<ClassBytes, 4>, kTrafficClasses>;
 
-/// Which experts the entry's routings choose. Recorded: `ids` of each routing (GemmExperts' last int), [tokens][experts a token];
-/// a routing without a record of this call's size is taken as the slowest. Fastest and Slowest: over all ways to choose.
+/// Which experts the entry's routings choose. Recorded: `ids` of each routing (GemmExperts' last int), [tokens][experts
+/// a token]; a routing without a record of this call's size is taken as the slowest. Fastest and Slowest: over all ways
+/// to choose.
 struct Routing {
   enum class Kind : uint8_t { Slowest, Fastest, Recorded } kind = Kind::Slowest;
   std::map<int64_t, std::vector<int32_t>> ids = {};
@@ -51,10 +53,11 @@ struct CommandCounts {
   uint64_t collectiveBytes = 0;              // summed over cards
   uint64_t networkBytes = 0;                 // through the chiplets' networks
   uint64_t laneCycles = 0;                   // vector work: elements times lane-cycles
-  // Pages of a cache on their way to or from DRAM: blocks [dramFirstBlock, + dramBlocks) dealt over its home's chiplets.
+  // Pages of a cache on their way to or from DRAM: blocks [dramFirstBlock, + dramBlocks) dealt over its home's
+  // chiplets.
   uint64_t dramFirstBlock = 0, dramBlocks = 0, dramBlockBytes = 0;
-  uint64_t dramPieces = 0;                   // separate contiguous runs in DRAM
-  double idealArrayCycles = 0;               // macs over what one array does a cycle: the roofline's numerator
+  uint64_t dramPieces = 0;     // separate contiguous runs in DRAM
+  double idealArrayCycles = 0; // macs over what one array does a cycle: the roofline's numerator
 
   // The arrays' work as the cost model cuts it; a command has at most two products (attention: scores, then values).
   struct Product {
@@ -63,7 +66,7 @@ struct CommandCounts {
     int movingBits = 8;
   };
   std::array<Product, 2> products;
-  targets::Cycles expertCycles = 0;          // of products by chosen experts, which the slots do not hold
+  targets::Cycles expertCycles = 0; // of products by chosen experts, which the slots do not hold
   uint64_t partialBytes = 0;   // float32 partial sums that leave the ganged arrays on top of the result (time only)
   uint64_t multicastBytes = 0; // the part of the stash reads that every quad takes in
   ClassTable classes;          // the bytes of `tiers` by what they are moved for, padding apart
@@ -75,12 +78,12 @@ struct CommandCounts {
   const TierBytes &operator[](program::Tier tier) const { return tiers[static_cast<size_t>(tier)]; }
 };
 
-/// Bytes of one row of `elements` in MxRows4, MxRows8 or MxRows16: one scale byte a 32-block, padded to 4 bytes, then whole
-/// blocks; the layout of formats/Formats.h.
+/// Bytes of one row of `elements` in MxRows4, MxRows8 or MxRows16: one scale byte a 32-block, padded to 4 bytes, then
+/// whole blocks; the layout of formats/Formats.h.
 uint64_t mxRowBytes(program::DType dtype, uint64_t elements);
 
-/// Bytes that the format needs for `rows` rows of `length` elements (Tiles*: a contraction of `rows`, `length` columns):
-/// elements at their bits, one scale byte for each 32-block begun of an MX format. At most what is stored.
+/// Bytes that the format needs for `rows` rows of `length` elements (Tiles*: a contraction of `rows`, `length`
+/// columns): elements at their bits, one scale byte for each 32-block begun of an MX format. At most what is stored.
 uint64_t formatBytes(program::DType dtype, uint64_t rows, uint64_t length);
 
 /// Bytes of an operand at these values, as stored. Tiles*: whole tiles.

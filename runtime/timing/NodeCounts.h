@@ -1,4 +1,5 @@
-// An entry's counts by the ONNX node that its commands come from: what a count derived from the model's graph is compared with.
+// An entry's counts by the ONNX node that its commands come from: what a count derived from the model's graph is
+// compared with.
 #pragma once
 
 #include "runtime/timing/Counts.h"

@@ -1,10 +1,11 @@
 // The prediction: closed form in the commands' costs, without resources, refresh windows or the event loop.
 //
 // It is the longest path through waits and queue orders, each transfer at the rate that DRAM sustains over many refresh
-// windows, and never less than the busiest resource. So it lies between the bounds by construction. At least lowerBound: that is the
-// second term. At most upperBound: without stretching, the path leaves out only constraints of the schedule without refresh,
-// of length T0; stretching multiplies it by at most period / useful, and T0 * period / useful is less than both bounds there:
-// T0 + (floor(T0 / useful) + 1) * duration, and each use at its worst phase, w + ceil(w / useful) * duration. Divisions round down.
+// windows, and never less than the busiest resource. So it lies between the bounds by construction. At least
+// lowerBound: that is the second term. At most upperBound: without stretching, the path leaves out only constraints of
+// the schedule without refresh, of length T0; stretching multiplies it by at most period / useful, and T0 * period /
+// useful is less than both bounds there: T0 + (floor(T0 / useful) + 1) * duration, and each use at its worst phase, w +
+// ceil(w / useful) * duration. Divisions round down.
 #include "runtime/timing/Work.h"
 
 #include <algorithm>

@@ -165,7 +165,8 @@ void addCounts(const Work &work, const targets::Machine &machine, Result &result
     macs8 += static_cast<double>(counts.macs8);
     macs16 += static_cast<double>(counts.macs16);
     if (counts.collectiveBytes > 0) {
-      targets::CollectiveCost links = targets::allReduceCost(machine, static_cast<targets::Bytes>(counts.collectiveBytes));
+      targets::CollectiveCost links =
+          targets::allReduceCost(machine, static_cast<targets::Bytes>(counts.collectiveBytes));
       bridgeBits += 8.0 * static_cast<double>(links.bridge);
       pcieBits += 8.0 * static_cast<double>(links.pcie);
       nicBits += 8.0 * static_cast<double>(links.nic);
@@ -211,7 +212,8 @@ Picoseconds stalledEnd(const targets::RefreshModel &refresh, Picoseconds start, 
 bool simulate(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
               const targets::Machine &machine, const Options &options, Result &result, std::string &error) {
   Work work;
-  if (!checkStart(options.startState, machine, error) || !prepare(program, entry, values, machine, work, error, options.routing) ||
+  if (!checkStart(options.startState, machine, error) ||
+      !prepare(program, entry, values, machine, work, error, options.routing) ||
       !schedule(entry, work, machine, options, Refresh::Windows, result, error))
     return false;
   addCounts(work, machine, result);

@@ -61,7 +61,7 @@ struct Result {
   std::vector<ResourceBusy> resources;
   TierTable tiers; // by program::Tier
   uint64_t networkBytes = 0, macs = 0, laneCycles = 0;
-  targets::EnergyBand energy; // picojoules: counts times coefficients, and static power over the latency
+  targets::EnergyBand energy;          // picojoules: counts times coefficients, and static power over the latency
   std::vector<EnergyPart> energyParts; // what `energy` is the sum of, always the same parts in the same order
   std::vector<CommandTiming> commands;
   std::vector<Interval> intervals; // in program order
@@ -73,12 +73,14 @@ struct Result {
 bool simulate(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
               const targets::Machine &machine, const Options &options, Result &result, std::string &error);
 
-/// Times no schedule of this entry can beat, experts chosen in the fastest way: the busiest resource or queue alone, without launch gaps; DRAM at the best
-/// rate that it sustains over any interval with refresh (a window's duration may be escaped once, no more).
+/// Times no schedule of this entry can beat, experts chosen in the fastest way: the busiest resource or queue alone,
+/// without launch gaps; DRAM at the best rate that it sustains over any interval with refresh (a window's duration may
+/// be escaped once, no more).
 bool lowerBound(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                 const targets::Machine &machine, Picoseconds &bound, std::string &error);
 
-/// At least the latency for every refresh phase and every way to choose experts: its commands take their slowest; the proof stands above.
+/// At least the latency for every refresh phase and every way to choose experts: its commands take their slowest; the
+/// proof stands above.
 bool upperBound(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                 const targets::Machine &machine, const State &startState, Picoseconds &bound, std::string &error);
 

@@ -1,5 +1,5 @@
-// Caches in pages on hand-built programs: wherever the pages stand, attention gives the bits that a flat cache gives; the verifier
-// refuses commands that disagree about where pages are; and both readings count the same bytes.
+// Caches in pages on hand-built programs: wherever the pages stand, attention gives the bits that a flat cache gives;
+// the verifier refuses commands that disagree about where pages are; and both readings count the same bytes.
 #include "runtime/functional/Execute.h"
 #include "runtime/program/KvPages.h"
 #include "runtime/program/Sizes.h"
@@ -42,8 +42,8 @@ struct Model {
   ExprId number(int64_t value) { return node(ExprNode::Op::Const, 0, 0, value); }
   ExprId add(ExprId a, int64_t b) { return node(ExprNode::Op::Add, a, number(b)); }
 
-  uint32_t region(const char *name, Tier tier, LifetimeClass lifetime, uint64_t bytes, bool persistent = false, uint32_t first = 0,
-                  uint32_t count = 1) {
+  uint32_t region(const char *name, Tier tier, LifetimeClass lifetime, uint64_t bytes, bool persistent = false,
+                  uint32_t first = 0, uint32_t count = 1) {
     Region r{name, tier, lifetime, first, count, next[size_t(tier)], bytes, persistent, 0};
     next[size_t(tier)] += (bytes + 63) / 64 * 64;
     p.regions.push_back(r);
@@ -53,8 +53,8 @@ struct Model {
   Operand pages(uint32_t region, int64_t count) {
     return view(region, DType::MxRows8, {number(count), number(kGroups), number(kPageTokens), number(kSize)});
   }
-  Command &command(Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs, std::vector<int64_t> ints,
-                   std::vector<ExprId> exprs) {
+  Command &command(Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs,
+                   std::vector<int64_t> ints, std::vector<ExprId> exprs) {
     Command c;
     c.op = op;
     c.queue = queue;
@@ -75,7 +75,8 @@ struct Model {
     p.values = {{"tokens", 1, kMost}, {"past", 0, kCapacity - 1}};
     p.entries.push_back({"step", "", {}, {}, {}});
     p.sources = {{"node", "Attention"}};
-    ExprId tokens = node(ExprNode::Op::Value, 0, 0), past = node(ExprNode::Op::Value, 1, 0), length = node(ExprNode::Op::Add, past, tokens);
+    ExprId tokens = node(ExprNode::Op::Value, 0, 0), past = node(ExprNode::Op::Value, 1, 0),
+           length = node(ExprNode::Op::Add, past, tokens);
     auto f32 = [&](uint32_t region, int64_t heads, ExprId rows, int64_t last) {
       return view(region, DType::F32, {number(1), number(heads), rows, number(last)});
     };
@@ -86,7 +87,8 @@ struct Model {
     uint32_t q = region("q", Tier::Stash, LifetimeClass::Activation, p.regions[hostQ].bytes);
     uint32_t o = region("o", Tier::Stash, LifetimeClass::Activation, p.regions[hostO].bytes);
     uint32_t state = region("state", Tier::Stash, LifetimeClass::Activation, kHeads * kMost * 8);
-    p.entries[0].inputs = {{"x", "float32", "", f32(hostX, kGroups, tokens, kSize)}, {"q", "float32", "", f32(hostQ, kHeads, tokens, kSize)}};
+    p.entries[0].inputs = {{"x", "float32", "", f32(hostX, kGroups, tokens, kSize)},
+                           {"q", "float32", "", f32(hostQ, kHeads, tokens, kSize)}};
     p.entries[0].outputs = {{"o", "float32", "", f32(hostO, kHeads, tokens, kSize)}};
     int64_t row = cacheRowBytes(DType::MxRows8, kSize), block = row * kPageTokens;
     uint32_t ring = region("cache", Tier::Stash, LifetimeClass::Kv,
@@ -97,33 +99,44 @@ struct Model {
     cache.dramPages = s.dram;
     uint32_t sram = 0, dram = 0, slots[2] = {0, 0};
     if (s.sram)
-      cache.sramRegion = sram = region("cache", Tier::Sram, LifetimeClass::Kv, uint64_t((s.sram * kGroups + 7) / 8 * block), true, 0, 8);
+      cache.sramRegion = sram =
+          region("cache", Tier::Sram, LifetimeClass::Kv, uint64_t((s.sram * kGroups + 7) / 8 * block), true, 0, 8);
     if (s.dram) {
-      cache.dramRegion = dram = region("cache", Tier::Dram, LifetimeClass::Kv, uint64_t((s.dram * kGroups + 1) / 2 * block), true, 0, 2);
+      cache.dramRegion = dram =
+          region("cache", Tier::Dram, LifetimeClass::Kv, uint64_t((s.dram * kGroups + 1) / 2 * block), true, 0, 2);
       for (uint32_t &slot : slots)
-        slot = region("cache", Tier::Sram, LifetimeClass::Staging, uint64_t((s.piece * kGroups + 7) / 8 * block), false, 0, 8);
+        slot = region("cache", Tier::Sram, LifetimeClass::Staging, uint64_t((s.piece * kGroups + 7) / 8 * block), false,
+                      0, 8);
     }
     p.caches = {cache};
-    command(Opcode::HostToStash, Queue::Host, {f32(hostX, kGroups, tokens, kSize)}, {f32(x, kGroups, tokens, kSize)}, {}, {});
-    command(Opcode::HostToStash, Queue::Host, {f32(hostQ, kHeads, tokens, kSize)}, {f32(q, kHeads, tokens, kSize)}, {}, {});
-    Operand cacheView = s.ring ? pages(ring, s.ring) : view(ring, DType::MxRows8, {number(kGroups), number(kCapacity), number(kSize)});
+    command(Opcode::HostToStash, Queue::Host, {f32(hostX, kGroups, tokens, kSize)}, {f32(x, kGroups, tokens, kSize)},
+            {}, {});
+    command(Opcode::HostToStash, Queue::Host, {f32(hostQ, kHeads, tokens, kSize)}, {f32(q, kHeads, tokens, kSize)}, {},
+            {});
+    Operand cacheView =
+        s.ring ? pages(ring, s.ring) : view(ring, DType::MxRows8, {number(kGroups), number(kCapacity), number(kSize)});
     command(Opcode::CacheAppend, Queue::Vector, {f32(x, kGroups, tokens, kSize)}, {cacheView}, {}, {past});
     Operand query = f32(q, kHeads, tokens, kSize), result = f32(o, kHeads, tokens, kSize);
     Operand between = view(state, DType::F32, {number(kHeads), tokens, number(2)});
     int64_t home = s.sram + s.dram;
     if (!s.ring) {
-      command(Opcode::Attention, Queue::Gemm, {query, cacheView, cacheView}, {result}, {1, s.window, 0, 16}, {length, past}).floats = {0.2f};
+      command(Opcode::Attention, Queue::Gemm, {query, cacheView, cacheView}, {result}, {1, s.window, 0, 16},
+              {length, past})
+          .floats = {0.2f};
     } else {
       int64_t seen = s.window ? std::min<int64_t>(kCapacity, kMost + s.window - 1 + 1023) : kCapacity;
       int64_t count = s.dram ? (seen + s.piece * kPageTokens - 1) / (s.piece * kPageTokens) : 1;
-      ExprId base = s.window ? node(ExprNode::Op::Mul, node(ExprNode::Op::FloorDiv, add(past, 1 - s.window), number(1024)), number(16)) : number(0);
+      ExprId base = s.window ? node(ExprNode::Op::Mul,
+                                    node(ExprNode::Op::FloorDiv, add(past, 1 - s.window), number(1024)), number(16))
+                             : number(0);
       for (int64_t i = 0; i < count; ++i) {
         ExprId first = add(base, i * s.piece);
         std::vector<Operand> ins{query, cacheView, cacheView};
         if (s.sram)
           ins.insert(ins.end(), 2, pages(sram, s.sram));
         if (s.dram) {
-          command(Opcode::CacheFetch, Queue::Dma, {pages(dram, s.dram)}, {pages(slots[i % 2], s.piece)}, {s.sram, home, s.window}, {past, past, first});
+          command(Opcode::CacheFetch, Queue::Dma, {pages(dram, s.dram)}, {pages(slots[i % 2], s.piece)},
+                  {s.sram, home, s.window}, {past, past, first});
           ins.insert(ins.end(), 2, pages(slots[i % 2], s.piece));
         }
         if (i > 0)
@@ -131,7 +144,8 @@ struct Model {
         std::vector<Operand> outs{result};
         if (i + 1 < count)
           outs.push_back(between);
-        command(Opcode::Attention, Queue::Gemm, ins, outs, {1, s.window, 0, 16, s.sram, home, s.dram ? s.piece : 0, i == 0, i + 1 == count},
+        command(Opcode::Attention, Queue::Gemm, ins, outs,
+                {1, s.window, 0, 16, s.sram, home, s.dram ? s.piece : 0, i == 0, i + 1 == count},
                 {length, past, past, s.dram ? first : number(0)})
             .floats = {0.2f};
       }
@@ -190,8 +204,10 @@ std::vector<float> runCalls(const Model &model, const std::vector<int64_t> &call
     }
     EXPECT_EQ(counters.macs, macs);
     for (size_t t = 0; t < 4; ++t) {
-      EXPECT_EQ(counters.tiers[t].read, counted[t].read) << model.shape.name << " " << tierName(Tier(t)) << " at " << past;
-      EXPECT_EQ(counters.tiers[t].written, counted[t].written) << model.shape.name << " " << tierName(Tier(t)) << " at " << past;
+      EXPECT_EQ(counters.tiers[t].read, counted[t].read)
+          << model.shape.name << " " << tierName(Tier(t)) << " at " << past;
+      EXPECT_EQ(counters.tiers[t].written, counted[t].written)
+          << model.shape.name << " " << tierName(Tier(t)) << " at " << past;
     }
     const float *o = reinterpret_cast<const float *>(memory.host(p.regions[model.hostO].offset));
     results.insert(results.end(), o, o + kHeads * tokens * kSize);
@@ -200,9 +216,15 @@ std::vector<float> runCalls(const Model &model, const std::vector<int64_t> &call
   return results;
 }
 
-const Shape kEverything[] = {{"sram", 3, 64, 0, 0, 0}, {"dram", 3, 0, 64, 16, 0}, {"dram, long pieces", 3, 0, 64, 32, 0}, {"split", 3, 16, 48, 16, 0}};
-const Shape kWindow[] = {{"ring", 5, 0, 0, 0, 130},           {"window, sram", 3, 3, 0, 0, 130},  {"window, dram", 3, 0, 16, 16, 130},
-                         {"window, split", 3, 16, 16, 16, 1500}, {"window of segments", 3, 0, 32, 16, 1500}};
+const Shape kEverything[] = {{"sram", 3, 64, 0, 0, 0},
+                             {"dram", 3, 0, 64, 16, 0},
+                             {"dram, long pieces", 3, 0, 64, 32, 0},
+                             {"split", 3, 16, 48, 16, 0}};
+const Shape kWindow[] = {{"ring", 5, 0, 0, 0, 130},
+                         {"window, sram", 3, 3, 0, 0, 130},
+                         {"window, dram", 3, 0, 16, 16, 130},
+                         {"window, split", 3, 16, 16, 16, 1500},
+                         {"window of segments", 3, 0, 32, 16, 1500}};
 
 std::vector<int64_t> manyCalls() {
   std::vector<int64_t> calls(37, 64); // to 2,368, then single tokens over a page border, odd chunks
@@ -230,9 +252,11 @@ TEST(CachePages, TheSameBitsWhereverPagesStand) {
 
 TEST(CachePages, NumbersOfPagesThatAreTooSmallAreRefused) {
   std::string error;
-  for (Shape shape : {Shape{"ring", 2, 0, 64, 16, 0}, Shape{"places", 3, 63, 0, 0, 0}, Shape{"places", 3, 0, 48, 16, 0},
-                      Shape{"window", 4, 0, 0, 0, 130}, Shape{"window", 3, 2, 0, 0, 130}, Shape{"window", 3, 0, 16, 16, 1500}}) {
-    EXPECT_FALSE(verify(Model(shape).p, kCapacities, error)) << shape.name << " " << shape.ring << " " << shape.sram << " " << shape.dram;
+  for (Shape shape :
+       {Shape{"ring", 2, 0, 64, 16, 0}, Shape{"places", 3, 63, 0, 0, 0}, Shape{"places", 3, 0, 48, 16, 0},
+        Shape{"window", 4, 0, 0, 0, 130}, Shape{"window", 3, 2, 0, 0, 130}, Shape{"window", 3, 0, 16, 16, 1500}}) {
+    EXPECT_FALSE(verify(Model(shape).p, kCapacities, error))
+        << shape.name << " " << shape.ring << " " << shape.sram << " " << shape.dram;
     EXPECT_NE(error.find("node"), std::string::npos) << error;
   }
 }
@@ -247,7 +271,8 @@ TEST(CachePages, DisagreementsAreRefused) {
         return i;
     return size_t(-1);
   };
-  size_t fetch = find(Opcode::CacheFetch), attention = find(Opcode::Attention), second = find(Opcode::Attention, 1), seal = find(Opcode::CacheSeal);
+  size_t fetch = find(Opcode::CacheFetch), attention = find(Opcode::Attention), second = find(Opcode::Attention, 1),
+         seal = find(Opcode::CacheSeal);
   auto refused = [&](const char *what, std::function<void(Model &, std::vector<Command> &)> change) {
     Model bad = good;
     change(bad, bad.p.entries[0].commands);
@@ -258,7 +283,9 @@ TEST(CachePages, DisagreementsAreRefused) {
     const Command &command = good.p.entries[0].commands[index];
     for (size_t i = 0; i < command.exprs.size(); ++i)
       for (int64_t by : {-1, 1, 16, -16})
-        refused("an expression", [&](Model &m, std::vector<Command> &c) { c[index].exprs[i] = uint32_t(m.add(ExprId(c[index].exprs[i]), by)); });
+        refused("an expression", [&](Model &m, std::vector<Command> &c) {
+          c[index].exprs[i] = uint32_t(m.add(ExprId(c[index].exprs[i]), by));
+        });
     for (size_t i = command.op == Opcode::Attention ? 4 : 0; i < command.ints.size(); ++i)
       for (int64_t by : {-1, 1, 16, -16})
         refused("a number", [&](Model &, std::vector<Command> &c) { c[index].ints[i] += by; });
@@ -268,7 +295,8 @@ TEST(CachePages, DisagreementsAreRefused) {
           return o < c[index].ins.size() ? c[index].ins[o] : c[index].outs[o - c[index].ins.size()];
         };
         if (std::vector<Command> all = good.p.entries[0].commands; operandOf(all).dims.size() > d)
-          refused("a dimension", [&](Model &m, std::vector<Command> &c) { operandOf(c).dims[d] = m.add(operandOf(c).dims[d], -1); });
+          refused("a dimension",
+                  [&](Model &m, std::vector<Command> &c) { operandOf(c).dims[d] = m.add(operandOf(c).dims[d], -1); });
       }
     for (size_t w = 0; w < command.waits.size(); ++w) {
       Model bad = good;
@@ -280,8 +308,11 @@ TEST(CachePages, DisagreementsAreRefused) {
       refused("no waits at all", [&](Model &, std::vector<Command> &c) { c[index].waits.clear(); });
   }
   refused("no seal", [&](Model &, std::vector<Command> &c) { c[seal].op = Opcode::CacheFetch; });
-  refused("a fetch into the other slot", [&](Model &, std::vector<Command> &c) { c[fetch].outs[0].region = c[find(Opcode::CacheFetch, 1)].outs[0].region; });
-  refused("a home that is the staging", [&](Model &, std::vector<Command> &c) { c[attention].ins[3].region = c[attention].ins[5].region; });
+  refused("a fetch into the other slot", [&](Model &, std::vector<Command> &c) {
+    c[fetch].outs[0].region = c[find(Opcode::CacheFetch, 1)].outs[0].region;
+  });
+  refused("a home that is the staging",
+          [&](Model &, std::vector<Command> &c) { c[attention].ins[3].region = c[attention].ins[5].region; });
   refused("a ring that is no cache", [&](Model &m, std::vector<Command> &) { m.p.caches[0].openPages = 0; });
 }
 

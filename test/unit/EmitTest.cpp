@@ -100,12 +100,13 @@ TEST(PackWeight, BlocksOfFourBitsWithPackedZeroPoints) {
   writeFile("zeros.bin", zeros);
   writeFile("scales.bin", scales);
   std::vector<uint8_t> bytes;
-  ASSERT_TRUE(pack("hmem.weight @w \"vector\" : tensor<40x3xf32> from tensor<3x3x8xui8> in \"blocks.bin\" at 0 size 72 recipe "
-                   "[[\"unpack\", 4, 3, 48], [\"block_dequant\", {axis = 1, block = 16, zero = 8.0, zero_bits = 4, "
-                   "scales = {type = tensor<9xf32>, file = \"scales.bin\", offset = 0, length = 36}, "
-                   "zeros = {type = tensor<6xui8>, file = \"zeros.bin\", offset = 0, length = 6}}], "
-                   "[\"slice\", 1, 0, 40], [\"transpose\", 1, 0]] format \"dense\" bytes 480",
-                   bytes));
+  ASSERT_TRUE(
+      pack("hmem.weight @w \"vector\" : tensor<40x3xf32> from tensor<3x3x8xui8> in \"blocks.bin\" at 0 size 72 recipe "
+           "[[\"unpack\", 4, 3, 48], [\"block_dequant\", {axis = 1, block = 16, zero = 8.0, zero_bits = 4, "
+           "scales = {type = tensor<9xf32>, file = \"scales.bin\", offset = 0, length = 36}, "
+           "zeros = {type = tensor<6xui8>, file = \"zeros.bin\", offset = 0, length = 6}}], "
+           "[\"slice\", 1, 0, 40], [\"transpose\", 1, 0]] format \"dense\" bytes 480",
+           bytes));
   ASSERT_EQ(bytes.size(), 480u);
   auto nibble = [](const std::vector<uint8_t> &from, size_t i) { return from[i / 2] >> (i % 2 * 4) & 15; };
   for (size_t k = 0; k < 40; ++k)
@@ -121,32 +122,37 @@ TEST(PackWeight, ScalesAlongAnAxisAndOfTheWholeTensor) {
   writeFile("axis.bin", std::vector<int8_t>{-4, 0, 3, 7, 8, 9});
   for (bool whole : {false, true}) {
     std::vector<uint8_t> bytes;
-    ASSERT_TRUE(pack(std::string("hmem.weight @w \"vector\" : tensor<2x3xf32> from tensor<2x3xi8> in \"axis.bin\" at 0 size 6 recipe "
-                                 "[[\"block_dequant\", {block = 0, ") +
-                         (whole ? "axis = -1, zero = 1.0, scales = {value = dense<0.5> : tensor<f32>}"
-                                : "axis = 1, scales = {value = dense<[0.5, 1.0, 2.0]> : tensor<3xf32>}, "
-                                  "zeros = {value = dense<[0, 1, -1]> : tensor<3xi8>}") +
-                         "}]] format \"dense\" bytes 24",
-                     bytes));
+    ASSERT_TRUE(
+        pack(std::string(
+                 "hmem.weight @w \"vector\" : tensor<2x3xf32> from tensor<2x3xi8> in \"axis.bin\" at 0 size 6 recipe "
+                 "[[\"block_dequant\", {block = 0, ") +
+                 (whole ? "axis = -1, zero = 1.0, scales = {value = dense<0.5> : tensor<f32>}"
+                        : "axis = 1, scales = {value = dense<[0.5, 1.0, 2.0]> : tensor<3xf32>}, "
+                          "zeros = {value = dense<[0, 1, -1]> : tensor<3xi8>}") +
+                 "}]] format \"dense\" bytes 24",
+             bytes));
     std::vector<float> values(6);
     ASSERT_EQ(bytes.size(), 24u);
     std::memcpy(values.data(), bytes.data(), 24);
-    EXPECT_EQ(values, whole ? (std::vector<float>{-2.5, -0.5, 1, 3, 3.5, 4}) : (std::vector<float>{-2, -1, 8, 3.5, 7, 20}));
+    EXPECT_EQ(values,
+              whole ? (std::vector<float>{-2.5, -0.5, 1, 3, 3.5, 4}) : (std::vector<float>{-2, -1, 8, 3.5, 7, 20}));
   }
 }
 
 TEST(PackWeight, PackedConstantsAndSmallFloats) {
   std::vector<uint8_t> bytes;
-  ASSERT_TRUE(pack("hmem.weight @w \"vector\" : tensor<3xf32> from tensor<3xi4> in \"\" at 0 size 0 recipe [[\"mul\", 1.0 : f32]] "
-                   "format \"dense\" bytes 12 {value = dense<[-8, 7, -1]> : tensor<3xi4>}",
-                   bytes));
+  ASSERT_TRUE(pack(
+      "hmem.weight @w \"vector\" : tensor<3xf32> from tensor<3xi4> in \"\" at 0 size 0 recipe [[\"mul\", 1.0 : f32]] "
+      "format \"dense\" bytes 12 {value = dense<[-8, 7, -1]> : tensor<3xi4>}",
+      bytes));
   std::vector<float> values(3);
   ASSERT_EQ(bytes.size(), 12u);
   std::memcpy(values.data(), bytes.data(), 12);
   EXPECT_EQ(values, (std::vector<float>{-8, 7, -1}));
   writeFile("fp4.bin", std::vector<uint8_t>{0x21, 0xf7}); // 0.5, 1, 6, -6
   bytes.clear();
-  ASSERT_TRUE(pack("hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf4E2M1FN> in \"fp4.bin\" at 0 size 2 recipe [[\"cast\", \"f32\"]] "
+  ASSERT_TRUE(pack("hmem.weight @w \"vector\" : tensor<4xf32> from tensor<4xf4E2M1FN> in \"fp4.bin\" at 0 size 2 "
+                   "recipe [[\"cast\", \"f32\"]] "
                    "format \"dense\" bytes 16",
                    bytes));
   values.resize(4);
@@ -157,9 +163,12 @@ TEST(PackWeight, PackedConstantsAndSmallFloats) {
 TEST(PackWeight, ScalesThatDoNotFitAreAnError) {
   writeFile("axis.bin", std::vector<int8_t>{-4, 0, 3, 7, 8, 9});
   std::vector<uint8_t> bytes;
-  for (const char *blocks : {"axis = 1, block = 0, scales = {value = dense<[0.5, 1.0]> : tensor<2xf32>}", "axis = 2, block = 0, scales = {value = dense<1.0> : tensor<3xf32>}",
-                             "axis = 1, block = 2, scales = {value = dense<1.0> : tensor<3xf32>}", "axis = 1, block = 0"})
-    EXPECT_FALSE(pack(std::string("hmem.weight @w \"vector\" : tensor<2x3xf32> from tensor<2x3xi8> in \"axis.bin\" at 0 size 6 recipe [[\"block_dequant\", {") +
+  for (const char *blocks :
+       {"axis = 1, block = 0, scales = {value = dense<[0.5, 1.0]> : tensor<2xf32>}",
+        "axis = 2, block = 0, scales = {value = dense<1.0> : tensor<3xf32>}",
+        "axis = 1, block = 2, scales = {value = dense<1.0> : tensor<3xf32>}", "axis = 1, block = 0"})
+    EXPECT_FALSE(pack(std::string("hmem.weight @w \"vector\" : tensor<2x3xf32> from tensor<2x3xi8> in \"axis.bin\" at "
+                                  "0 size 6 recipe [[\"block_dequant\", {") +
                           blocks + "}]] format \"dense\" bytes 24",
                       bytes))
         << blocks;

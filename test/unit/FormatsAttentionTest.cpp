@@ -161,7 +161,8 @@ void check(const Problem &p, Element pElement) {
 TEST(FormatsAttention, MatchesReference) {
   std::mt19937 rng(11);
   for (Element kv : {Element::Int16, Element::Int8, Element::Int4})
-    for (auto [begin, end] : {std::pair<int64_t, int64_t>{0, 1}, {0, 64}, {0, 65}, {3, 200}, {70, 71}, {900, 1100}, {0, 2100}})
+    for (auto [begin, end] :
+         {std::pair<int64_t, int64_t>{0, 1}, {0, 64}, {0, 65}, {3, 200}, {70, 71}, {900, 1100}, {0, 2100}})
       for (int64_t dim : {36, 64, 7}) {
         if (end > 1000 && dim != 36)
           continue;
@@ -262,7 +263,8 @@ TEST(FormatsAttention, PagesAndPiecesChangeNothing) {
           args.last = from + piece == 4096;
           attentionHead(args, out.data());
         }
-        EXPECT_EQ(std::memcmp(out.data(), want.data(), want.size() * 4), 0) << begin << ".." << end << " in pieces of " << piece;
+        EXPECT_EQ(std::memcmp(out.data(), want.data(), want.size() * 4), 0)
+            << begin << ".." << end << " in pieces of " << piece;
       }
     }
 }

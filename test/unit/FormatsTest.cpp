@@ -192,7 +192,8 @@ TEST_P(Twins, GemmMxMatchesReference) {
         for (int mode = 0; mode < 3; ++mode) {
           auto [M, K, C, parts] = shape;
           int wBits = f == TileFormat::MxInt4 ? 4 : f == TileFormat::MxInt8 ? 8 : 16;
-          std::vector<float> a = reference::randomValues(rng, M * K, mode), w = reference::randomValues(rng, K * C, mode);
+          std::vector<float> a = reference::randomValues(rng, M * K, mode),
+                             w = reference::randomValues(rng, K * C, mode);
           if (mode == 1) { // NaN in a weight block, and in one row
             w[(K - 1) * C + C / 2] = NAN;
             if (M > 1)
@@ -210,8 +211,8 @@ TEST_P(Twins, GemmMxMatchesReference) {
             for (int64_t r = 0; r < std::min<int64_t>(M, 7); ++r) {
               float expected = reference::product(rows.blocks[r], elementBits(e), wb, wBits, parts);
               ASSERT_TRUE(sameBits(y[r * (C + 3) + c], expected))
-                  << y[r * (C + 3) + c] << " vs " << expected << " K " << K << " mode " << mode << " row " << r << " column "
-                  << c << " bits " << wBits << " x " << elementBits(e);
+                  << y[r * (C + 3) + c] << " vs " << expected << " K " << K << " mode " << mode << " row " << r
+                  << " column " << c << " bits " << wBits << " x " << elementBits(e);
             }
           }
           for (int64_t r = 0; r < M; ++r)
@@ -289,8 +290,8 @@ TEST_P(Twins, MatmulRowsMatchReference) {
       matmulRowsMx(ar.bytes.data(), ae, M, br.bytes.data(), be, N, K, y.data(), N);
       for (int64_t m = 0; m < M; ++m)
         for (int64_t n = 0; n < N; ++n)
-          ASSERT_TRUE(sameBits(y[m * N + n], reference::product(ar.blocks[m], elementBits(ae), br.blocks[n],
-                                                                elementBits(be), 1)));
+          ASSERT_TRUE(sameBits(y[m * N + n],
+                               reference::product(ar.blocks[m], elementBits(ae), br.blocks[n], elementBits(be), 1)));
     }
 }
 

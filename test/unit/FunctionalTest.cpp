@@ -126,8 +126,8 @@ TEST(Functional, ShapesMove) {
   Operand total = b.make("total", DType::I32, {2, 4});
   b.add(Opcode::Iota, Queue::Vector, {}, {x}, {1}).exprs = {uint32_t(b.constant(100))};
   b.add(Opcode::Transpose, Queue::Vector, {x}, {t}, {2, 0, 1});
-  b.add(Opcode::Slice, Queue::Vector, {x}, {s}, {1, -1, 2}).exprs = {
-      uint32_t(b.constant(0)), uint32_t(b.constant(2)), uint32_t(b.constant(1))};
+  b.add(Opcode::Slice, Queue::Vector, {x}, {s}, {1, -1, 2}).exprs = {uint32_t(b.constant(0)), uint32_t(b.constant(2)),
+                                                                     uint32_t(b.constant(1))};
   b.add(Opcode::Concat, Queue::Vector, {t, t}, {joined}, {1});
   b.add(Opcode::Reduce, Queue::Vector, {x}, {total}, {int64_t(ReduceKind::Sum), 1});
   CardMemory memory(b.program, kConfig);
@@ -151,7 +151,8 @@ TEST(Functional, ShapesMove) {
 TEST(Functional, OrderAndPlaces) {
   Builder b;
   b.entry("main");
-  Operand x = b.make("x", DType::F32, {2, 4}), top = b.make("top", DType::F32, {2, 3}), at = b.make("at", DType::I32, {2, 3});
+  Operand x = b.make("x", DType::F32, {2, 4}), top = b.make("top", DType::F32, {2, 3}),
+          at = b.make("at", DType::I32, {2, 3});
   Operand low = b.make("low", DType::F32, {2, 2}), lowAt = b.make("lowAt", DType::I32, {2, 2});
   Operand sums = b.make("sums", DType::F32, {2, 4}), back = b.make("back", DType::F32, {2, 4});
   Operand places = b.make("places", DType::I32, {3}), updates = b.make("updates", DType::F32, {3, 2});
@@ -316,7 +317,8 @@ TEST(Functional, ChosenExpertsAreTheirOwnProducts) {
   std::vector<float> weights = randomFloats(experts * k * c, 3), input = randomFloats(tokens * k, 4);
   std::vector<uint8_t> tiles(experts * perExpert * bytes);
   for (int64_t t = 0; t < experts * perExpert; ++t) {
-    formats::packTileMx(&weights[t / perExpert * k * c], c, k, c, t % 2, t % perExpert / 2, formats::TileFormat::MxInt8, &tiles[t * bytes]);
+    formats::packTileMx(&weights[t / perExpert * k * c], c, k, c, t % 2, t % perExpert / 2, formats::TileFormat::MxInt8,
+                        &tiles[t * bytes]);
     TileAddress at = sramTileAddress(b.program.regions[w.region], uint64_t(t), bytes);
     std::memcpy(memory.sram(at.unit, at.offset), &tiles[t * bytes], bytes);
   }
@@ -332,7 +334,8 @@ TEST(Functional, ChosenExpertsAreTheirOwnProducts) {
     for (int64_t t = 0; t < perExpert; ++t)
       own.push_back(&tiles[(chosen[r] * perExpert + t) * bytes]);
     std::vector<float> expected(c);
-    formats::gemmMx(row.data(), formats::Element::Int8, 1, k, formats::TileFormat::MxInt8, own.data(), c, expected.data(), c);
+    formats::gemmMx(row.data(), formats::Element::Int8, 1, k, formats::TileFormat::MxInt8, own.data(), c,
+                    expected.data(), c);
     EXPECT_EQ(std::memcmp(expected.data(), stash<float>(memory, b.program, y) + r * c, c * 4), 0) << r;
   }
   EXPECT_EQ(counters.macs, uint64_t(tokens * top * k * c));
@@ -351,7 +354,8 @@ TEST(Functional, AttentionReadsOnlyTheValidContext) {
   constexpr int64_t heads = 4, kv = 2, tokens = 3, d = 32, capacity = 16;
   Builder b;
   b.entry("main");
-  Operand hk = b.make("hk", DType::F32, {1, kv, tokens, d}, Tier::Host), k = b.make("k", DType::F32, {1, kv, tokens, d});
+  Operand hk = b.make("hk", DType::F32, {1, kv, tokens, d}, Tier::Host),
+          k = b.make("k", DType::F32, {1, kv, tokens, d});
   Operand hq = b.make("hq", DType::F32, {1, heads, tokens, d}, Tier::Host);
   Operand q = b.make("q", DType::F32, {1, heads, tokens, d}), o = b.make("o", DType::F32, {1, heads, tokens, d});
   Operand cache = b.make("cache", DType::MxRows16, {kv, capacity, d});
@@ -383,14 +387,16 @@ TEST(Functional, AttentionReadsOnlyTheValidContext) {
   EXPECT_NE(error.find("nothing has written"), std::string::npos) << error;
 }
 
-// Every format a cache may have: rows are stored by its rule, and attention reads them so; Bf16 as MXINT16 of the rounded values.
+// Every format a cache may have: rows are stored by its rule, and attention reads them so; Bf16 as MXINT16 of the
+// rounded values.
 TEST(Functional, EveryCacheFormatFollowsItsRule) {
   constexpr int64_t heads = 4, kv = 2, tokens = 70, d = 40, capacity = 80;
   for (DType dtype : {DType::MxRows4, DType::MxRows8, DType::MxRows16, DType::Bf16})
     for (int64_t bits : {8, 16}) {
       Builder b;
       b.entry("main");
-      Operand hk = b.make("hk", DType::F32, {1, kv, tokens, d}, Tier::Host), k = b.make("k", DType::F32, {1, kv, tokens, d});
+      Operand hk = b.make("hk", DType::F32, {1, kv, tokens, d}, Tier::Host),
+              k = b.make("k", DType::F32, {1, kv, tokens, d});
       Operand hq = b.make("hq", DType::F32, {1, heads, tokens, d}, Tier::Host);
       Operand q = b.make("q", DType::F32, {1, heads, tokens, d}), o = b.make("o", DType::F32, {1, heads, tokens, d});
       Operand cache = b.make("cache", dtype, {kv, capacity, d});
@@ -411,8 +417,12 @@ TEST(Functional, EveryCacheFormatFollowsItsRule) {
       std::string error;
       ASSERT_TRUE(run(b.program, memory, error, &shadow, &counters)) << error;
       int64_t stored = cacheRowBytes(dtype, d);
-      EXPECT_EQ(stored, dtype == DType::MxRows4 ? 4 + 32 : dtype == DType::MxRows8 ? 4 + 64 : dtype == DType::MxRows16 ? 4 + 128 : 80);
-      EXPECT_EQ(counters.tiers[1].read, uint64_t(kv * tokens * d * 4 + heads * tokens * d * 4 + 2 * kv * tokens * stored));
+      EXPECT_EQ(stored, dtype == DType::MxRows4    ? 4 + 32
+                        : dtype == DType::MxRows8  ? 4 + 64
+                        : dtype == DType::MxRows16 ? 4 + 128
+                                                   : 80);
+      EXPECT_EQ(counters.tiers[1].read,
+                uint64_t(kv * tokens * d * 4 + heads * tokens * d * 4 + 2 * kv * tokens * stored));
 
       formats::Element element = dtype == DType::MxRows4   ? formats::Element::Int4
                                  : dtype == DType::MxRows8 ? formats::Element::Int8
@@ -437,7 +447,8 @@ TEST(Functional, EveryCacheFormatFollowsItsRule) {
           args.k = args.v = rows.data() + h / 2 * tokens * row;
           args.kStride = args.vStride = row;
           args.kElement = args.vElement = element;
-          args.pElement = bits == 16 || element == formats::Element::Int16 ? formats::Element::Int16 : formats::Element::Int8;
+          args.pElement =
+              bits == 16 || element == formats::Element::Int16 ? formats::Element::Int16 : formats::Element::Int8;
           args.headDim = args.valueDim = d;
           args.end = t + 1;
           args.scale = 0.25f;
@@ -480,7 +491,8 @@ TEST(Functional, ShadowCatchesUnwrittenAndStaleReads) {
 TEST(Functional, ShadowCatchesAWriteOverAReader) {
   Builder b;
   b.entry("main");
-  Operand x = b.make("x", DType::F32, {8}), y = b.make("y", DType::F32, {8}), hx = b.make("hx", DType::F32, {8}, Tier::Host);
+  Operand x = b.make("x", DType::F32, {8}), y = b.make("y", DType::F32, {8}),
+          hx = b.make("hx", DType::F32, {8}, Tier::Host);
   b.program.entries.back().inputs = {{"x", "float32", "", hx}};
   b.add(Opcode::HostToStash, Queue::Host, {hx}, {x});
   b.add(Opcode::Unary, Queue::Vector, {x}, {y}, {int64_t(UnaryKind::Exp)}, {0});
@@ -529,7 +541,8 @@ TEST(Functional, GemmInt8WritesItsColumnsOnly) {
   constexpr int64_t m = 2, k = 70, c = 10, n = 16, n0 = 4;
   Builder b;
   b.entry("main");
-  Operand q = b.make("q", DType::U8, {m, k}), scale = b.make("scale", DType::F32, {1}), zero = b.make("zero", DType::U8, {1});
+  Operand q = b.make("q", DType::U8, {m, k}), scale = b.make("scale", DType::F32, {1}),
+          zero = b.make("zero", DType::U8, {1});
   Operand y = b.make("y", DType::F32, {m, n});
   Operand w = b.view(b.region("w", Tier::Sram, 4096, 0, 2), DType::TilesInt8, {k, c});
   b.add(Opcode::GemmInt8, Queue::Gemm, {q, scale, zero, w}, {y}, {n0, n, 3}).floats = {0.5f};

@@ -1,5 +1,5 @@
-// The placement library: every policy's answer passes the independent verifier, the verifier refuses each kind of broken
-// answer, and the bound is never above the prediction.
+// The placement library: every policy's answer passes the independent verifier, the verifier refuses each kind of
+// broken answer, and the bound is never above the prediction.
 #include "compiler/Place/Placement.h"
 
 #include <gtest/gtest.h>
@@ -23,12 +23,18 @@ Problem makeProblem(uint64_t seed, Bytes bytesPerCore) {
     weight.coreCount = 16u << random() % 4;
     weight.tiles = 1 + random() % (weight.coreCount * 2);
     weight.tileBytes = 4224;
-    weight.uses = {{0, i, 400000, }, {1, i, 100000}};
+    weight.uses = {{
+                       0,
+                       i,
+                       400000,
+                   },
+                   {1, i, 100000}};
     problem.weights.push_back(weight);
   }
   for (uint32_t i = 0; i < 30; ++i)
     for (uint32_t entry = 0; entry < 2; ++entry)
-      problem.buffers.push_back({"b" + std::to_string(i), "", false, 1 + random() % 60000, entry, i, i + 1 + uint32_t(random() % 4)});
+      problem.buffers.push_back(
+          {"b" + std::to_string(i), "", false, 1 + random() % 60000, entry, i, i + 1 + uint32_t(random() % 4)});
   problem.persistents = {{"cache", "", 100000}, {"gamma", "", 100}};
   problem.dense = {{"table", 123456}};
   return problem;
@@ -105,7 +111,8 @@ TEST(Placement, CachesStandWhereThereIsRoom) {
           addCaches(problem, 4, pages, window);
           Solution solution;
           DoesNotFit failure;
-          ASSERT_TRUE(solve(problem, "hybrid", solution, failure)) << failure.text() << " stash " << stash << " sram " << sram;
+          ASSERT_TRUE(solve(problem, "hybrid", solution, failure))
+              << failure.text() << " stash " << stash << " sram " << sram;
           EXPECT_EQ(verify(problem, solution), "") << "stash " << stash << " sram " << sram << " pages " << pages;
           bool flat = true, dram = false;
           for (size_t i = 0; i < solution.caches.size(); ++i) {
@@ -198,7 +205,11 @@ TEST(Placement, TheVerifierRefusesBrokenAnswers) {
   EXPECT_TRUE(refused([&](Solution &s) { s.weights[streamed].ringSlot = s.ringSlots; }));
   EXPECT_TRUE(refused([&](Solution &s) { s.ringOffset = 0; }));
   EXPECT_TRUE(refused([&](Solution &s) { s.ringSlotBytes = 64; }));
-  EXPECT_TRUE(refused([&](Solution &s) { s.weights[1].dramOffset = s.weights[0].dramOffset; s.weights[1].firstCore = s.weights[0].firstCore; s.weights[1].firstChiplet = s.weights[0].firstChiplet; }));
+  EXPECT_TRUE(refused([&](Solution &s) {
+    s.weights[1].dramOffset = s.weights[0].dramOffset;
+    s.weights[1].firstCore = s.weights[0].firstCore;
+    s.weights[1].firstChiplet = s.weights[0].firstChiplet;
+  }));
   EXPECT_TRUE(refused([&](Solution &s) { s.dense[0].chiplet = 7; }));
   EXPECT_TRUE(refused([&](Solution &s) { s.persistents[1] = s.persistents[0]; }));
   EXPECT_TRUE(refused([&](Solution &s) { s.buffers[0] = 0; }));

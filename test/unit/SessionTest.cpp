@@ -130,7 +130,8 @@ TEST(Wav, BadFilesAreErrors) {
     EXPECT_FALSE(parseWav(std::vector<uint8_t>(file.begin(), file.begin() + length), "cut.wav", samples, error));
 }
 
-const char *kLlama = R"({"added_tokens":[{"id":0,"content":"<unk>","special":true},{"id":1,"content":"<s>","special":true}],
+const char *kLlama =
+    R"({"added_tokens":[{"id":0,"content":"<unk>","special":true},{"id":1,"content":"<s>","special":true}],
  "model":{"type":"BPE","unk_token":"<unk>","byte_fallback":true,"vocab":{"<unk>":0,"<s>":1,"<0xC3>":2,"<0xA9>":3,
  "▁":4,"a":5,"b":6,"▁a":7,"ab":8,"▁ab":9},"merges":["▁ a",["a","b"],"▁a b"]}})";
 
@@ -148,7 +149,8 @@ TEST(Tokenizer, SentencePieceForm) {
 }
 
 TEST(Tokenizer, ByteLevel) {
-  const char *json = R"({"pre_tokenizer":{"type":"ByteLevel"},"added_tokens":[{"id":9,"content":"<end>","special":true}],
+  const char *json =
+      R"({"pre_tokenizer":{"type":"ByteLevel"},"added_tokens":[{"id":9,"content":"<end>","special":true}],
     "model":{"type":"BPE","vocab":{"a":0,"b":1,"Ġ":2,"ab":3,"Ġa":4,"Ã":5,"©":6,"'s":7,"'":8,"s":10},
     "merges":["a b","Ġ a","' s"]}})";
   Tokenizer tokenizer;
@@ -164,8 +166,9 @@ TEST(Tokenizer, ByteLevel) {
 TEST(Tokenizer, BadFilesAreErrors) {
   Tokenizer tokenizer;
   std::string error;
-  for (const char *json : {"", "[]", "{", "{}", R"({"model":{}})", R"({"model":{"vocab":{"a":"x"},"merges":[]}})",
-                           R"({"model":{"vocab":{},"merges":[1]}})", R"({"added_tokens":[{}],"model":{"vocab":{},"merges":[]}})"}) {
+  for (const char *json :
+       {"", "[]", "{", "{}", R"({"model":{}})", R"({"model":{"vocab":{"a":"x"},"merges":[]}})",
+        R"({"model":{"vocab":{},"merges":[1]}})", R"({"added_tokens":[{}],"model":{"vocab":{},"merges":[]}})"}) {
     error.clear();
     EXPECT_FALSE(tokenizer.parse(json, "bad.json", error)) << json;
     EXPECT_EQ(error.rfind("bad.json: ", 0), 0u) << error;
@@ -211,19 +214,26 @@ ahm::program::Program countingModel() {
     ExprId rows = decode ? one : tokens;
     Entry entry;
     entry.name = decode ? "decode" : "prefill";
-    auto add = [&](Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs, std::vector<int64_t> ints,
-                   std::vector<uint32_t> waits) {
-      Command command = ahm::test::makeCommand(op, queue, std::move(ins), std::move(outs), std::move(ints), std::move(waits));
+    auto add = [&](Opcode op, Queue queue, std::vector<Operand> ins, std::vector<Operand> outs,
+                   std::vector<int64_t> ints, std::vector<uint32_t> waits) {
+      Command command =
+          ahm::test::makeCommand(op, queue, std::move(ins), std::move(outs), std::move(ints), std::move(waits));
       if (op == Opcode::Iota)
         command.exprs = {uint32_t(minusOne)};
       entry.commands.push_back(command);
     };
-    auto view = [](uint32_t r, DType dtype, std::vector<ExprId> dims) { return Operand{r, dtype, -1, std::move(dims)}; };
-    add(Opcode::HostToStash, Queue::Host, {view(hostIds, DType::I32, {one, rows})}, {view(ids, DType::I32, {one, rows})}, {}, {});
-    add(Opcode::Cast, Queue::Vector, {view(ids, DType::I32, {one, rows})}, {view(real, DType::F32, {one, rows})}, {}, {0});
+    auto view = [](uint32_t r, DType dtype, std::vector<ExprId> dims) {
+      return Operand{r, dtype, -1, std::move(dims)};
+    };
+    add(Opcode::HostToStash, Queue::Host, {view(hostIds, DType::I32, {one, rows})},
+        {view(ids, DType::I32, {one, rows})}, {}, {});
+    add(Opcode::Cast, Queue::Vector, {view(ids, DType::I32, {one, rows})}, {view(real, DType::F32, {one, rows})}, {},
+        {0});
     add(Opcode::Iota, Queue::Vector, {}, {view(iota, DType::I32, {vocabulary})}, {1}, {});
-    add(Opcode::Cast, Queue::Vector, {view(iota, DType::I32, {vocabulary})}, {view(range, DType::F32, {vocabulary})}, {}, {2});
-    add(Opcode::Binary, Queue::Vector, {view(real, DType::F32, {one, rows, one}), view(range, DType::F32, {vocabulary})},
+    add(Opcode::Cast, Queue::Vector, {view(iota, DType::I32, {vocabulary})}, {view(range, DType::F32, {vocabulary})},
+        {}, {2});
+    add(Opcode::Binary, Queue::Vector,
+        {view(real, DType::F32, {one, rows, one}), view(range, DType::F32, {vocabulary})},
         {view(a, DType::F32, {one, rows, vocabulary})}, {int64_t(BinaryKind::Sub)}, {1, 3});
     add(Opcode::Unary, Queue::Vector, {view(a, DType::F32, {one, rows, vocabulary})},
         {view(b, DType::F32, {one, rows, vocabulary})}, {int64_t(UnaryKind::Abs)}, {4});
@@ -327,8 +337,9 @@ TEST(Session, ReportShowsEveryEntryAndStandsAlone) {
   Generation result;
   ASSERT_TRUE(session->generate({3}, request, result, error)) << error;
   std::string page = reportHtml(*session, "a<b>&\"c\".ahm");
-  for (const char *wanted : {"a&lt;b&gt;&amp;&quot;c&quot;.ahm", "<h2>prefill</h2>", "<h2>decode</h2>", "<td>/model/layers.3<", "/model/layers.3/attn/&lt;Mul&gt;", "Bytes moved",
-                             "static", "Placement", "corsair", "prefers-color-scheme"})
+  for (const char *wanted :
+       {"a&lt;b&gt;&amp;&quot;c&quot;.ahm", "<h2>prefill</h2>", "<h2>decode</h2>", "<td>/model/layers.3<",
+        "/model/layers.3/attn/&lt;Mul&gt;", "Bytes moved", "static", "Placement", "corsair", "prefers-color-scheme"})
     EXPECT_NE(page.find(wanted), std::string::npos) << wanted;
   for (const char *unwanted : {"<script", "http", "src=", "url(", "<Mul>", "nan", "inf"})
     EXPECT_EQ(page.find(unwanted), std::string::npos) << unwanted;

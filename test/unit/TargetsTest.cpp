@@ -137,7 +137,8 @@ TEST(Cost, GemmFollowsTheClosedForm) {
 }
 
 /// Adds up the products of every way in which `left` more tokens choose `top` experts each.
-static void everyRouting(const Machine &m, std::vector<int64_t> &rows, int64_t left, int64_t top, int64_t tiles, Cycles &low, Cycles &high) {
+static void everyRouting(const Machine &m, std::vector<int64_t> &rows, int64_t left, int64_t top, int64_t tiles,
+                         Cycles &low, Cycles &high) {
   if (left == 0) {
     Cycles total = 0;
     for (int64_t count : rows)
@@ -166,8 +167,10 @@ TEST(Cost, RoutedProductsKnowTheirFastestAndSlowestChoice) {
         std::vector<int64_t> rows(4);
         Cycles low = INT64_MAX, high = 0;
         everyRouting(m, rows, tokens, top, tiles, low, high);
-        EXPECT_EQ(routedCycles(m, tiles, 4, tokens, top, TileFormat::Mx8, 16, 2, Routings::Fastest), low) << tokens << " " << top << " " << tiles;
-        EXPECT_EQ(routedCycles(m, tiles, 4, tokens, top, TileFormat::Mx8, 16, 2, Routings::Slowest), high) << tokens << " " << top << " " << tiles;
+        EXPECT_EQ(routedCycles(m, tiles, 4, tokens, top, TileFormat::Mx8, 16, 2, Routings::Fastest), low)
+            << tokens << " " << top << " " << tiles;
+        EXPECT_EQ(routedCycles(m, tiles, 4, tokens, top, TileFormat::Mx8, 16, 2, Routings::Slowest), high)
+            << tokens << " " << top << " " << tiles;
       }
   EXPECT_EQ(routedCycles(m, 4, 4, 0, 2, TileFormat::Mx8, 16, 2, Routings::Slowest), 0);
 }

@@ -261,10 +261,12 @@ TEST(Counts, OnlyChosenExpertsAreRead) {
   targets::Machine m = card("test-small");
   Builder b;
   b.add(Opcode::GemmExperts, Queue::Gemm,
-        {b.stash(DType::MxRows8, {3, 128}), b.operand(b.region(Tier::Sram, 0, 4), DType::TilesMx8, {128, 8 * 64}), b.stash(DType::I32, {3, 2})},
+        {b.stash(DType::MxRows8, {3, 128}), b.operand(b.region(Tier::Sram, 0, 4), DType::TilesMx8, {128, 8 * 64}),
+         b.stash(DType::I32, {3, 2})},
         {b.stash(DType::F32, {6, 64})}, {0, 64, 1, 8, 64, 2, 5});
   Picoseconds low = lower(b, m), high = upper(b, m);
-  for (const std::vector<int32_t> &ids : {std::vector<int32_t>{0, 1, 0, 1, 1, 0}, {0, 1, 2, 3, 4, 5}, {7, 2, 7, 0, 7, 1}}) {
+  for (const std::vector<int32_t> &ids :
+       {std::vector<int32_t>{0, 1, 0, 1, 1, 0}, {0, 1, 2, 3, 4, 5}, {7, 2, 7, 0, 7, 1}}) {
     Options options;
     options.routing = {Routing::Kind::Recorded, {{5, ids}}};
     Result result;
@@ -312,7 +314,8 @@ TEST(Counts, EveryOpcodeMovesBytes) {
       for (const auto &traffic : c.classes) {
         all.read += traffic[tier].read;
         all.written += traffic[tier].written;
-        EXPECT_LE(traffic[tier].readPadding + traffic[tier].readAgain, traffic[tier].read) << opcodeName(static_cast<uint16_t>(op));
+        EXPECT_LE(traffic[tier].readPadding + traffic[tier].readAgain, traffic[tier].read)
+            << opcodeName(static_cast<uint16_t>(op));
       }
       EXPECT_EQ(all.read, c.tiers[tier].read) << opcodeName(static_cast<uint16_t>(op));
       EXPECT_EQ(all.written, c.tiers[tier].written) << opcodeName(static_cast<uint16_t>(op));

@@ -92,3 +92,134 @@ func.func @f() {
   hmem.exec "CacheFetch" ins [#hmem.view<"mx_rows8", @c, affine_map<() -> (4, 2, 64, 32)> part "dram">] outs [#hmem.view<"mx_rows8", @c, affine_map<() -> (16, 2, 64, 32)> part "slot0">]
   return
 }
+
+// -----
+
+// expected-error@+1 {{needs a static tensor type}}
+hmem.weight @w "vector" : tensor<?xf32> from tensor<64xf32> in "" at 0 size 256 recipe [] format "dense" bytes 256
+
+// -----
+
+// expected-error@+1 {{of tiles needs a [K, N] type, or [experts, K, N]}}
+hmem.weight @w "tiles" : tensor<64xf32> from tensor<64xf32> in "" at 0 size 256 recipe [] format "mxint8" bytes 4224 {columns = 64 : i64, cores_count = 4 : i64, tile_bytes = 4224 : i64, tiles = 1 : i64}
+
+// -----
+
+// expected-error@+1 {{has format "mxint3"; tiles are mxint16, mxint8, mxint4 or int8}}
+hmem.weight @w "tiles" : tensor<64x64xf32> from tensor<64x64xf32> in "" at 0 size 16384 recipe [] format "mxint3" bytes 4224 {columns = 64 : i64, cores_count = 4 : i64, tile_bytes = 4224 : i64, tiles = 1 : i64}
+
+// -----
+
+// expected-error@+1 {{is resident but has no cores_first and sram_offset}}
+hmem.weight @w "tiles" : tensor<64x64xf32> from tensor<64x64xf32> in "" at 0 size 16384 recipe [] format "mxint8" bytes 4224 {columns = 64 : i64, cores_count = 4 : i64, tile_bytes = 4224 : i64, tiles = 1 : i64, residency = "resident"}
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{has a binding without direction (input or output), name, dtype or view}}
+  %x = hmem.alloc "x" <io> {binding = {name = "x"}} : memref<64xi8, #hmem.tier<host>>
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<64xi8, #hmem.tier<stash>>) {
+  // expected-error@+1 {{has an operand that is no #hmem.view}}
+  hmem.exec "Fill"(%x : memref<64xi8, #hmem.tier<stash>>) ins [] outs [1 : i64]
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<64xi8, #hmem.tier<stash>>) {
+  // expected-error@+1 {{has an operand of unknown dtype "f31"}}
+  hmem.exec "Fill"(%x : memref<64xi8, #hmem.tier<stash>>) ins [] outs [#hmem.view<"f31", 0, affine_map<() -> (4)>>]
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<64xi8, #hmem.tier<stash>>) {
+  // expected-error@+1 {{has dims that are not functions of run-time values alone}}
+  hmem.exec "Fill"(%x : memref<64xi8, #hmem.tier<stash>>) ins [] outs [#hmem.view<"f32", 0, affine_map<(d0) -> (d0)>>]
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<64xi8, #hmem.tier<stash>>) {
+  // expected-error@+1 {{reads a buffer as tiles; tiles belong to weights}}
+  hmem.exec "Fill"(%x : memref<64xi8, #hmem.tier<stash>>) ins [] outs [#hmem.view<"tiles_mx8", 0, affine_map<() -> (64, 64)>>]
+  return
+}
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{views @nothing, which is no buffer, weight or cache}}
+  hmem.exec "Fill" ins [] outs [#hmem.view<"f32", @nothing, affine_map<() -> (4)>>]
+  return
+}
+
+// -----
+
+func.func private @g()
+func.func @f() {
+  // expected-error@+1 {{views @g, which is no weight or cache}}
+  hmem.exec "Fill" ins [] outs [#hmem.view<"f32", @g, affine_map<() -> (4)>>]
+  return
+}
+
+// -----
+
+hmem.cache @k heads 1 head_dim 32 capacity 64 format "mxint8" bytes 2304
+func.func @f() {
+  // expected-error@+1 {{views the cache @k as f32}}
+  hmem.exec "Fill" ins [] outs [#hmem.view<"f32", @k, affine_map<() -> (4)>>]
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<64xi8, #hmem.tier<stash>>) {
+  // expected-error@+1 {{repeats by what is not one number}}
+  hmem.exec "Fill"(%x : memref<64xi8, #hmem.tier<stash>>) ins [] outs [#hmem.view<"f32", 0, affine_map<() -> (4)>>] {repeat = affine_map<() -> (1, 2)>}
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<64xi8, #hmem.tier<stash>>) {
+  // expected-error@+1 {{has an expression that is not one number}}
+  hmem.exec "Fill"(%x : memref<64xi8, #hmem.tier<stash>>) ins [] outs [#hmem.view<"f32", 0, affine_map<() -> (4)>>] {exprs = [3 : i64]}
+  return
+}
+
+// -----
+
+hmem.weight @w "tiles" : tensor<64x64xf32> from tensor<64x64xf32> in "" at 0 size 16384 recipe [] format "mxint8" bytes 4224 {columns = 64 : i64, cores_count = 4 : i64, tile_bytes = 4224 : i64, tiles = 1 : i64, residency = "resident", cores_first = 0 : i64, sram_offset = 0 : i64}
+func.func @f() {
+  // expected-error@+1 {{moves @w, which is not streamed}}
+  %t = hmem.transfer @w slot 0
+  return
+}
+
+// -----
+
+hmem.weight @w "tiles" : tensor<64x64xf32> from tensor<64x64xf32> in "" at 0 size 16384 recipe [] format "mxint8" bytes 4224 {columns = 64 : i64, cores_count = 4 : i64, tile_bytes = 4224 : i64, tiles = 1 : i64, residency = "streamed", cores_first = 0 : i64}
+func.func @f() {
+  // expected-error@+1 {{needs the module attribute hmem.ring = {slots, slot_bytes, sram_offset}}}
+  %t = hmem.transfer @w slot 0
+  return
+}
+
+// -----
+
+module attributes {hmem.ring = {slots = 2 : i64, slot_bytes = 64 : i64, sram_offset = 0 : i64}} {
+  hmem.weight @w "tiles" : tensor<64x64xf32> from tensor<64x64xf32> in "" at 0 size 16384 recipe [] format "mxint8" bytes 4224 {columns = 64 : i64, cores_count = 4 : i64, tile_bytes = 4224 : i64, tiles = 1 : i64, residency = "streamed", cores_first = 0 : i64}
+  func.func @f() {
+    // expected-error@+1 {{moves 4224 bytes a core into a slot of 64}}
+    %t = hmem.transfer @w slot 0
+    return
+  }
+}

@@ -412,3 +412,56 @@ func.func @scatter_indices(%x: tensor<4x2xf32>, %i: tensor<3xi64>, %u: tensor<3x
   %0 = nn.scatter "set" %x[%i] = %u : tensor<4x2xf32>, tensor<3xi64>, tensor<3x2xf32> -> tensor<4x2xf32>
   return
 }
+
+// -----
+
+// expected-error@+1 {{needs a slot for at least one sequence}}
+nn.cache @k heads 1 head_dim 32 capacity 64 {slots = 0 : i64}
+
+// -----
+
+func.func @all_reduce(%x: tensor<4xi32>) {
+  // expected-error@+1 {{adds f32}}
+  %0 = nn.all_reduce %x : tensor<4xi32> -> tensor<4xi32>
+  return
+}
+
+// -----
+
+func.func @append_rank(%x: tensor<1x4x32xf32>) {
+  // expected-error@+1 {{takes rank 4: [1, heads, tokens, head_dim]}}
+  nn.cache_append @k, %x at affine_map<() -> (0)> : tensor<1x4x32xf32>
+  return
+}
+
+// -----
+
+func.func @rotary_rank(%x: tensor<4x32xf32>, %c: tensor<4x16xf32>) {
+  // expected-error@+1 {{takes rank 4: [1, heads, tokens, head_dim]}}
+  %0 = nn.rotary %x, %c, %c interleaved false : tensor<4x32xf32>, tensor<4x16xf32>, tensor<4x16xf32> -> tensor<4x32xf32>
+  return
+}
+
+// -----
+
+func.func @attention_rank(%x: tensor<1x4x32xf32>) {
+  // expected-error@+1 {{takes and gives rank 4: [1, heads, tokens, head_dim]}}
+  %0 = nn.attention %x, @k, @v length affine_map<() -> (4)> position affine_map<() -> (0)> scale 1.0 causal true : tensor<1x4x32xf32> -> tensor<1x4x32xf32>
+  return
+}
+
+// -----
+
+func.func @attention_slot(%x: tensor<1x1x4x32xf32>) {
+  // expected-error@+1 {{slot has one result}}
+  %0 = nn.attention %x, @k, @v length affine_map<() -> (4)> position affine_map<() -> (0)> scale 1.0 causal true {slot = affine_map<() -> (0, 1)>} : tensor<1x1x4x32xf32> -> tensor<1x1x4x32xf32>
+  return
+}
+
+// -----
+
+func.func @map_rank(%x: tensor<?xf32, affine_map<()[s0] -> (s0, 4)>>) {
+  // expected-error@+1 {{has a tensor whose shape map does not give one result a dimension}}
+  %0 = nn.unary "neg" %x : tensor<?xf32, affine_map<()[s0] -> (s0, 4)>> -> tensor<?xf32, affine_map<()[s0] -> (s0, 4)>>
+  return
+}

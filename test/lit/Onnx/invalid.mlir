@@ -69,3 +69,16 @@ func.func @yields(%c: tensor<i1>, %x: tensor<4xf32>) {
   }
   return
 }
+
+// -----
+
+// expected-error@+1 {{needs a static tensor type, not 'tensor<?xf32>'}}
+"onnx.Weight"() {sym_name = "w", type = tensor<?xf32>, file = "", offset = 0 : i64, length = 0 : i64} : () -> ()
+
+// -----
+
+func.func @f() {
+  // expected-error@+1 {{but its value is 'tensor<2xf32>'}}
+  %0 = "onnx.Constant"() {value = dense<0.0> : tensor<2xf32>} : () -> tensor<3xf32>
+  return
+}

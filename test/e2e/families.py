@@ -1,0 +1,103 @@
+"""The families of models/zoo, small, in the styles of their exporters, against ONNX Runtime on the same file: the logits of a prompt and of cached
+decode within NUMERICS' bound for mxint16, 1e-3 of each row's largest logit, over a context that crosses a page, a window and a chunk's border.
+
+Usage: families.py BIN_DIR [FILTER]. A way that is not compiled yet is in the table with what the compiler's refusal must say. Needs
+python3-onnx and the oracle (test/e2e/fetch_oracle.sh, or $ORT_NODE_DIR). Exit 0 passed, 1 failed, 77 skipped.
+"""
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+from harness import ORACLE, ROOT, WORK, failed, finish, run, test
+
+try:
+    import onnx  # noqa: F401  (the zoo's)
+except ModuleNotFoundError:
+    print("SKIP: Python module onnx is missing")
+    sys.exit(77)
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "models"))
+from zoo_onnx import cli  # noqa: E402
+
+O, G, S, STATIC = "--style=optimum", "--style=genai", "--style=onnx23", "--style=onnx23 --cache=static"
+LATENT = "is used outside attention"
+# Each model's ways that agree with ONNX Runtime, and those that are refused, with what the refusal says.
+FAMILIES = [
+    ("llama-3.1-8b", [O, G, S, STATIC, O + " --mask=less", O + " --mask=bool", O + " --rope=gathered"], {}),
+    ("llama-3.3-70b", [O, G, S, STATIC], {}),
+    ("qwen2.5-32b", [O, G, S, STATIC], {}),
+    ("qwen2.5-0.5b", [O, G, S, STATIC, O + " --decoder=merged"], {}),
+    ("qwen3-32b", [O, G, S, STATIC], {}),
+    ("smollm2-135m", [O, G, S, STATIC], {}),
+    ("gpt-2", [O, G, S], {}),
+    ("gpt-oss-20b", [O, G, S], {STATIC: "contracted dimensions differ"}),
+    ("mixtral-8x7b", [O, G, S, STATIC], {}),
+    ("deepseek-v3", [O + " --cache=expanded", S + " --cache=expanded"],
+     {O: LATENT, S: LATENT, STATIC: LATENT, O + " --cache=parts": LATENT, S + " --cache=parts": LATENT, G: LATENT}),
+]
+PROMPT = [int(i) for i in np.random.default_rng(5).integers(0, 256, 100)]
+GENERATED = 20
+ready = []  # (name, words, folder, ids)
+
+
+def write(words):
+    folder = WORK / "".join(c if c.isalnum() else "_" for c in words)
+    with contextlib.redirect_stdout(io.StringIO()):
+        cli.run([*words.split(), f"--out={folder}"])
+    return folder
+
+
+def logits(folder, chunk):
+    program, out = folder / f"chunk{chunk}.ahm", folder / f"chunk{chunk}.npy"
+    run("ahm-compile", folder / "model.onnx", "-o", program, "--weights=mxint16", "--prefill-logits=all", f"--prefill-chunk={chunk}")
+    done = run("ahm-run", program, "--prompt-ids=" + ",".join(map(str, PROMPT)), f"--generate={GENERATED}", "--ignore-eos", "--print-ids",
+               f"--logits={out}", "--timing=off")
+    return [int(i) for i in done.stdout.strip().splitlines()[-1].split(",")], np.load(out)
+
+
+def name(model, way):
+    return f"{model} {way.replace('--', '')}"
+
+
+for model, ways, refused in FAMILIES:
+    for way in ways:
+        @test(name(model, way) + " chunks", ORACLE)
+        def _():
+            words = f"{model} --layers=2 --scale=tiny --context=512 {way}"
+            folder = write(words)
+            ids, rows = logits(folder, 64)
+            assert rows.shape[0] == len(PROMPT) + GENERATED - 1, rows.shape
+            for chunk in (1, 7):
+                others, same = logits(folder, chunk)
+                assert others == ids and same.tobytes() == rows.tobytes(), f"chunks of {chunk} and of 64 differ"
+            ready.append((name(model, way), folder, PROMPT + ids[:-1], rows))
+    for way, says in refused.items():
+        @test(name(model, way) + " refused", ORACLE)
+        def _():
+            folder = write(f"{model} --layers=2 --scale=tiny --context=512 {way}")
+            done = subprocess.run([sys.argv[1] + "/ahm-compile", str(folder / "model.onnx"), "-o", str(folder / "p.ahm"), "--weights=mxint16"], capture_output=True, text=True)
+            assert done.returncode == 1 and says in done.stderr and "node '" in done.stderr and not (folder / "p.ahm").exists(), done.stderr
+
+if ready:
+    jobs = [{"model": str(folder / "model.onnx"), "ids": ids, "chunk": len(ids), "out": str(folder / "reference.f32")} for _, folder, ids, _ in ready]
+    (WORK / "jobs.json").write_text(json.dumps(jobs))
+    done = subprocess.run(["node", ROOT / "test/e2e/zoo.mjs", WORK / "jobs.json"], capture_output=True, text=True,
+                          env={**os.environ, "ORT_NODE_DIR": str(ORACLE.parents[1])})
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    if len(answers) != len(ready):
+        print(done.stderr[-1500:])
+        failed.append("ONNX Runtime")
+    for (label, folder, ids, rows), answer in zip(ready, answers):
+        @test(label + " logits")
+        def _():
+            assert "error" not in answer, answer
+            theirs = np.fromfile(folder / "reference.f32", "<f4").reshape(rows.shape)
+            worst = float((np.abs(rows - theirs).max(axis=1) / np.abs(theirs).max(axis=1)).max())
+            assert worst <= 1e-3, f"a row differs by {worst:.2e} of its largest logit"
+
+finish()

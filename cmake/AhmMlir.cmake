@@ -27,7 +27,7 @@ function(ahm_dialect_tablegen name)
 endfunction()
 
 # MLIR's own headers take two thirds of the time of a compilation; they are compiled once. No header of ours is among them.
-file(WRITE ${CMAKE_BINARY_DIR}/ahm_mlir_pch.cpp "")
+file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/ahm_mlir_pch.cpp CONTENT "")
 add_library(ahm_mlir_pch OBJECT ${CMAKE_BINARY_DIR}/ahm_mlir_pch.cpp)
 target_include_directories(ahm_mlir_pch SYSTEM PUBLIC ${MLIR_INCLUDE_DIRS} ${LLVM_INCLUDE_DIRS})
 set(ahm_pch_headers <map> <string> <vector> <mlir/Bytecode/BytecodeOpInterface.h>
@@ -36,7 +36,7 @@ set(ahm_pch_headers <map> <string> <vector> <mlir/Bytecode/BytecodeOpInterface.h
   <mlir/IR/SymbolTable.h> <mlir/Interfaces/SideEffectInterfaces.h> <mlir/Pass/Pass.h> <llvm/ADT/StringMap.h> <llvm/ADT/TypeSwitch.h>)
 target_precompile_headers(ahm_mlir_pch PRIVATE ${ahm_pch_headers})
 string(MD5 ahm_pch_sum "${ahm_pch_headers} ${MLIR_DIR} ${LLVM_PACKAGE_VERSION} ${CMAKE_CXX_COMPILER} ${CMAKE_CXX_COMPILER_VERSION} ${CMAKE_BUILD_TYPE} ${AHM_SANITIZE} ${AHM_FUZZ}")
-file(WRITE ${CMAKE_BINARY_DIR}/CMakeFiles/ahm_mlir_pch.dir/cmake_pch.hxx.pch.sum "${ahm_pch_sum}")
+file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/CMakeFiles/ahm_mlir_pch.dir/cmake_pch.hxx.pch.sum CONTENT "${ahm_pch_sum}")
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   # Without it the header's time of creation is checked, and a compiler cache would never hit.
   target_compile_options(ahm_mlir_pch PRIVATE "SHELL:-Xclang -fno-pch-timestamp")

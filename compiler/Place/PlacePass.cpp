@@ -147,17 +147,19 @@ struct ProblemBuilder {
         std::min(atMaxima(cast<AffineMapAttr>(exec.getExprs()[0]).getValue(), reader.function)[0], cache.getCapacity());
     if (int64_t window = exec.getInts()[1])
       context = std::min(context, window + q[2] - 1);
+    SmallVector<int64_t> out = atMaxima(cast<hmem::ViewAttr>(exec.getOuts()[0]).getDims().getValue(), reader.function);
+    int64_t width = reader.isValue ? out.back() : cache.getHeadDim(); // a value may be a part of the key's row
     targets::TileFormat format =
         cache.getFormat() == "bf16" ? targets::TileFormat::Mx16 : tileFormat(cache.getFormat());
     int64_t heads = cache.getHeads(), rows = q[2] * std::max<int64_t>(q[1] / heads, 1),
             bits = exec.getInts().size() > 3 ? exec.getInts()[3] : 16;
-    int64_t tiles = heads * (reader.isValue ? targets::tileCount(format, context, cache.getHeadDim())
-                                            : targets::tileCount(format, cache.getHeadDim(), context));
+    int64_t tiles = heads * (reader.isValue ? targets::tileCount(format, context, width)
+                                            : targets::tileCount(format, width, context));
     if (reader.isValue)
       rows *= targets::tileColumns(format) / 32;
     int64_t arrays = targets::tileCycles(machine, tiles, rows, format, static_cast<int>(bits), machine.cores());
     int64_t lanes = q[1] * q[2] * context *
-                    (reader.isValue ? (cache.getHeadDim() + 31) / 32 * (machine.vector.add + machine.vector.quantize)
+                    (reader.isValue ? (width + 31) / 32 * (machine.vector.add + machine.vector.quantize)
                                     : 4 * machine.vector.add + machine.vector.exp);
     return targets::cyclesToPicoseconds(machine, arrays) +
            targets::cyclesToPicoseconds(machine, targets::vectorCycles(machine, lanes));

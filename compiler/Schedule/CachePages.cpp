@@ -138,6 +138,10 @@ private:
         SmallVector<Attribute> operands(ins);
         for (unsigned side : {0, 1}) {
           hmem::CacheOp cache = caches[side];
+          if (side == 1 && caches[0] == caches[1]) { // values in the keys' rows are fetched with them
+            operands.push_back(operands.back());
+            continue;
+          }
           std::string slot = "slot" + std::to_string(next++ % slots.getInt());
           Attribute staging = pages(cache, piece, slot, view(exec, 1 + side));
           auto dram = cast<hmem::ViewAttr>(pages(cache, cache.getDramPages(), "dram", view(exec, 1 + side)));

@@ -275,15 +275,16 @@ LogicalResult FunctionTiler::attention(nn::AttentionOp op) {
   } else {
     in(command, op.getQuery());
   }
-  for (FlatSymbolRefAttr symbol : {op.getKeyCacheAttr(), op.getValueCacheAttr()}) {
+  // Scores for K, the weighted sum for V: a product over the valid length each.
+  for (auto [symbol, width] : {std::pair{op.getKeyCacheAttr(), q[3]},
+                               std::pair{op.getValueCacheAttr(), dimsOf(op.getResult().getType())[3]}}) {
     auto cache = SymbolTable::lookupNearestSymbolFrom<hmem::CacheOp>(op->getParentOp(), symbol);
     if (!cache)
       return op.emitOpError() << "reads " << symbol << ", which is no cache";
     command.ins.push_back(view(command, {{}, symbol}, hmem::cacheDtype(cache.getFormat()),
                                {number(cache.getHeads()), number(cache.getCapacity()), number(cache.getHeadDim())},
                                slotOffset(cache, op.getSlot())));
-    // Scores for K, the weighted sum for V: a product over the valid length each.
-    addMacs({q[1], q[2], op.getLength().getResult(0), number(cache.getHeadDim())});
+    addMacs({q[1], q[2], op.getLength().getResult(0), width});
   }
   for (Value operand : {op.getMask(), op.getSinks()})
     if (operand)

@@ -320,7 +320,8 @@ def NN_AttentionOp : NN_Op<"attention", [AttrSizedOperandSegments]> {
   let description = [{ `length`: valid tokens of the cache, this call's included; `position`: that of the first query row
     (for `causal`: query i sees tokens j <= position + i; `window` > 0: also j > position + i - window). A scaled score s becomes
     softcap * tanh(s / softcap) where `softcap` > 0; then `mask`, f32 that broadcasts to [1,H,T,length], is added. `sinks`, f32 [H],
-    holds a logit a head that joins the softmax without a value. The head size of the values may be another than the keys'.
+    holds a logit a head that joins the softmax without a value. The head size of the values may be another than the keys'. Where
+    `value_cache` is `key_cache` the value is the first elements of each key row, as many as the result has (a latent cache).
     `activations`, set by Quantize, is what queries are quantised to; empty: the key cache's format.
     `slot` and `per_row` as in nn.cache_append: with `per_row` each row is the newest token of its own sequence. }];
   let arguments = (ins AnyRankedTensor:$query, Optional<AnyRankedTensor>:$mask, Optional<AnyRankedTensor>:$sinks,

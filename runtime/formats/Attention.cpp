@@ -267,7 +267,7 @@ void attentionHead(const AttentionArgs &args, float *out) {
   expandRowMx(args.q, args.headDim, args.qElement, query.data());
   Query q{query.data(), args.q, mxBlocks(args.headDim), mxScaleBytes(args.headDim),
           implicitExponent(args.qElement) + implicitExponent(args.kElement) - 254};
-  int64_t groups = mxBlocks(args.valueDim), valueScaleBytes = mxScaleBytes(args.valueDim);
+  int64_t groups = mxBlocks(args.valueDim), valueScaleBytes = mxScaleBytes(std::max(args.valueDim, args.valueWidth));
   int64_t groupBytes = kBlock * elementBits(args.vElement) / 8;
   State total;
   total.o.assign(static_cast<size_t>(groups * kBlock), 0.0f);

@@ -11,13 +11,14 @@ struct AttentionArgs {
   const uint8_t *k = nullptr; // token t's MxRow of headDim elements at k + t*kStride
   int64_t kStride = 0;        // bytes
   Element kElement = Element::Int16;
-  const uint8_t *v = nullptr; // token t's MxRow of valueDim elements at v + t*vStride
+  const uint8_t *v = nullptr; // token t's MxRow of valueWidth elements at v + t*vStride
   /// Where pages of 64 tokens lie apart: page p (tokens 64p and after) begins at kPages[p] and vPages[p], and k and v
   /// are not used. Only pages with a token of [begin, end) are looked up.
   const uint8_t *const *kPages = nullptr, *const *vPages = nullptr;
   int64_t vStride = 0; // bytes
   Element vElement = Element::Int16;
   int64_t headDim = 0, valueDim = 0;
+  int64_t valueWidth = 0;      // elements of V's rows where the value is their first valueDim; 0: valueDim
   int64_t begin = 0, end = 0;  // keys [begin, end) are seen: causal limit and window of this row; others are not read
   float scale = 1.0f;          // multiplies scores
   float softcap = 0.0f;        // scaled scores become softcap * tanh(s / softcap), ahead of the mask. 0: none

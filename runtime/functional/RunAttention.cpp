@@ -219,10 +219,12 @@ bool attention(Context &c) {
   Side k(c, form, 1), v(c, form, 2);
   if (!k.open() || !v.open())
     return false;
-  if (q.dims.size() != 4 || k.heads <= 0 || q.dims[1] % k.heads != 0 || q.dims[3] != k.headDim || v.heads != k.heads ||
-      out.count() != q.dims[1] * q.dims[2] * v.headDim)
+  if (q.dims.size() != 4 || out.dims.size() != 4 || k.heads <= 0 || q.dims[1] % k.heads != 0 ||
+      q.dims[3] != k.headDim || v.heads != k.heads || out.dims[3] > v.headDim ||
+      (out.dims[3] < v.headDim && !isValuePrefix(*c.command)) ||
+      out.count() != q.dims[1] * q.dims[2] * out.dims[3])
     return c.fail("operand shapes do not fit");
-  int64_t heads = q.dims[1], tokens = q.dims[2], d = q.dims[3], dv = v.headDim, group = heads / k.heads;
+  int64_t heads = q.dims[1], tokens = q.dims[2], d = q.dims[3], dv = out.dims[3], group = heads / k.heads;
   int64_t length = c.expr(0), position = c.expr(1), window = c.command->ints[1];
   bool causal = c.command->ints[0] != 0;
   if (length < 0 || position < 0 || length > k.capacity() || length > v.capacity())
@@ -235,11 +237,12 @@ bool attention(Context &c) {
   args.vElement = mxElement(vType);
   args.qElement = elementOfBits(bits);
   args.pElement = elementOfBits(std::max(bits, cacheElementBits(vType)));
-  HeadRows keys(kType, d), values(vType, dv);
+  HeadRows keys(kType, d), values(vType, v.headDim);
   args.kStride = keys.stride();
   args.vStride = values.stride();
   args.headDim = d;
   args.valueDim = dv;
+  args.valueWidth = v.headDim;
   args.scale = c.command->floats[0];
   args.softcap = c.command->floats.size() > 1 ? c.command->floats[1] : 0.0f;
   // What is before the earliest key that any row sees is not read, nor what other pieces see.

@@ -147,7 +147,9 @@ bool CommandChecker::checkPagedAttention() {
       !require(k.size() == 4 && v.size() == 4 && k[0] > 0 && v[0] > 0 && k[2] == kPageTokens && v[2] == kPageTokens,
                "k and v must be rings [pages,H,64,D]") ||
       !require(k[1] == v[1] && k[1] > 0 && q[1] % k[1] == 0, "heads do not match") ||
-      !require(q[3] == k[3] && o[3] == v[3] && o[1] == q[1] && o[2] == q[2], "head sizes or tokens do not match"))
+      !require(q[3] == k[3] && (o[3] == v[3] || (o[3] > 0 && o[3] < v[3] && isValuePrefix(c))) && o[1] == q[1] &&
+                   o[2] == q[2],
+               "head sizes or tokens do not match"))
     return false;
   for (size_t i = 0; i < 2; ++i)
     if ((form.sram && !isPages(in(form.sram + i), form.sramPages, in(1 + i))) ||
@@ -169,7 +171,9 @@ bool CommandChecker::checkAttention() {
   if (!require(q.size() == 4 && o.size() == 4 && q[0] == 1 && o[0] == 1, "q and o must be [1,H,T,D]") ||
       !require(k.size() == 3 && v.size() == 3, "k and v must be [heads,capacity,D]") ||
       !require(k[0] == v[0] && k[1] == v[1] && k[0] > 0 && q[1] % k[0] == 0, "heads or capacities do not match") ||
-      !require(q[3] == k[2] && o[3] == v[2] && o[1] == q[1] && o[2] == q[2], "head sizes or tokens do not match"))
+      !require(q[3] == k[2] && (o[3] == v[2] || (o[3] > 0 && o[3] < v[2] && isValuePrefix(c))) && o[1] == q[1] &&
+                   o[2] == q[2],
+               "head sizes or tokens do not match"))
     return false;
   if (expr(0) < 0 || expr(1) < 0)
     return fail("context length or position is negative");

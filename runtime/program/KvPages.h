@@ -64,6 +64,12 @@ inline bool isInSram(int64_t page, int64_t sramPages, int64_t homePages) {
   return homePages > 0 && page % homePages < sramPages;
 }
 
+/// Whether an attention's values stand in the keys' own rows: then they are the rows' first elements, as many as o has.
+inline bool isValuePrefix(const Command &attention) {
+  const Operand &k = attention.ins[1], &v = attention.ins[2];
+  return k.region == v.region && k.byteOffset == v.byteOffset && k.dtype == v.dtype;
+}
+
 /// Attention's numbers and where its operands stand. Commands of fewer than nine ints read a flat cache.
 struct AttentionForm {
   bool paged = false;

@@ -43,6 +43,8 @@
 //            exprs: valid context length including this call, position of the first query
 //            ints: causal(0/1), window(0 none) [, hasSinks(0/1) [, bits of an activation's element: 8 or 16]]
 //            floats: scale (multiplies scores) [, softcap (0 none)]
+//            Where v is k itself, o may be narrower: the value is the first Dv elements of the key's row (a latent
+//            cache). Both products read whole rows.
 //            In pages: q, k ring, v ring [, k and v in Sram] [, k and v in staging] [, o and state] [, mask] [, sinks]
 //            out o [, state[f32 H,T,2]] ints: causal, window, hasSinks, bits, R, R + M, N (pages of a piece; 0: no
 //            pieces), is the first piece, is the last exprs: length, position, tokens stored before the call, first

@@ -66,7 +66,9 @@ void Counter::attention() {
       (form.paged && (k->dims.size() < 4 || v->dims.size() < 4 || command.ins.size() < form.needed())))
     return;
   uint64_t d = last(q), t = dim(q, q->dims.size() - 2), h = t ? rows(q) / t : 0;
-  uint64_t headsKv = form.paged ? dim(k, 1) : dim(k, k->dims.size() - 3), dv = last(v);
+  uint64_t headsKv = form.paged ? dim(k, 1) : dim(k, k->dims.size() - 3);
+    // Values that are the first elements of the keys' rows: rows are read whole, the product is of what is used.
+    uint64_t stored = last(v), dv = std::min(stored, last(out(0)));
   PageRange seen = form.tokens(std::max<int64_t>(number(0), 0), number(1), integer(1), form.paged ? number(3) : 0);
   auto context = uint64_t(seen.size());
   uint64_t vectors = headsKv ? mul(t, ceilDiv(h, headsKv)) : 0; // moving rows a key-value head
@@ -80,11 +82,11 @@ void Counter::attention() {
   // Each 32-column group of V has its own P, so a tile of 64 columns is passed twice.
   uint64_t valuePasses = mul(vectors, uint64_t(targets::tileColumns(format)) / 32);
   product(1, mul(scores, dv), int64_t(valueTiles), valuePasses, format, probabilityBits, machine.cores());
-  for (auto [cache, length] : {std::pair{k, d}, std::pair{v, dv}})
+  for (auto [cache, length] : {std::pair{k, d}, std::pair{v, stored}})
     if (cache->dtype == DType::Bf16) // into MXINT16 on the way
       lanes(mul(headsKv, context, length), vector.quantize);
   read(q);
-  uint64_t cacheBytes = sum(readCache(form, 0, seen, headsKv, d), readCache(form, 1, seen, headsKv, dv));
+  uint64_t cacheBytes = sum(readCache(form, 0, seen, headsKv, d), readCache(form, 1, seen, headsKv, stored));
   if (form.mask) {
     read(in(form.mask));
     lanes(scores, vector.add);

@@ -63,28 +63,6 @@ private:
     return value;
   }
 
-  /// Looks through the repetition of heads of grouped queries: [1,H,T,D] -> [1,H,1,T,D] -> [1,H,g,T,D] -> [1,H*g,T,D].
-  static Value stripRepeat(Value value) {
-    auto outer = value.getDefiningOp<nn::ReshapeOp>();
-    auto broadcast = outer ? outer.getInput().getDefiningOp<nn::BroadcastOp>() : nn::BroadcastOp();
-    auto inner = broadcast ? broadcast.getInput().getDefiningOp<nn::ReshapeOp>() : nn::ReshapeOp();
-    if (!inner || cacheRefOf(value))
-      return value;
-    Value source = inner.getInput();
-    SmallVector<AffineExpr> from = shapeOf(source), one = shapeOf(inner.getResult()),
-                            many = shapeOf(broadcast.getResult()), to = shapeOf(value);
-    if (from.size() != 4 || one.size() != 5 || many.size() != 5 || to.size() != 4)
-      return value;
-    AffineExpr unit = getAffineConstantExpr(1, value.getContext());
-    auto heads = dyn_cast<AffineConstantExpr>(from[1]), group = dyn_cast<AffineConstantExpr>(many[2]),
-         all = dyn_cast<AffineConstantExpr>(to[1]);
-    bool fits = heads && group && all && heads.getValue() * group.getValue() == all.getValue() && from[0] == unit &&
-                one[0] == unit && one[1] == from[1] && one[2] == unit && one[3] == from[2] && one[4] == from[3] &&
-                many[0] == unit && many[1] == from[1] && many[3] == from[2] && many[4] == from[3] && to[0] == unit &&
-                to[2] == from[2] && to[3] == from[3];
-    return fits ? source : value;
-  }
-
   /// K[1,H,T,D] of the product's right operand K^T[1,H,D,T]; null when it is not transposed.
   Value keysOf(Value transposed, double &scale) {
     transposed = stripScale(transposed, scale);
@@ -223,6 +201,35 @@ private:
     return ref;
   }
 
+  /// The tensor whose first columns `value` is, under the repetition of heads before or after the cut. Null: none.
+  static Value rowsOfPrefix(Value value) {
+    bool cut = false;
+    while (!cacheRefOf(value)) {
+      if (Value source = stripRepeat(value); source != value) {
+        value = source;
+        continue;
+      }
+      auto slice = value.getDefiningOp<nn::SliceOp>();
+      if (!slice || rankedType(value).getRank() != 4)
+        break;
+      SmallVector<AffineExpr> from = shapeOf(slice.getInput()), to = shapeOf(value);
+      AffineExpr zero = getAffineConstantExpr(0, value.getContext());
+      if (from.size() != 4 || from[0] != to[0] || from[1] != to[1] || from[2] != to[2] ||
+          llvm::any_of(slice.getStarts().getResults(), [&](AffineExpr start) { return start != zero; }) ||
+          llvm::any_of(slice.getSteps(), [](int64_t step) { return step != 1; }))
+        break;
+      cut = true;
+      value = slice.getInput();
+    }
+    return cut ? value : Value();
+  }
+
+  /// Both stand in the same rows of one cache.
+  static bool isPrefixOf(Value rows, Value keys) {
+    std::optional<CacheRef> a = cacheRefOf(rows), b = cacheRefOf(keys);
+    return a && b && a->cache == b->cache && a->length == b->length && sameShape(rows, keys);
+  }
+
   bool isKeyShaped(Value value) {
     RankedTensorType type = rankedType(value);
     return type.getRank() == 4 && type.getDimSize(0) == 1 && !type.isDynamicDim(1) && !type.isDynamicDim(3) &&
@@ -303,6 +310,8 @@ private:
     Value keys = keysOf(inner.getRhs(), scale);
     Value query = stripScale(inner.getLhs(), scale);
     Value values = stripRepeat(product->getOperand(1));
+    if (Value rows = rowsOfPrefix(product->getOperand(1)); rows && keys && isKeyShaped(keys) && isPrefixOf(rows, keys))
+      values = keys; // the value is the first elements of the key's row
     if (!keys || !isKeyShaped(keys) || !isKeyShaped(values) || !isKeyShaped(query) ||
         rankedType(product->getResult(0)).getRank() != 4)
       return;

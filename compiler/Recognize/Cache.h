@@ -25,6 +25,11 @@ inline constexpr llvm::StringLiteral kCacheRef = "nn.cache_ref", kCacheLength = 
 std::optional<CacheRef> cacheRefOf(mlir::Value value);
 void setCacheRef(mlir::Value value, const CacheRef &ref);
 
+/// Looks through the repetition of heads of grouped queries: [1,H,T,D] -> [1,H,1,T,D] -> [1,H,g,T,D] -> [1,H*g,T,D],
+/// or [1,1,T,D] -> [1,H,T,D].
+/// Stops at a tensor that stands in a cache.
+mlir::Value stripRepeat(mlir::Value value);
+
 /// The largest value of a one-result map at the ends of the function's run-time values.
 int64_t largestAt(mlir::func::FuncOp function, mlir::AffineExpr expr);
 

@@ -48,6 +48,35 @@ void setCacheRef(Value value, const CacheRef &ref) {
   function.setArgAttr(argument.getArgNumber(), kCachePosition, position);
 }
 
+Value stripRepeat(Value value) {
+  // A single head is repeated without a detour.
+  if (auto broadcast = value.getDefiningOp<nn::BroadcastOp>(); broadcast && !cacheRefOf(value)) {
+    SmallVector<AffineExpr> from = shapeOf(broadcast.getInput()), to = shapeOf(value);
+    AffineExpr unit = getAffineConstantExpr(1, value.getContext());
+    if (from.size() == 4 && to.size() == 4 && from[0] == unit && to[0] == unit && from[1] == unit &&
+        from[2] == to[2] && from[3] == to[3])
+      return broadcast.getInput();
+  }
+  auto outer = value.getDefiningOp<nn::ReshapeOp>();
+  auto broadcast = outer ? outer.getInput().getDefiningOp<nn::BroadcastOp>() : nn::BroadcastOp();
+  auto inner = broadcast ? broadcast.getInput().getDefiningOp<nn::ReshapeOp>() : nn::ReshapeOp();
+  if (!inner || cacheRefOf(value))
+    return value;
+  Value source = inner.getInput();
+  SmallVector<AffineExpr> from = shapeOf(source), one = shapeOf(inner.getResult()),
+                          many = shapeOf(broadcast.getResult()), to = shapeOf(value);
+  if (from.size() != 4 || one.size() != 5 || many.size() != 5 || to.size() != 4)
+    return value;
+  AffineExpr unit = getAffineConstantExpr(1, value.getContext());
+  auto heads = dyn_cast<AffineConstantExpr>(from[1]), group = dyn_cast<AffineConstantExpr>(many[2]),
+       all = dyn_cast<AffineConstantExpr>(to[1]);
+  bool fits = heads && group && all && heads.getValue() * group.getValue() == all.getValue() && from[0] == unit &&
+              one[0] == unit && one[1] == from[1] && one[2] == unit && one[3] == from[2] && one[4] == from[3] &&
+              many[0] == unit && many[1] == from[1] && many[3] == from[2] && many[4] == from[3] && to[0] == unit &&
+              to[2] == from[2] && to[3] == from[3];
+  return fits ? source : value;
+}
+
 int64_t largestAt(func::FuncOp function, AffineExpr expr) {
   SmallVector<AffineExpr> low, high;
   MLIRContext *context = function.getContext();
@@ -174,13 +203,20 @@ std::optional<FixedUpdate> matchFixedUpdate(Value value) {
 }
 
 /// The views [1, H, capacity, D] of a cache's rows [1, capacity, H * D] that attention reads.
-SmallVector<nn::TransposeOp> headsOf(Value rows) {
-  SmallVector<nn::TransposeOp> views;
+SmallVector<Operation *> headsOf(Value rows) {
+  SmallVector<Operation *> views;
   for (Operation *user : rows.getUsers()) {
     auto reshape = dyn_cast<nn::ReshapeOp>(user);
     if (!reshape || rankedType(reshape.getResult()).getRank() != 4 ||
-        !rankedType(reshape.getResult()).hasStaticShape() || rankedType(reshape.getResult()).getDimSize(0) != 1 ||
-        rankedType(reshape.getResult()).getDimSize(1) != rankedType(rows).getDimSize(1))
+        !rankedType(reshape.getResult()).hasStaticShape() || rankedType(reshape.getResult()).getDimSize(0) != 1)
+      continue;
+    RankedTensorType view = rankedType(reshape.getResult()), stored = rankedType(rows);
+    if (view.getDimSize(1) == 1 && view.getDimSize(2) == stored.getDimSize(1) &&
+        view.getDimSize(3) == stored.getDimSize(2)) { // a single head
+      views.push_back(reshape);
+      continue;
+    }
+    if (view.getDimSize(1) != rankedType(rows).getDimSize(1))
       continue;
     for (Operation *next : reshape->getUsers())
       if (auto transpose = dyn_cast<nn::TransposeOp>(next);
@@ -233,9 +269,9 @@ LogicalResult findPairs(func::FuncOp function, SmallVector<Pair> &pairs) {
     pair.heads = type.getRank() == 4 ? type.getDimSize(1) : 1;
     pair.headDim = type.getDimSize(type.getRank() - 1);
     if (type.getRank() == 3)
-      if (SmallVector<nn::TransposeOp> views = headsOf(value); !views.empty()) {
-        pair.heads = rankedType(views.front().getResult()).getDimSize(1);
-        pair.headDim = rankedType(views.front().getResult()).getDimSize(3);
+      if (SmallVector<Operation *> views = headsOf(value); !views.empty()) {
+        pair.heads = rankedType(views.front()->getResult(0)).getDimSize(1);
+        pair.headDim = rankedType(views.front()->getResult(0)).getDimSize(3);
       }
     pairs.push_back(pair);
     taken.insert(i);
@@ -322,9 +358,9 @@ LogicalResult rewrite(func::FuncOp function, ArrayRef<Pair> pairs) {
         rows = nn::TransposeOp::create(builder, op->getLoc(),
                                        nn::shapedType({shape[0], heads, tokens, size}, element, symbols), split,
                                        builder.getDenseI64ArrayAttr({0, 2, 1, 3}));
-        for (nn::TransposeOp view : headsOf(value))
-          if (rankedType(view.getResult()).getDimSize(1) == pair->heads)
-            setCacheRef(view.getResult(), ref);
+        for (Operation *view : headsOf(value))
+          if (rankedType(view->getResult(0)).getDimSize(1) == pair->heads)
+            setCacheRef(view->getResult(0), ref);
       }
       append(builder, op->getLoc(), symbol, rows, ref.position);
       continue;

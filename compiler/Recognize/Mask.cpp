@@ -39,7 +39,18 @@ constexpr double kHidden = -1e4;
 
 class Evaluator {
 public:
-  Evaluator(MLIRContext *context, unsigned symbols) : context(context), symbols(symbols) {}
+  /// `user` is any operation of the function, whose run-time values bound the symbols.
+  Evaluator(Operation *user, unsigned symbols) : context(user->getContext()), symbols(symbols) {
+    auto function = dyn_cast<func::FuncOp>(user);
+    if (!function)
+      function = user->getParentOfType<func::FuncOp>();
+    auto values = function ? function->getAttrOfType<ArrayAttr>("nn.values") : ArrayAttr();
+    for (Attribute value : values ? values.getValue() : ArrayRef<Attribute>()) {
+      auto entry = cast<DictionaryAttr>(value);
+      auto low = entry.getAs<IntegerAttr>("min"), high = entry.getAs<IntegerAttr>("max");
+      bounds.push_back({low ? low.getInt() : 0, high ? high.getInt() : kUnbounded});
+    }
+  }
 
   std::optional<Abstract> evaluate(Value value, unsigned depth = 0) {
     if (depth > 64)
@@ -51,8 +62,51 @@ public:
   }
 
 private:
+  static constexpr int64_t kUnbounded = int64_t(1) << 40;
   MLIRContext *context;
   unsigned symbols;
+  SmallVector<std::pair<int64_t, int64_t>> bounds; // of each symbol
+
+  /// An upper bound of a sum of multiples of run-time values; empty when the expression is another.
+  std::optional<int64_t> most(AffineExpr expr, int64_t factor = 1) {
+    if (auto fixed = dyn_cast<AffineConstantExpr>(expr))
+      return fixed.getValue() * factor;
+    if (auto symbol = dyn_cast<AffineSymbolExpr>(expr)) {
+      if (symbol.getPosition() >= bounds.size())
+        return std::nullopt;
+      auto [low, high] = bounds[symbol.getPosition()];
+      return (factor < 0 ? low : high) * factor;
+    }
+    auto binary = dyn_cast<AffineBinaryOpExpr>(expr);
+    if (!binary)
+      return std::nullopt;
+    if (expr.getKind() == AffineExprKind::Add) {
+      std::optional<int64_t> a = most(binary.getLHS(), factor), b = most(binary.getRHS(), factor);
+      return a && b ? std::optional(*a + *b) : std::nullopt;
+    }
+    auto scale = dyn_cast<AffineConstantExpr>(binary.getRHS());
+    if (expr.getKind() == AffineExprKind::Mul && scale)
+      return most(binary.getLHS(), factor * scale.getValue());
+    return std::nullopt;
+  }
+
+  /// Of forms that must all hold, one that another implies says nothing: f is dropped where f <= g everywhere.
+  void dropImplied(SmallVectorImpl<Linear> &forms, ArrayRef<AffineExpr> shape) {
+    for (size_t i = 0; i < forms.size(); ++i)
+      for (size_t j = 0; j < forms.size(); ++j) {
+        if (i == j)
+          continue;
+        AffineExpr difference = forms[i].offset - forms[j].offset;
+        for (auto [a, b, size] : llvm::zip(forms[i].coefficients, forms[j].coefficients, shape))
+          if (a - b > 0)
+            difference = difference + (size - 1) * (a - b);
+        std::optional<int64_t> largest = most(simplify(difference));
+        if (!largest || *largest > 0)
+          continue;
+        forms.erase(forms.begin() + i--);
+        break;
+      }
+  }
 
   AffineExpr simplify(AffineExpr expr) { return simplifyAffineExpr(expr, 0, symbols); }
   AffineExpr number(int64_t value) { return getAffineConstantExpr(value, context); }
@@ -70,7 +124,7 @@ private:
     SmallVector<Linear, 2> open;
     bool fails = false;
     a.forEach([&](Linear &form) {
-      AffineExpr least = form.offset, most = form.offset;
+      AffineExpr least = form.offset, most = form.offset; // over the indices
       for (auto [coefficient, size] : llvm::zip(form.coefficients, shape)) {
         if (size == number(1))
           coefficient = 0;
@@ -80,19 +134,21 @@ private:
         if (coefficient < 0)
           least = least + reach;
       }
-      auto high = dyn_cast<AffineConstantExpr>(simplify(most)), low = dyn_cast<AffineConstantExpr>(simplify(least));
-      fails |= low && low.getValue() > 0;
-      if (!high || high.getValue() > 0)
+      std::optional<int64_t> high = this->most(simplify(most)), low = this->most(simplify(least), -1);
+      fails |= low && -*low > 0;
+      if (!high || *high > 0)
         open.push_back(form);
     });
     if (a.integer)
       return;
-    if (fails)
+    if (fails || a.below == a.above)
       a = constant(a.above);
     else if (open.empty())
       a = constant(a.below);
-    else
+    else {
+      dropImplied(open, shape);
       a.forms = open;
+    }
   }
 
   Abstract constant(double value) {
@@ -454,7 +510,7 @@ private:
 
 std::optional<MaskMeaning> meaningOfMask(Value mask, bool isCondition, bool oneQuery, unsigned symbols) {
   MLIRContext *context = mask.getContext();
-  std::optional<Abstract> a = Evaluator(context, symbols).evaluate(mask);
+  std::optional<Abstract> a = Evaluator(mask.getParentRegion()->getParentOp(), symbols).evaluate(mask);
   if (!a || a->integer)
     return std::nullopt;
   auto visible = [&](double value) { return isCondition ? value != 0 : value == 0; };

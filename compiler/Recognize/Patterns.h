@@ -15,6 +15,8 @@ void addActivationPatterns(mlir::RewritePatternSet &patterns);
 void addRotaryPatterns(mlir::RewritePatternSet &patterns);
 void addLinearPatterns(mlir::RewritePatternSet &patterns);
 void addExpertPatterns(mlir::RewritePatternSet &patterns);
+/// Batched products by weights that are no mixture of experts.
+void addHeadProductPatterns(mlir::RewritePatternSet &patterns);
 void addConvPatterns(mlir::RewritePatternSet &patterns);
 
 /// Exact simplifications that bring structure to light.
@@ -26,6 +28,9 @@ void lowerIntegerProducts(mlir::func::FuncOp function);
 
 /// Past/present pairs become nn.cache symbols and nn.cache_append.
 mlir::LogicalResult recogniseCaches(mlir::ModuleOp module, const RecognizeOptions &options);
+
+/// Two caches that are parts of the same rows (a latent and a rotated part) become one.
+mlir::LogicalResult joinLatentCaches(mlir::ModuleOp module, const RecognizeOptions &options);
 
 /// softmax(QK)V over cached keys and values becomes nn.attention.
 mlir::LogicalResult recogniseAttention(mlir::func::FuncOp function, const RecognizeOptions &options);

@@ -83,11 +83,17 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
         function.emitError("recognition does not settle; this is an error of the compiler");
         return signalPassFailure();
       }
-    for (auto function : module.getOps<func::FuncOp>())
+    // What is a mixture of experts is known by now.
+    RewritePatternSet heads(&getContext());
+    recognize::addHeadProductPatterns(heads);
+    FrozenRewritePatternSet headPatterns(std::move(heads));
+    for (auto function : module.getOps<func::FuncOp>()) {
+      (void)applyPatternsGreedily(function, headPatterns, config);
       recognize::lowerIntegerProducts(function);
+    }
     mergeEqual(module);
 
-    if (failed(recognize::recogniseCaches(module, options)))
+    if (failed(recognize::recogniseCaches(module, options)) || failed(recognize::joinLatentCaches(module, options)))
       return signalPassFailure();
     for (auto function : module.getOps<func::FuncOp>())
       if (failed(recognize::recogniseAttention(function, options)))

@@ -5,6 +5,10 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+#include <cstring>
 
 namespace ahm::recognize {
 using namespace mlir;
@@ -63,8 +67,10 @@ public:
 
 private:
   static constexpr int64_t kUnbounded = int64_t(1) << 40;
+  static constexpr int64_t kLargestTable = int64_t(1) << 26;
   MLIRContext *context;
   unsigned symbols;
+  llvm::DenseMap<Operation *, std::optional<Abstract>> tables;
   SmallVector<std::pair<int64_t, int64_t>> bounds; // of each symbol
 
   /// An upper bound of a sum of multiples of run-time values; empty when the expression is another.
@@ -237,6 +243,10 @@ private:
         });
       return a;
     }
+    if (auto weight = dyn_cast<nn::GetWeightOp>(op))
+      return table(weight);
+    if (auto concat = dyn_cast<nn::ConcatOp>(op))
+      return throughConcat(concat, depth);
     if (auto reduce = dyn_cast<nn::ReduceOp>(op))
       return throughReduce(reduce, rank, depth);
     if (isa<nn::CastOp>(op)) {
@@ -295,8 +305,7 @@ private:
   /// triangle).
   std::optional<Abstract> table(nn::ConstantOp op) {
     auto dense = dyn_cast<DenseElementsAttr>(op.getValue());
-    ArrayRef<int64_t> shape = rankedType(op.getResult()).getShape();
-    if (!dense || shape.empty() || dense.getNumElements() == 0)
+    if (!dense)
       return std::nullopt;
     SmallVector<double> values;
     if (isa<FloatType>(dense.getElementType()))
@@ -305,6 +314,12 @@ private:
     else
       for (APInt value : dense.getValues<APInt>())
         values.push_back(value.isZero() ? 0 : 1);
+    return table(rankedType(op.getResult()).getShape(), values.size(), [&](size_t i) { return values[i]; });
+  }
+
+  std::optional<Abstract> table(ArrayRef<int64_t> shape, size_t count, llvm::function_ref<double(size_t)> value) {
+    if (shape.empty() || count == 0)
+      return std::nullopt;
     int64_t columns = shape.back(), rows = shape.size() > 1 ? shape[shape.size() - 2] : 1;
     for (int64_t slope : {0, -1}) {
       if (slope && shape.size() < 2)
@@ -313,15 +328,17 @@ private:
         return static_cast<int64_t>(i) % columns + slope * (static_cast<int64_t>(i) / columns % rows);
       };
       int64_t bound = 0;
-      double above = values.front();
-      for (auto [i, value] : llvm::enumerate(values)) {
-        if (value == values.front())
+      double below = value(0), above = below;
+      for (size_t i = 0; i < count; ++i) {
+        if (value(i) == below)
           bound = std::max(bound, at(i));
         else
-          above = value;
+          above = value(i);
       }
-      if (!llvm::all_of(llvm::enumerate(values),
-                        [&](auto e) { return e.value() == (at(e.index()) <= bound ? values.front() : above); }))
+      bool parted = true;
+      for (size_t i = 0; i < count && parted; ++i)
+        parted = value(i) == (at(i) <= bound ? below : above);
+      if (!parted)
         continue;
       Abstract a;
       Linear form;
@@ -331,11 +348,81 @@ private:
         form.coefficients[shape.size() - 2] = slope;
       form.offset = number(-bound);
       a.forms.push_back(form);
-      a.below = values.front();
+      a.below = below;
       a.above = above;
       return a;
     }
     return std::nullopt;
+  }
+
+  /// The same for a mask that the model stores beside its weights, where its bytes are at hand.
+  std::optional<Abstract> table(nn::GetWeightOp op) {
+    auto weight = SymbolTable::lookupNearestSymbolFrom<nn::WeightOp>(op, op.getWeightAttr());
+    auto type = weight ? dyn_cast<RankedTensorType>(weight.getType()) : RankedTensorType();
+    if (!type || !type.hasStaticShape() || !weight.getRecipe().empty() || weight.getType() != weight.getSourceType())
+      return std::nullopt;
+    auto known = tables.find(weight);
+    if (known != tables.end())
+      return known->second;
+    std::optional<Abstract> &result = tables[weight];
+    Type element = type.getElementType();
+    int64_t count = type.getNumElements(), size = element.isF32() ? 4 : 1;
+    if ((!element.isF32() && !element.isInteger(1)) || count > kLargestTable)
+      return std::nullopt;
+    if (auto dense = dyn_cast_or_null<DenseElementsAttr>(weight.getValueAttr())) {
+      if (element.isF32())
+        return result = table(type.getShape(), count, [&](size_t i) { return dense.getValues<float>()[i]; });
+      return result = table(type.getShape(), count, [&](size_t i) { return dense.getValues<bool>()[i]; });
+    }
+    if (weight.getFile().empty() || static_cast<int64_t>(weight.getLength()) != count * size)
+      return std::nullopt;
+    auto bytes = llvm::MemoryBuffer::getFileSlice(weight.getFile(), count * size, weight.getOffset());
+    if (!bytes || static_cast<int64_t>((*bytes)->getBufferSize()) != count * size)
+      return std::nullopt;
+    const char *data = (*bytes)->getBufferStart();
+    return result = table(type.getShape(), count, [&](size_t i) -> double {
+      if (size == 1)
+        return data[i] != 0;
+      float value;
+      std::memcpy(&value, data + 4 * i, 4);
+      return value;
+    });
+  }
+
+  /// Parts beside each other: the last decides, where what it says of the places before it is what stands there (no key
+  /// of the past is hidden, in front of a triangle over the new ones).
+  std::optional<Abstract> throughConcat(nn::ConcatOp op, unsigned depth) {
+    size_t axis = op.getAxis(), last = op.getInputs().size() - 1;
+    std::optional<Abstract> end = evaluate(op.getInputs()[last], depth);
+    if (!end || end->integer)
+      return std::nullopt;
+    AffineExpr begin = number(0);
+    std::optional<double> value;
+    for (size_t i = 0; i < last; ++i) {
+      std::optional<Abstract> part = evaluate(op.getInputs()[i], depth);
+      if (!part || !part->isConstant() || (value && *value != part->below))
+        return std::nullopt;
+      value = part->below;
+      begin = simplify(begin + shapeOf(op.getInputs()[i])[axis]);
+    }
+    if (value && *value != end->below && !flip(*end))
+      return std::nullopt;
+    if (!value || *value != end->below)
+      return std::nullopt;
+    SmallVector<AffineExpr> shape = shapeOf(op.getInputs()[last]);
+    for (Linear &form : end->forms) {
+      if (form.coefficients.size() != shape.size() || form.coefficients[axis] < 0)
+        return std::nullopt;
+      AffineExpr before = form.offset - form.coefficients[axis]; // the largest there: just ahead of the last part
+      for (auto [d, size] : llvm::enumerate(shape))
+        if (d != axis && form.coefficients[d] > 0)
+          before = before + (size - 1) * form.coefficients[d];
+      std::optional<int64_t> largest = most(simplify(before));
+      if (!largest || *largest > 0)
+        return std::nullopt;
+      form.offset = form.offset - begin * form.coefficients[axis];
+    }
+    return end;
   }
 
   std::optional<Abstract> argument(BlockArgument value, int64_t rank) {

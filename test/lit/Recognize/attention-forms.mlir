@@ -108,3 +108,62 @@ func.func @decode(%m: tensor<1x?xi32, #row> {nn.role = "mask", onnx.name = "atte
   %y = nn.matmul %w, %v : tensor<1x2x1x?xf32, #score>, tensor<1x2x?x8xf32, #all> -> tensor<1x2x1x8xf32>
   return %y : tensor<1x2x1x8xf32>
 }
+
+// -----
+
+// A mask that hides where both of two conditions fail: one implies the other as the past is never negative, so it is causal. In front of it
+// stand the keys of the past, all seen.
+// CHECK-LABEL: func.func @prefill
+// CHECK: nn.attention {{.*}} position #{{.*}} scale 1.000000e+00 causal true
+// CHECK-LABEL: func.func @beside
+// CHECK: nn.attention {{.*}} position #{{.*}} scale 1.000000e+00 causal true
+#q = affine_map<()[s0, s1] -> (1, 2, s0, 8)>
+#kv = affine_map<()[s0, s1] -> (1, 2, s0 + s1, 8)>
+#kt = affine_map<()[s0, s1] -> (1, 2, 8, s0 + s1)>
+#s = affine_map<()[s0, s1] -> (1, 2, s0, s0 + s1)>
+#new = affine_map<()[s0, s1] -> (s0)>
+#keys = affine_map<()[s0, s1] -> (s0 + s1)>
+#column = affine_map<()[s0, s1] -> (s0, 1)>
+#square = affine_map<()[s0, s1] -> (s0, s0 + s1)>
+#seen = affine_map<()[s0, s1] -> (s0, s1)>
+#own = affine_map<()[s0, s1] -> (s0, s0)>
+func.func @prefill(%q: tensor<1x2x?x8xf32, #q> {onnx.name = "q", nn.role = "audio"}, %k: tensor<1x2x?x8xf32, #kv> {onnx.name = "k", nn.role = "audio"},
+    %v: tensor<1x2x?x8xf32, #kv> {onnx.name = "v", nn.role = "audio"}) -> (tensor<1x2x?x8xf32, #q> {onnx.name = "y"})
+    attributes {nn.values = [{name = "t", min = 1 : i64, max = 64 : i64}, {name = "p", min = 0 : i64, max = 64 : i64}]} {
+  %j = nn.iota affine_map<()[s0, s1] -> (0)> step 1 : tensor<?xi32, #keys>
+  %i1 = nn.iota affine_map<()[s0, s1] -> (1)> step 1 : tensor<?xi32, #new>
+  %r1 = nn.reshape %i1 : tensor<?xi32, #new> -> tensor<?x1xi32, #column>
+  %late = nn.binary "greater_or_equal" %j, %r1 : tensor<?xi32, #keys>, tensor<?x1xi32, #column> -> tensor<?x?xi1, #square>
+  %none = nn.constant dense<0.0> : tensor<f32> : tensor<f32>
+  %least = nn.constant dense<-3.0e+38> : tensor<f32> : tensor<f32>
+  %a = nn.select %late, %least, %none : tensor<?x?xi1, #square>, tensor<f32>, tensor<f32> -> tensor<?x?xf32, #square>
+  %ip = nn.iota affine_map<()[s0, s1] -> (s1)> step 1 : tensor<?xi32, #new>
+  %rp = nn.reshape %ip : tensor<?xi32, #new> -> tensor<?x1xi32, #column>
+  %after = nn.binary "greater" %j, %rp : tensor<?xi32, #keys>, tensor<?x1xi32, #column> -> tensor<?x?xi1, #square>
+  %one = nn.cast %after : tensor<?x?xi1, #square> -> tensor<?x?xf32, #square>
+  %mask = nn.binary "mul" %a, %one : tensor<?x?xf32, #square>, tensor<?x?xf32, #square> -> tensor<?x?xf32, #square>
+  %t = nn.transpose %k perm [0, 1, 3, 2] : tensor<1x2x?x8xf32, #kv> -> tensor<1x2x8x?xf32, #kt>
+  %p = nn.matmul %q, %t : tensor<1x2x?x8xf32, #q>, tensor<1x2x8x?xf32, #kt> -> tensor<1x2x?x?xf32, #s>
+  %m = nn.binary "add" %p, %mask : tensor<1x2x?x?xf32, #s>, tensor<?x?xf32, #square> -> tensor<1x2x?x?xf32, #s>
+  %w = nn.softmax %m : tensor<1x2x?x?xf32, #s> -> tensor<1x2x?x?xf32, #s>
+  %y = nn.matmul %w, %v : tensor<1x2x?x?xf32, #s>, tensor<1x2x?x8xf32, #kv> -> tensor<1x2x?x8xf32, #q>
+  return %y : tensor<1x2x?x8xf32, #q>
+}
+func.func @beside(%q: tensor<1x2x?x8xf32, #q> {onnx.name = "q", nn.role = "audio"}, %k: tensor<1x2x?x8xf32, #kv> {onnx.name = "k", nn.role = "audio"},
+    %v: tensor<1x2x?x8xf32, #kv> {onnx.name = "v", nn.role = "audio"}) -> (tensor<1x2x?x8xf32, #q> {onnx.name = "y"})
+    attributes {nn.values = [{name = "t", min = 1 : i64, max = 64 : i64}, {name = "p", min = 0 : i64, max = 64 : i64}]} {
+  %j = nn.iota affine_map<()[s0, s1] -> (0)> step 1 : tensor<?xi32, #new>
+  %r = nn.reshape %j : tensor<?xi32, #new> -> tensor<?x1xi32, #column>
+  %late = nn.binary "greater" %j, %r : tensor<?xi32, #new>, tensor<?x1xi32, #column> -> tensor<?x?xi1, #own>
+  %none = nn.constant dense<0.0> : tensor<f32> : tensor<f32>
+  %least = nn.constant dense<-3.0e+38> : tensor<f32> : tensor<f32>
+  %a = nn.select %late, %least, %none : tensor<?x?xi1, #own>, tensor<f32>, tensor<f32> -> tensor<?x?xf32, #own>
+  %past = nn.broadcast %none : tensor<f32> -> tensor<?x?xf32, #seen>
+  %mask = nn.concat axis 1 %past, %a : (tensor<?x?xf32, #seen>, tensor<?x?xf32, #own>) -> tensor<?x?xf32, #square>
+  %t = nn.transpose %k perm [0, 1, 3, 2] : tensor<1x2x?x8xf32, #kv> -> tensor<1x2x8x?xf32, #kt>
+  %p = nn.matmul %q, %t : tensor<1x2x?x8xf32, #q>, tensor<1x2x8x?xf32, #kt> -> tensor<1x2x?x?xf32, #s>
+  %m = nn.binary "add" %p, %mask : tensor<1x2x?x?xf32, #s>, tensor<?x?xf32, #square> -> tensor<1x2x?x?xf32, #s>
+  %w = nn.softmax %m : tensor<1x2x?x?xf32, #s> -> tensor<1x2x?x?xf32, #s>
+  %y = nn.matmul %w, %v : tensor<1x2x?x?xf32, #s>, tensor<1x2x?x8xf32, #kv> -> tensor<1x2x?x8xf32, #q>
+  return %y : tensor<1x2x?x8xf32, #q>
+}

@@ -1,86 +1,17 @@
 // Reading and checking of card files. yaml-cpp throws; everything that touches it stays inside readMachine's try block.
 #include "targets/Machine.h"
 #include "targets/BuiltinCards.h"
+#include "targets/Dram/AddressMap.h"
+#include "targets/Fields.h"
 
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <cctype>
-#include <cmath>
-#include <cstdlib>
 #include <fstream>
-#include <functional>
-#include <map>
 #include <sstream>
 
 namespace ahm::targets {
 namespace {
-
-enum class Unit { Count, Frequency, Size, Time, Rate, PerCycle, Cycle, MacEnergy, BitEnergy, LaneEnergy, Power };
-
-struct UnitName {
-  const char *spelling;
-  double factor; // into the unit that Machine stores
-};
-
-struct UnitKind {
-  const char *what, *example;
-  std::vector<UnitName> names;
-};
-
-const UnitKind &unitKind(Unit unit) {
-  static const UnitKind count{"a plain number", "8", {{"", 1}}};
-  static const UnitKind frequency{
-      "a frequency in Hz, MHz or GHz", "1.144 GHz", {{"Hz", 1}, {"MHz", 1e6}, {"GHz", 1e9}}};
-  static const UnitKind size{
-      "a size in B, KiB, MiB, GiB, KB, MB or GB",
-      "1 MiB",
-      {{"B", 1}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}}};
-  static const UnitKind time{
-      "a time in ps, ns, us or ms", "100 ns", {{"ps", 1}, {"ns", 1e3}, {"us", 1e6}, {"ms", 1e9}}};
-  static const UnitKind rate{
-      "a rate in B/s, MB/s, GB/s or TB/s", "12.8 GB/s", {{"B/s", 1}, {"MB/s", 1e6}, {"GB/s", 1e9}, {"TB/s", 1e12}}};
-  static const UnitKind perCycle{"a width in B/cycle", "512 B/cycle", {{"B/cycle", 1}, {"KiB/cycle", 1024}}};
-  static const UnitKind cycle{"a number of cycles", "8 cycles", {{"cycles", 1}, {"cycle", 1}}};
-  static const UnitKind mac{"an energy in fJ or pJ", "53 fJ", {{"fJ", 1}, {"pJ", 1e3}}};
-  static const UnitKind bit{"an energy a bit in fJ/bit or pJ/bit", "4 pJ/bit", {{"pJ/bit", 1}, {"fJ/bit", 1e-3}}};
-  static const UnitKind lane{"an energy in fJ or pJ", "1 pJ", {{"pJ", 1}, {"fJ", 1e-3}}};
-  static const UnitKind power{"a power in W", "150 W", {{"W", 1}}};
-  switch (unit) {
-  case Unit::Count:
-    return count;
-  case Unit::Frequency:
-    return frequency;
-  case Unit::Size:
-    return size;
-  case Unit::Time:
-    return time;
-  case Unit::Rate:
-    return rate;
-  case Unit::PerCycle:
-    return perCycle;
-  case Unit::Cycle:
-    return cycle;
-  case Unit::MacEnergy:
-    return mac;
-  case Unit::BitEnergy:
-    return bit;
-  case Unit::LaneEnergy:
-    return lane;
-  case Unit::Power:
-    return power;
-  }
-  return count;
-}
-
-struct Field {
-  std::string path;
-  Unit unit;
-  double min, max; // in the stored unit
-  int64_t *integer = nullptr;
-  double *real = nullptr;
-  bool optional = false; // absent: the value that Machine starts with
-};
 
 /// Every field of a card: the only list of them. Maxima keep all later integer arithmetic within 64 bits.
 std::vector<Field> fieldsOf(Machine &m) {
@@ -163,35 +94,40 @@ std::vector<Field> fieldsOf(Machine &m) {
   return fields;
 }
 
-struct Scalar {
-  std::string text;
-  int line;
-};
-
 class CardReader {
 public:
-  CardReader(const std::string &fileName, std::string &error) : fileName(fileName), error(error) {}
+  CardReader(const std::string &fileName, std::string &error) : reader(fileName, error) {}
 
   bool read(const std::string &text, Machine &result) {
-    YAML::Node root = YAML::Load(text);
-    if (!root.IsMap())
-      return fail(1, "card", "is not a mapping, expected 'field: value' lines; see targets/cards/corsair.yaml");
-    if (!flatten(root, ""))
+    if (!reader.load(text, "card", "targets/cards/corsair.yaml"))
       return false;
     Machine machine;
-    std::vector<Field> fields = fieldsOf(machine);
-    if (!checkNames(fields))
+    std::vector<Field> fields = fieldsOf(machine), all = fields;
+    // The DRAM type's data may follow the card that names it (findMachine); the card's own dram.timing goes over it.
+    DramTiming type;
+    std::string typeName;
+    std::vector<Field> ofType = dramFields(type, "dram_type.", !reader.hasGroup("dram_type")),
+                       ofCard = dramFields(machine.dram.timing, "dram.timing.", true);
+    all.insert(all.end(), ofType.begin(), ofType.end());
+    all.insert(all.end(), ofCard.begin(), ofCard.end());
+    for (const char *path : {"dram.type", "dram_type.name"}) {
+      Field word{path, Unit::Word, 0, 0};
+      word.word = &typeName;
+      word.optional = true;
+      all.push_back(word);
+    }
+    if (!reader.checkNames(all, "targets/Machine.h's"))
       return false;
-    machine.name = scalars.at("name").text;
+    machine.name = reader.scalar("name").text;
     if (machine.name.empty())
-      return fail(lineOf("name"), "name", "is empty, expected the card's name; write e.g. 'name: corsair'");
-    for (Field &field : fields)
-      if (scalars.count(field.path) && !readField(field))
+      return fail("name", "is empty, expected the card's name; write e.g. 'name: corsair'");
+    for (const Field &field : fields)
+      if (reader.has(field.path) && !reader.readField(field))
         return false;
-    if (!checkRelations(machine))
+    if (!readDram(ofType, type, ofCard, machine.dram) || !checkRelations(machine))
       return false;
     if (machine.chiplets * machine.cards > 65536)
-      return fail(lineOf("cards"), "cards", "makes more than 65536 chiplets, expected fewer; lower it");
+      return fail("cards", "makes more than 65536 chiplets, expected fewer; lower it");
     machine.chiplets *= machine.cards;
     machine.pcie.bandwidth *= machine.cards;
     machine.pcieRaw *= machine.cards;
@@ -202,179 +138,61 @@ public:
   }
 
 private:
-  const std::string &fileName;
-  std::string &error;
-  std::map<std::string, Scalar> scalars;
-  std::map<std::string, int> sections; // mapping path -> line
+  FieldReader reader;
 
-  bool fail(int line, const std::string &path, const std::string &what) {
-    error = fileName + ":" + std::to_string(line) + ": " + path + ": " + what;
-    return false;
-  }
-  int lineOf(const std::string &path) const { return scalars.at(path).line; }
+  bool fail(const std::string &path, const std::string &what) { return reader.fail(reader.lineOf(path), path, what); }
 
-  bool flatten(const YAML::Node &node, const std::string &prefix) {
-    for (const auto &item : node) {
-      int line = item.first.Mark().line + 1;
-      if (!item.first.IsScalar())
-        return fail(line, prefix.empty() ? "card" : prefix,
-                    "has a key that is no word, expected 'field: value'; rename it");
-      std::string path = prefix.empty() ? item.first.Scalar() : prefix + "." + item.first.Scalar();
-      if (scalars.count(path) || sections.count(path))
-        return fail(line, path, "is given twice, expected once; remove one of them");
-      if (item.second.IsMap()) {
-        sections[path] = line;
-        if (!flatten(item.second, path))
-          return false;
-      } else if (item.second.IsScalar() || item.second.IsNull()) {
-        scalars[path] = {item.second.IsNull() ? "" : item.second.Scalar(), line};
-      } else {
-        return fail(line, path, "is a list, expected one value; write 'field: value'");
+  bool readDram(const std::vector<Field> &ofType, const DramTiming &type, const std::vector<Field> &ofCard,
+                DramModel &dram) {
+    if (reader.has("dram.type")) {
+      const std::string &name = reader.scalar("dram.type").text;
+      if (reader.hasGroup("dram_type")) {
+        for (const Field &field : ofType)
+          if (reader.has(field.path) && !reader.readField(field))
+            return false;
+        dram.timing = type;
+      } else if (std::string unused; !findBuiltinDramType(name, dram.timing, unused)) {
+        return fail("dram.type", "'" + name + "' is no known type, expected one of " + builtinDramTypeNames() +
+                                     ", or a path that ends in .yaml; correct it or state dram.timing instead");
       }
-    }
-    return true;
-  }
-
-  bool checkNames(const std::vector<Field> &fields) {
-    std::map<std::string, bool> known{{"name", true}};
-    std::map<std::string, bool> knownSections;
-    for (const Field &field : fields) {
-      known[field.path] = true;
-      for (size_t dot = field.path.find('.'); dot != std::string::npos; dot = field.path.find('.', dot + 1))
-        knownSections[field.path.substr(0, dot)] = true;
-    }
-    // The first offender in the file is reported, so that a user reads from the top.
-    const std::string *unknown = nullptr;
-    int unknownLine = 0;
-    auto consider = [&](const std::string &path, int line) {
-      if (!unknown || line < unknownLine) {
-        unknown = &path;
-        unknownLine = line;
-      }
-    };
-    for (const auto &[path, scalar] : scalars)
-      if (!known.count(path) && !knownSections.count(path))
-        consider(path, scalar.line);
-    for (const auto &[path, line] : sections)
-      if (!knownSections.count(path) && !known.count(path))
-        consider(path, line);
-    if (unknown)
-      return fail(unknownLine, *unknown,
-                  "is an unknown field, expected one of targets/Machine.h's; correct the spelling" +
-                      suggestion(*unknown, known) + " or remove the line");
-    for (const auto &[path, scalar] : scalars)
-      if (knownSections.count(path))
-        return fail(scalar.line, path, "is a single value, expected a group of fields; indent its fields below it");
-    for (const auto &[path, line] : sections)
-      if (known.count(path))
-        return fail(line, path, "is a group of fields, expected a single value; write 'field: value'");
-    if (!scalars.count("name"))
-      return fail(1, "name", "is missing, expected the card's name; add e.g. 'name: corsair'");
-    for (const Field &field : fields)
-      if (!scalars.count(field.path) && !field.optional) {
-        size_t dot = field.path.rfind('.');
-        auto section = dot == std::string::npos ? sections.end() : sections.find(field.path.substr(0, dot));
-        const UnitKind &kind = unitKind(field.unit);
-        return fail(section == sections.end() ? 1 : section->second, field.path,
-                    std::string("is missing, expected ") + kind.what + "; add e.g. '" +
-                        field.path.substr(dot == std::string::npos ? 0 : dot + 1) + ": " + kind.example + "'");
-      }
-    return true;
-  }
-
-  static size_t distance(const std::string &a, const std::string &b) {
-    std::vector<size_t> row(b.size() + 1);
-    for (size_t j = 0; j <= b.size(); ++j)
-      row[j] = j;
-    for (size_t i = 1; i <= a.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i;
-      for (size_t j = 1; j <= b.size(); ++j) {
-        size_t above = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-        diagonal = above;
-      }
-    }
-    return row[b.size()];
-  }
-
-  static std::string suggestion(const std::string &path, const std::map<std::string, bool> &known) {
-    if (path.size() > 256)
-      return "";
-    size_t best = 4;
-    std::string name;
-    for (const auto &[candidate, unused] : known)
-      if (size_t d = distance(path, candidate); d < best) {
-        best = d;
-        name = candidate;
-      }
-    return name.empty() ? "" : " (did you mean '" + name + "'?)";
-  }
-
-  static std::string shortText(const std::string &text) { return text.size() > 60 ? text.substr(0, 60) + "..." : text; }
-
-  bool readField(Field &field) {
-    const Scalar &scalar = scalars.at(field.path);
-    const UnitKind &kind = unitKind(field.unit);
-    std::string advice = std::string(", expected ") + kind.what + "; write e.g. '" + kind.example + "'";
-    // Only plain decimal notation: strtod would also take "nan", "inf" and hexadecimal.
-    size_t end = 0;
-    while (end < scalar.text.size() &&
-           (std::isdigit(static_cast<unsigned char>(scalar.text[end])) || scalar.text[end] == '.' ||
-            (end == 0 && (scalar.text[end] == '-' || scalar.text[end] == '+'))))
-      ++end;
-    std::string number = scalar.text.substr(0, end);
-    bool hasDigit = std::any_of(number.begin(), number.end(), [](unsigned char c) { return std::isdigit(c); });
-    if (!hasDigit || std::count(number.begin(), number.end(), '.') > 1)
-      return fail(scalar.line, field.path, "'" + shortText(scalar.text) + "' is not a number" + advice);
-    double value = std::strtod(number.c_str(), nullptr);
-    size_t unitStart = scalar.text.find_first_not_of(" \t", end);
-    std::string unit = unitStart == std::string::npos ? "" : scalar.text.substr(unitStart);
-    while (!unit.empty() && std::isspace(static_cast<unsigned char>(unit.back())))
-      unit.pop_back();
-    auto name =
-        std::find_if(kind.names.begin(), kind.names.end(), [&](const UnitName &n) { return unit == n.spelling; });
-    if (name == kind.names.end())
-      return fail(scalar.line, field.path,
-                  (unit.empty() ? std::string("has no unit") : "has the wrong unit '" + shortText(unit) + "'") +
-                      advice);
-    if (number[0] == '-')
-      return fail(scalar.line, field.path, "is negative (" + shortText(scalar.text) + ")" + advice);
-    value *= name->factor;
-    if (!(value >= field.min && value <= field.max)) {
-      std::ostringstream range;
-      range << "is out of range (" << shortText(scalar.text) << ")"
-            << ", expected " << field.min / name->factor << " to " << field.max / name->factor << " " << name->spelling
-            << "; change the value";
-      return fail(scalar.line, field.path, range.str());
-    }
-    if (field.real) {
-      *field.real = value;
+      dram.type = name;
+    } else if (reader.hasGroup("dram.timing")) {
+      for (const Field &field : dramFields(dram.timing, "dram.timing."))
+        if (!field.optional && !reader.has(field.path))
+          return reader.fail(reader.lineOf("dram.timing"), field.path,
+                             std::string("is missing, expected ") + unitText(field.unit) +
+                                 "; add it, or name a type ('" + "dram.type: lpddr5-6400-x16') that states it");
+    } else {
       return true;
     }
-    double rounded = std::nearbyint(value);
-    if (std::fabs(value - rounded) > 1e-6 * std::max(1.0, rounded))
-      return fail(scalar.line, field.path,
-                  "'" + shortText(scalar.text) +
-                      "' is not a whole number of its smallest unit, expected one; round it");
-    *field.integer = static_cast<int64_t>(rounded);
+    for (const Field &field : ofCard)
+      if (reader.has(field.path) && !reader.readField(field))
+        return false;
+    auto place = [&](const std::string &field) {
+      std::string path = "dram.timing." + field;
+      return reader.has(path) ? path : reader.has("dram_type." + field) ? "dram_type." + field : "dram.type";
+    };
+    if (DramProblem problem = checkDramTiming(dram.timing); !problem.what.empty())
+      return fail(place(problem.field), (reader.has(place(problem.field)) ? "" : problem.field + " ") + problem.what);
+    DramAddressMap map;
+    if (std::string bad; !map.parse(dram.timing.mapping, dram.timing, bad))
+      return fail(place("mapping"), bad);
+    dram.hasTiming = true;
     return true;
   }
 
   bool checkRelations(Machine &m) {
     if (m.dram.refresh.duration >= m.dram.refresh.period)
-      return fail(lineOf("dram.refresh.duration"), "dram.refresh.duration",
+      return fail("dram.refresh.duration",
                   "is not below the period, expected a part of it; shorten it or lengthen dram.refresh.period");
     if (m.dram.sequential > m.dram.peak)
-      return fail(lineOf("dram.sequential"), "dram.sequential",
+      return fail("dram.sequential",
                   "is above dram.peak, expected at most the interface's rate; lower it or raise dram.peak");
     if (m.pcie.bandwidth > m.pcieRaw)
-      return fail(lineOf("pcie.bandwidth"), "pcie.bandwidth",
-                  "is above pcie.raw, expected at most the link's rate; lower it or raise pcie.raw");
+      return fail("pcie.bandwidth", "is above pcie.raw, expected at most the link's rate; lower it or raise pcie.raw");
     if (m.powerCap < m.staticPower)
-      return fail(lineOf("power.cap"), "power.cap",
-                  "is below power.static, expected more; raise it or lower power.static");
-    for (const auto &[path, line] : sections) {
+      return fail("power.cap", "is below power.static, expected more; raise it or lower power.static");
+    for (const auto &[path, line] : reader.groupLines()) {
       if (path.rfind("energy.", 0) != 0)
         continue;
       for (Field &nominal : fieldsOf(m))
@@ -387,12 +205,44 @@ private:
               band.high = *field.real;
           }
           if (band.low > *nominal.real || *nominal.real > band.high)
-            return fail(line, path, "is not ordered, expected low <= nominal <= high; reorder the three values");
+            return reader.fail(line, path, "is not ordered, expected low <= nominal <= high; reorder the three values");
         }
     }
     return true;
   }
 };
+
+/// Appends the data of the DRAM type that the card names, so that the text needs no other file: a program carries it.
+/// Errors of the card itself are left to readMachine.
+bool appendDramType(const std::string &fileName, std::string &yamlText, std::string &error) {
+  std::string name;
+  try {
+    YAML::Node root = YAML::Load(yamlText);
+    if (!root.IsMap() || root["dram_type"] || !root["dram"] || !root["dram"].IsMap() || !root["dram"]["type"] ||
+        !root["dram"]["type"].IsScalar())
+      return true;
+    name = root["dram"]["type"].Scalar();
+  } catch (const std::exception &) {
+    return true;
+  }
+  DramTiming timing;
+  std::string text;
+  if (!findBuiltinDramType(name, timing, text)) {
+    if (name.size() < 6 || name.substr(name.size() - 5) != ".yaml")
+      return true;
+    size_t slash = fileName.rfind('/');
+    std::string path = name[0] == '/' || slash == std::string::npos ? name : fileName.substr(0, slash + 1) + name;
+    if (!readDramTypeFile(path, timing, text, error))
+      return false;
+  }
+  if (!yamlText.empty() && yamlText.back() != '\n')
+    yamlText += '\n';
+  yamlText += "dram_type:\n";
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    yamlText += line.empty() ? "\n" : "  " + line + "\n";
+  return true;
+}
 
 } // namespace
 
@@ -416,6 +266,8 @@ bool findMachine(const std::string &nameOrPath, Machine &machine, std::string &y
   for (const BuiltinCard &card : builtinCards())
     if (nameOrPath == card.name) {
       yamlText = card.text;
+      if (!appendDramType(std::string(card.name) + ".yaml", yamlText, error))
+        return false;
       return readMachine(yamlText, std::string(card.name) + ".yaml", machine, error);
     }
   auto endsWith = [&](const std::string &suffix) {
@@ -436,6 +288,9 @@ bool findMachine(const std::string &nameOrPath, Machine &machine, std::string &y
     return false;
   }
   yamlText = text.str();
+  // Errors of the card itself first: they name its own lines.
+  if (!appendDramType(nameOrPath, yamlText, error))
+    return false;
   return readMachine(yamlText, nameOrPath, machine, error);
 }
 

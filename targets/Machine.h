@@ -4,6 +4,8 @@
 // Knows neither MLIR nor programs. No exception leaves this library.
 #pragma once
 
+#include "targets/Dram/Timing.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -58,6 +60,10 @@ struct DramModel {
   Picoseconds rowOverhead = 0;   // a channel's added time for each separate contiguous piece
   Picoseconds latency = 0;       // first data of an unloaded read
   RefreshModel refresh;
+  /// The parameters of a channel, when the card names a DRAM type (targets/Dram/types, or a file) or states them.
+  bool hasTiming = false;
+  std::string type;
+  DramTiming timing;
 };
 
 struct LinkModel {

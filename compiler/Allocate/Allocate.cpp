@@ -63,8 +63,8 @@ public:
     for (int order = 0; order < FirstFit::Orders && !solved; ++order) {
       if (steps >= options.maxSteps || (options.stop && options.stop(steps)))
         return;
-      solved = firstFit.place(order, offsets) <= capacity;
-      steps += component.items.size();
+      int64_t top = firstFit.place(order, steps, options.stop, offsets);
+      solved = top != INT64_MAX && top <= capacity;
     }
   }
 
@@ -82,23 +82,26 @@ public:
       search = std::make_unique<Search>(component, capacity);
     using Order = Strategy::Order;
     using Section = Strategy::Section;
-    int variant = 0;
-    for (Order order : {Order::SizeThenLength, Order::Length, Order::Crowded, Order::Size, Order::Area})
-      for (Section section : {Section::Tight, Section::Low}) {
-        // The first turn and every third later one keep to the plain preferences; the others disturb them more and
-        // more.
-        Strategy strategy{order, section, static_cast<uint64_t>(number * 10 + variant), 0};
-        strategy.noise = number % 3 == 0 ? 0 : number % 3 == 1 ? 0.1 : 0.4;
-        ++variant;
-        if (steps >= options.maxSteps || (options.stop && options.stop(steps)))
-          return Outcome::Stopped;
-        Outcome outcome =
-            search->run(strategy, std::min(budget, options.maxSteps - steps), steps, options.stop, offsets);
-        if (outcome != Outcome::Stopped) {
-          solved = outcome == Outcome::Solved;
-          return outcome;
+    uint64_t variant = 0;
+    for (bool flush : {false, true})
+      for (Order order : {Order::SizeThenLength, Order::Length, Order::Crowded, Order::Size, Order::Area})
+        for (Section section : {Section::Tight, Section::Failing, Section::Low}) {
+          // The first turn and every third later one keep to the plain preferences; the others disturb them.
+          Strategy strategy;
+          strategy.order = order;
+          strategy.section = section;
+          strategy.flush = flush;
+          strategy.seed = static_cast<uint64_t>(number) * 32 + variant++;
+          strategy.noise = number % 3 == 0 ? 0 : number % 3 == 1 ? 0.1 : 0.4;
+          if (steps >= options.maxSteps || (options.stop && options.stop(steps)))
+            return Outcome::Stopped;
+          uint64_t most = std::min(budget, options.maxSteps - steps);
+          Outcome outcome = search->run(strategy, most, steps, options.stop, offsets);
+          if (outcome != Outcome::Stopped) {
+            solved = outcome == Outcome::Solved;
+            return outcome;
+          }
         }
-      }
     return Outcome::Stopped;
   }
 

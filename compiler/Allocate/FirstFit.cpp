@@ -55,11 +55,14 @@ void FirstFit::collect(size_t node, size_t begin, size_t end, size_t stop, int32
   collect(2 * node + 1, middle, end, stop, first);
 }
 
-int64_t FirstFit::place(const std::vector<uint32_t> &order, std::vector<int64_t> &offsets) {
+int64_t FirstFit::place(const std::vector<uint32_t> &order, uint64_t &steps, const Stop &stop,
+                        std::vector<int64_t> &offsets) {
   const std::vector<Item> &items = component.items;
   offsets.assign(items.size(), -1);
   int64_t top = 0;
   for (uint32_t index : order) {
+    if (++steps % 256 == 0 && stop && stop(steps))
+      return INT64_MAX;
     const Item &item = items[index];
     const std::vector<uint32_t> *others = &found;
     if (neighbours.empty()) {
@@ -89,7 +92,7 @@ int64_t FirstFit::place(const std::vector<uint32_t> &order, std::vector<int64_t>
   return top;
 }
 
-int64_t FirstFit::place(int number, std::vector<int64_t> &offsets) {
+int64_t FirstFit::place(int number, uint64_t &steps, const Stop &stop, std::vector<int64_t> &offsets) {
   const std::vector<Item> &items = component.items;
   std::vector<double> key(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
@@ -107,10 +110,10 @@ int64_t FirstFit::place(int number, std::vector<int64_t> &offsets) {
   std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
     return key[a] != key[b] ? key[a] > key[b] : items[a].size > items[b].size;
   });
-  return place(order, offsets);
+  return place(order, steps, stop, offsets);
 }
 
-bool FirstFit::learn(int64_t capacity, uint64_t rounds, uint64_t &steps, const std::function<bool(uint64_t)> &stop,
+bool FirstFit::learn(int64_t capacity, uint64_t rounds, uint64_t &steps, const Stop &stop,
                      std::vector<int64_t> &offsets) {
   const std::vector<Item> &items = component.items;
   if (weight.empty()) {
@@ -123,12 +126,11 @@ bool FirstFit::learn(int64_t capacity, uint64_t rounds, uint64_t &steps, const s
   for (uint64_t round = 0; round < rounds; ++round) {
     std::sort(order.begin(), order.end(),
               [&](uint32_t a, uint32_t b) { return weight[a] != weight[b] ? weight[a] > weight[b] : a < b; });
-    int64_t top = place(order, offsets);
-    steps += items.size();
+    int64_t top = place(order, steps, stop, offsets);
     if (top <= capacity)
       return true;
-    if (stop && stop(steps))
-      return false;
+    if (top == INT64_MAX || (stop && stop(steps)))
+      return false; // stopped: what is not placed has learned nothing
     // Those that found no room get heavier, by a factor that varies so that the same orders do not come back.
     double factor = 1.15 + 0.1 * static_cast<double>(learned++ % 7);
     for (size_t i = 0; i < items.size(); ++i)

@@ -13,14 +13,15 @@ public:
   explicit FirstFit(const Component &component);
 
   static constexpr int Orders = 6;
-  /// The highest end, in bytes, that order number `order` of `Orders` leads to, and its offsets.
-  int64_t place(int order, std::vector<int64_t> &offsets);
+  using Stop = std::function<bool(uint64_t)>;
+  /// The highest end, in bytes, that order number `order` of `Orders` leads to, and its offsets. Adds to `steps` what
+  /// it placed; the largest number when `stop` ended it before all were.
+  int64_t place(int order, uint64_t &steps, const Stop &stop, std::vector<int64_t> &offsets);
 
   /// Starts from a fixed order and moves what ended above the capacity forward, again and again, for at most `rounds`
   /// placements of all items. True: `offsets` are within the capacity (in bytes). A further call goes on where this one
   /// ended.
-  bool learn(int64_t capacity, uint64_t rounds, uint64_t &steps, const std::function<bool(uint64_t)> &stop,
-             std::vector<int64_t> &offsets);
+  bool learn(int64_t capacity, uint64_t rounds, uint64_t &steps, const Stop &stop, std::vector<int64_t> &offsets);
 
 private:
   const Component &component;
@@ -33,7 +34,7 @@ private:
   uint64_t learned = 0;
 
   void collect(size_t node, size_t begin, size_t end, size_t stop, int32_t first);
-  int64_t place(const std::vector<uint32_t> &order, std::vector<int64_t> &offsets);
+  int64_t place(const std::vector<uint32_t> &order, uint64_t &steps, const Stop &stop, std::vector<int64_t> &offsets);
 };
 
 } // namespace ahm::allocate

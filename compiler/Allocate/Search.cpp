@@ -18,158 +18,18 @@
 // When no item left crosses a boundary between sections, both sides are searched apart. A part is described by its
 // items left, its floors and the space that was left below them; parts that have no solution are remembered by a
 // 128-bit hash of that, over all runs.
-#include "compiler/Allocate/Search.h"
+#include "compiler/Allocate/SearchState.h"
 
-#include <algorithm>
-#include <cmath>
 #include <numeric>
+#include <tuple>
 
 namespace ahm::allocate {
-
-namespace {
-
-uint64_t mix(uint64_t value) { // splitmix64's finaliser
-  value += 0x9e3779b97f4a7c15u;
-  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
-  value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
-  return value ^ (value >> 31);
-}
-
-int64_t alignUp(int64_t offset, int64_t alignment) {
-  if (alignment == 1)
-    return offset;
-  int64_t rest = offset % alignment;
-  return rest == 0 ? offset : offset + (alignment - rest);
-}
-
-struct Key {
-  uint64_t low = 0, high = 0;
-  bool operator==(const Key &) const = default;
-};
-
-/// A hash set of bounded size that forgets an old entry where a new one needs its place.
-class DeadEnds {
-public:
-  bool contains(const Key &key) const { return !table.empty() && (at(key, 0) == key || at(key, 1) == key); }
-  void insert(const Key &key) {
-    if (table.size() < (size_t{1} << 22) && ++count * 2 > table.size())
-      grow();
-    place(key);
-  }
-
-private:
-  std::vector<Key> table;
-  size_t count = 0;
-  const Key &at(const Key &key, size_t way) const { return table[(key.low ^ way) & (table.size() - 1)]; }
-  void place(const Key &key) {
-    size_t slot = key.low & (table.size() - 1);
-    if (table[slot] != Key{})
-      table[slot ^ 1] = table[slot];
-    table[slot] = key;
-  }
-  void grow() {
-    std::vector<Key> old = std::move(table);
-    table.assign(std::max<size_t>(1024, old.size() * 4), Key{});
-    for (const Key &key : old)
-      if (key != Key{})
-        place(key);
-  }
-};
-
-} // namespace
-
-class Search::State {
-public:
-  State(const Component &component, int64_t bytes);
-  Outcome run(const Strategy &strategy, uint64_t maxSteps, uint64_t &steps, const std::function<bool(uint64_t)> &stop,
-              std::vector<int64_t> &offsets);
-
-private:
-  static constexpr uint32_t Waste = UINT32_MAX; // the alternative in which no item starts at the floor
-
-  struct Change {
-    enum Kind : uint8_t { Floor, Top, Lowest, Placed } kind;
-    uint32_t index;
-    int64_t old;
-  };
-  struct Part {
-    int32_t first, last;
-  };
-  /// A part being decided: `alternatives` from `begin` are tried one after the other, each leaving parts from
-  /// `partBegin`.
-  struct Frame {
-    Part part;
-    Key key;
-    size_t mark;               // of the trail before the alternative in hand
-    size_t begin, end, next;   // alternatives
-    size_t partBegin, partEnd; // parts left by the alternative in hand, solved from the last to the first
-    int32_t section;
-    int64_t raised; // the floor of `section` in the alternative Waste
-  };
-
-  const Component &component;
-  size_t itemCount;
-  int32_t sectionCount;
-
-  std::vector<size_t> liveBegin;  // by section: where its items start in `live`; those left come first
-  std::vector<uint32_t> live, at; // `at`: by item and section, the place in the section's list
-  std::vector<size_t> atBegin;
-  std::vector<uint32_t> left;   // by section: items that are not placed
-  std::vector<int64_t> leftSum; // and their sizes
-  std::vector<uint32_t> cross;  // by section: items left that are live in it and in the next one
-  std::vector<int64_t> floor;
-  std::vector<int64_t> top;    // by section: end of the highest item placed; what is between it and the floor is empty
-  std::vector<int64_t> lowest; // by item
-  std::vector<uint8_t> placed;
-  std::vector<int64_t> offset;
-  // Ends of items, in units: since sizes are rounded up, an item may reach one unit higher than another.
-  std::vector<int64_t> limit;        // by item
-  std::vector<int64_t> sectionLimit; // by section, the highest of its items
-  int64_t capacity = 0;              // the highest of all
-  std::vector<uint32_t> twin;        // by item: the one before it that is equal, or itself
-
-  std::vector<Change> trail;
-  std::vector<int32_t> queue;
-  std::vector<uint8_t> queued;
-  std::vector<Frame> frames;
-  std::vector<uint32_t> alternatives;
-  std::vector<Part> parts;
-  std::vector<std::pair<int64_t, int64_t>> heads; // scratch of fits()
-  std::vector<int64_t> endReach;                  // scratch of choose()
-  std::vector<double> score;
-  Strategy strategy;
-  DeadEnds deadEnds;
-
-  const Item &item(uint32_t index) const { return component.items[index]; }
-  const uint32_t *liveIn(int32_t section) const { return live.data() + liveBegin[section]; }
-  void change(Change::Kind kind, std::vector<int64_t> &values, uint32_t index, int64_t value) {
-    trail.push_back({kind, index, values[index]});
-    values[index] = value;
-  }
-  void enqueue(int32_t section) {
-    if (!queued[section]) {
-      queued[section] = 1;
-      queue.push_back(section);
-    }
-  }
-  void undo(size_t mark);
-  bool fits(int32_t section);
-  bool propagate();
-  void raise(int32_t section, int64_t value);
-  bool place(uint32_t index);
-  bool leavesRoom(uint32_t index) const;
-  Key keyOf(Part part) const;
-  size_t split(Part part);
-  bool choose(Frame &frame);
-  int64_t nextFloor(int32_t section) const;
-  void prepare(const Strategy &strategy);
-};
 
 Search::State::State(const Component &component, int64_t bytes)
     : component(component), itemCount(component.items.size()), sectionCount(component.sections), left(sectionCount),
       leftSum(sectionCount), cross(sectionCount), floor(sectionCount), top(sectionCount), lowest(itemCount),
       placed(itemCount), offset(itemCount), limit(itemCount), sectionLimit(sectionCount), twin(itemCount),
-      queued(sectionCount), endReach(sectionCount), score(itemCount) {
+      queued(sectionCount), isTouched(sectionCount), score(itemCount), edges(itemCount), failures(sectionCount) {
   for (const Item &item : component.items)
     for (int32_t section = item.first; section < item.last; ++section) {
       ++left[section];
@@ -177,8 +37,13 @@ Search::State::State(const Component &component, int64_t bytes)
       if (section + 1 < item.last)
         ++cross[section];
     }
+  sizes.resize(itemCount);
+  startKeys.resize(sectionCount);
   for (uint32_t index = 0; index < itemCount; ++index) {
+    sizes[index] = item(index).size;
+    startKeys[item(index).first] += keyOfItem(index);
     int64_t space = bytes - item(index).bytes; // below 0: no offset is low enough
+    impossible |= space < 0;
     limit[index] = space < 0 ? 0 : space / component.unit + item(index).size;
     for (int32_t section = item(index).first; section < item(index).last; ++section)
       sectionLimit[section] = std::max(sectionLimit[section], limit[index]);
@@ -226,6 +91,7 @@ void Search::State::undo(size_t mark) {
     case Change::Placed: {
       const Item &back = item(last.index);
       placed[last.index] = 0;
+      startKeys[back.first] += keyOfItem(last.index);
       for (int32_t section = back.first; section < back.last; ++section) {
         ++left[section]; // its list still holds the item right behind those that are left
         leftSum[section] += back.size;
@@ -243,23 +109,26 @@ void Search::State::undo(size_t mark) {
 /// answer for one section alone, by placing them in order of these offsets.
 bool Search::State::fits(int32_t section) {
   const uint32_t *items = liveIn(section);
-  int64_t highest = 0;
+  const int64_t bottom = floor[section], most = sectionLimit[section];
+  int64_t highest = 0, atBottom = 0;
+  heads.clear();
   for (uint32_t i = 0; i < left[section]; ++i) {
     uint32_t index = items[i];
-    if (lowest[index] + item(index).size > limit[index])
-      return false;
-    highest = std::max(highest, lowest[index]);
+    int64_t head = lowest[index], size = sizes[index];
+    if (head <= bottom) {
+      atBottom += size;
+    } else {
+      highest = std::max(highest, head);
+      heads.push_back({head, size});
+    }
   }
-  if (highest + leftSum[section] <= sectionLimit[section])
-    return true;
-  heads.clear();
-  for (uint32_t i = 0; i < left[section]; ++i)
-    heads.push_back({lowest[items[i]], item(items[i]).size});
+  if (highest + leftSum[section] - atBottom <= most)
+    return bottom + leftSum[section] <= most;
   std::sort(heads.begin(), heads.end());
-  int64_t end = 0;
+  int64_t end = bottom + atBottom;
   for (auto [head, size] : heads)
     end = std::max(end, head) + size;
-  return end <= sectionLimit[section];
+  return end <= most;
 }
 
 /// Raises the floor of a section and with it the lowest offsets of its items.
@@ -272,13 +141,16 @@ void Search::State::raise(int32_t section, int64_t value) {
     if (lowest[index] >= value)
       continue;
     change(Change::Lowest, lowest, index, alignUp(value, item(index).alignment));
+    tooHigh |= lowest[index] + sizes[index] > limit[index];
     for (int32_t other = item(index).first; other < item(index).last; ++other)
       enqueue(other);
   }
 }
 
 bool Search::State::propagate() {
-  bool possible = true;
+  bool possible = !tooHigh;
+  tooHigh = false;
+  touched.clear();
   while (!queue.empty()) {
     int32_t section = queue.back();
     queue.pop_back();
@@ -291,37 +163,22 @@ bool Search::State::propagate() {
       least = std::min(least, lowest[items[i]]);
     if (least > floor[section])
       change(Change::Floor, floor, section, least);
-    possible = floor[section] + leftSum[section] <= sectionLimit[section] && fits(section);
+    possible = floor[section] + leftSum[section] <= sectionLimit[section];
+    if (!possible)
+      failures[section] += 1;
+    if (!isTouched[section])
+      touched.push_back(section);
+    isTouched[section] = 1;
+  }
+  for (int32_t section : touched)
+    isTouched[section] = 0;
+  // The exact test once for each, when the floors stand.
+  for (size_t i = 0; possible && i < touched.size(); ++i) {
+    possible = fits(touched[i]);
+    if (!possible)
+      failures[touched[i]] += 1;
   }
   return possible;
-}
-
-/// Whether an item left would fit as a whole into empty space that lies below the item about to be placed and that no
-/// item left can reach any more once it is placed.
-bool Search::State::leavesRoom(uint32_t index) const {
-  const Item &roof = item(index);
-  int64_t roofOffset = lowest[index];
-  for (int32_t section = roof.first; section < roof.last; ++section) {
-    if (top[section] >= roofOffset)
-      continue;
-    const uint32_t *items = liveIn(section);
-    for (uint32_t i = 0; i < left[section]; ++i) {
-      uint32_t other = items[i];
-      const Item &small = item(other);
-      if (other == index || std::max(small.first, roof.first) != section) // each once
-        continue;
-      int64_t bottom = 0;
-      for (int32_t s = small.first; s < small.last && bottom < roofOffset; ++s)
-        bottom = std::max(bottom, top[s]);
-      int64_t end = alignUp(bottom, small.alignment) + small.size;
-      bool room = end <= roofOffset;
-      for (int32_t s = small.first; s < small.last && room; ++s)
-        room = (s >= roof.first && s < roof.last) || floor[s] >= end;
-      if (room)
-        return true;
-    }
-  }
-  return false;
 }
 
 /// Places an item at its lowest offset.
@@ -332,6 +189,7 @@ bool Search::State::place(uint32_t index) {
   int64_t end = lowest[index] + what.size;
   offset[index] = lowest[index];
   placed[index] = 1;
+  startKeys[what.first] -= keyOfItem(index);
   size_t where = atBegin[index];
   for (int32_t section = what.first; section < what.last; ++section, ++where) {
     // Swapped behind the items left, from where undo() brings it back.
@@ -363,15 +221,8 @@ Key Search::State::keyOf(Part part) const {
     add(static_cast<uint64_t>(floor[section]));
     if (top[section] < floor[section])
       add(~static_cast<uint64_t>(top[section]));
-    const uint32_t *items = liveIn(section);
-    uint64_t low = 0, high = 0; // of the items that start here, in any order
-    for (uint32_t i = 0; i < left[section]; ++i)
-      if (item(items[i]).first == section) {
-        low += mix(items[i]);
-        high += mix(items[i] + 0x517cc1b727220a95u);
-      }
-    add(low ^ (high << 1));
-    key.high ^= high;
+    add(startKeys[section].low);
+    key.high ^= startKeys[section].high;
   }
   return key;
 }
@@ -386,127 +237,21 @@ size_t Search::State::split(Part part) {
         parts.push_back({first, section + 1});
       first = section + 1;
     }
+  // The one that failed most often comes last, which is searched first.
+  if (parts.size() - begin > 1)
+    std::stable_sort(parts.begin() + static_cast<ptrdiff_t>(begin), parts.end(), [&](const Part &a, const Part &b) {
+      auto failed = [&](const Part &p) {
+        return std::accumulate(failures.begin() + p.first, failures.begin() + p.last, 0.0);
+      };
+      return failed(a) < failed(b);
+    });
   return begin;
-}
-
-/// The lowest offset at which an item can start in a section if none starts at its floor.
-int64_t Search::State::nextFloor(int32_t section) const {
-  int64_t least = INT64_MAX;
-  int32_t first = section, last = section;
-  const uint32_t *items = liveIn(section);
-  for (uint32_t i = 0; i < left[section]; ++i) {
-    uint32_t index = items[i];
-    if (lowest[index] > floor[section]) {
-      least = std::min(least, lowest[index]);
-    } else {
-      first = std::min(first, item(index).first);
-      last = std::max(last, item(index).last);
-    }
-  }
-  // Those that could start at the floor rest on an item that is not live here.
-  for (int32_t other = first; other < last; ++other) {
-    const uint32_t *others = liveIn(other);
-    for (uint32_t i = 0; i < left[other]; ++i) {
-      const Item &below = item(others[i]);
-      if (below.last <= section || below.first > section)
-        least = std::min(least, lowest[others[i]] + below.size);
-    }
-  }
-  return least;
-}
-
-/// Finds the section to decide and pushes its alternatives; false when there is none.
-bool Search::State::choose(Frame &frame) {
-  int32_t best = -1;
-  uint64_t bestCount = UINT64_MAX;
-  int64_t bestRank = 0;
-  const Part part = frame.part;
-  for (int32_t begin = part.first; begin < part.last;) {
-    // A maximal run of sections with one floor, lower than that of its neighbours.
-    int32_t end = begin + 1;
-    while (end < part.last && floor[end] == floor[begin])
-      ++end;
-    bool valley =
-        (begin == part.first || floor[begin - 1] > floor[begin]) && (end == part.last || floor[end] > floor[begin]);
-    for (int32_t section = begin; valley && section < end; ++section) {
-      const uint32_t *items = liveIn(section);
-      uint64_t count = 0;
-      for (uint32_t i = 0; i < left[section]; ++i) {
-        uint32_t index = items[i];
-        count += lowest[index] == floor[section] && (twin[index] == index || placed[twin[index]]);
-      }
-      int64_t room = sectionLimit[section] - floor[section] - leftSum[section];
-      if (room > 0)
-        ++count;
-      int64_t rank = strategy.section == Strategy::Section::Tight ? room : floor[section];
-      if (count < bestCount || (count == bestCount && rank < bestRank)) {
-        best = section;
-        bestCount = count;
-        bestRank = rank;
-      }
-    }
-    begin = end;
-  }
-  frame.section = best;
-  frame.begin = frame.next = alternatives.size();
-  const uint32_t *items = liveIn(best);
-  for (uint32_t i = 0; i < left[best]; ++i) {
-    uint32_t index = items[i];
-    if (lowest[index] == floor[best] && (twin[index] == index || placed[twin[index]]))
-      alternatives.push_back(index);
-  }
-  std::sort(alternatives.begin() + static_cast<ptrdiff_t>(frame.begin), alternatives.end(),
-            [&](uint32_t a, uint32_t b) { return score[a] != score[b] ? score[a] > score[b] : a < b; });
-  if (sectionLimit[best] - floor[best] - leftSum[best] > 0) {
-    frame.raised = nextFloor(best);
-    if (frame.raised != INT64_MAX && frame.raised + leftSum[best] <= sectionLimit[best])
-      alternatives.push_back(Waste);
-  }
-  frame.end = alternatives.size();
-  return frame.end > frame.begin;
-}
-
-void Search::State::prepare(const Strategy &wanted) {
-  strategy = wanted;
-  std::vector<int64_t> crowd(sectionCount);
-  for (int32_t section = 0; section < sectionCount; ++section) {
-    crowd[section] = 0;
-    for (size_t i = liveBegin[section]; i < liveBegin[section + 1]; ++i)
-      crowd[section] += item(live[i]).size;
-  }
-  for (uint32_t index = 0; index < itemCount; ++index) {
-    const Item &i = item(index);
-    double length = i.last - i.first, size = static_cast<double>(i.size);
-    switch (strategy.order) {
-    case Strategy::Order::Area:
-      score[index] = length * size;
-      break;
-    case Strategy::Order::Length:
-      score[index] = length + size / (static_cast<double>(capacity) + 1);
-      break;
-    case Strategy::Order::Size:
-      score[index] = size + length / (sectionCount + 1.0);
-      break;
-    case Strategy::Order::SizeThenLength:
-      score[index] = size * std::sqrt(length);
-      break;
-    case Strategy::Order::Crowded: {
-      int64_t most = 0;
-      for (int32_t section = i.first; section < i.last; ++section)
-        most = std::max(most, crowd[section]);
-      score[index] = static_cast<double>(most) + length * size / (static_cast<double>(capacity) * sectionCount + 1);
-      break;
-    }
-    }
-    if (strategy.noise > 0) {
-      double draw = static_cast<double>(mix(strategy.seed * 0x2545f4914f6cdd1du + index) >> 11) * 0x1p-53;
-      score[index] *= 1 + strategy.noise * (2 * draw - 1);
-    }
-  }
 }
 
 Outcome Search::State::run(const Strategy &wanted, uint64_t maxSteps, uint64_t &steps,
                            const std::function<bool(uint64_t)> &stop, std::vector<int64_t> &offsets) {
+  if (impossible)
+    return Outcome::Impossible;
   prepare(wanted);
   undo(0);
   frames.clear();

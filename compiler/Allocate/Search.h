@@ -13,7 +13,9 @@ enum class Outcome { Solved, Impossible, Stopped };
 struct Strategy {
   enum class Order { Area, Length, Size, SizeThenLength, Crowded } order = Order::Area;
   /// Which section is decided next among those with as few choices: the one with least room, or the lowest one.
-  enum class Section { Tight, Low } section = Section::Tight;
+  enum class Section { Tight, Low, Failing } section = Section::Tight;
+  /// Items that close a valley of the skyline come first.
+  bool flush = false;
   /// Nonzero: preferences are disturbed by up to `noise` (a fraction), drawn from this seed.
   uint64_t seed = 0;
   double noise = 0;

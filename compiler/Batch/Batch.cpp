@@ -1,10 +1,12 @@
 // The pass nn-batch. See Batch.h.
 #include "compiler/Batch/Batch.h"
+#include "compiler/Recognize/Match.h"
 #include "dialects/NN/NN.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -45,6 +47,7 @@ public:
         return failure();
     // The input that held the whole mask is gone with the mask; anything else that still counts the past is not of one
     // row.
+    findFlatIndices();
     for (Operation &op : function.getBody().front())
       if (failed(check(&op)))
         return failure();
@@ -194,6 +197,68 @@ private:
     return success();
   }
 
+  /// Row t's elements of a tensor [T * width] that stands for [T,width] are those from t * width on. A gather or
+  /// scatter whose indices are t * width plus a number that is proved to lie in [0, width) keeps its rows apart.
+  void findFlatIndices() {
+    function.walk([&](Operation *op) {
+      Value table, indices;
+      if (auto gather = dyn_cast<nn::GatherOp>(op)) {
+        if (gather.getAxis() != 0)
+          return;
+        table = gather.getTable();
+        indices = gather.getIndices();
+      } else if (auto scatter = dyn_cast<nn::ScatterOp>(op)) {
+        table = scatter.getData();
+        indices = scatter.getIndices();
+      } else {
+        return;
+      }
+      AffineExpr all = shapeOf(table)[0];
+      auto width = dyn_cast<AffineConstantExpr>(all.replace(getAffineSymbolExpr(tokens, context), number(1)));
+      if (!hasTokens(all) || !width ||
+          simplifyAffineExpr(all - getAffineSymbolExpr(tokens, context) * width, 0, values.size()) != number(0))
+        return;
+      Value a, b;
+      if (!recognize::matchBinary(recognize::stripReshape(indices), "add", a, b))
+        return;
+      for (bool swap : {false, true}) {
+        auto range = recognize::integerRange(swap ? b : a);
+        if (range && range->first >= 0 && range->second < width.getValue() &&
+            isRowOffset(swap ? a : b, width.getValue()))
+          flat.insert(op);
+      }
+    });
+  }
+  AffineExpr number(int64_t value) { return getAffineConstantExpr(value, context); }
+
+  /// t * width for each row t.
+  bool isRowOffset(Value value, int64_t width) {
+    value = recognize::stripReshape(value);
+    int64_t step = 1;
+    Value other;
+    float factor = 0;
+    if (recognize::matchBinaryScalar(value, "mul", other, factor)) {
+      step = static_cast<int64_t>(factor);
+      value = recognize::stripReshape(other);
+    }
+    auto iota = value.getDefiningOp<nn::IotaOp>();
+    return iota && iota.getStart().getResult(0) == number(0) && isTokens(shapeOf(value)[0]) &&
+           static_cast<int64_t>(iota.getStep()) * step == width;
+  }
+
+  /// The number of the row serves as nothing but the place of its elements.
+  bool countsPlacesOnly(Value value) {
+    return llvm::all_of(value.getUses(), [&](OpOperand &use) {
+      Operation *user = use.getOwner();
+      if (flat.contains(user))
+        return use.getOperandNumber() == 1;
+      auto binary = dyn_cast<nn::BinaryOp>(user);
+      return (isa<nn::ReshapeOp, nn::BroadcastOp>(user) ||
+              (binary && (binary.getKind() == "add" || binary.getKind() == "mul"))) &&
+             countsPlacesOnly(user->getResult(0));
+    });
+  }
+
   /// Whether `op` keeps its rows apart: it reads nothing of another row and nothing of the length of the past.
   LogicalResult check(Operation *op) {
     bool perRow = isa<nn::CacheAppendOp, nn::AttentionOp>(op);
@@ -206,6 +271,8 @@ private:
           return mixes(op, "depends on the length of the past");
     auto rows = [&](Value v) { return llvm::any_of(shapeOf(v), [&](AffineExpr e) { return hasTokens(e); }); };
     if (llvm::none_of(op->getOperands(), rows) && llvm::none_of(op->getResults(), rows))
+      return success();
+    if (flat.contains(op) || (isa<nn::IotaOp>(op) && countsPlacesOnly(op->getResult(0))))
       return success();
     auto lastIsRows = [&](Value v) {
       SmallVector<AffineExpr> shape = shapeOf(v);
@@ -262,6 +329,7 @@ private:
   int64_t minimum = 0, maximum = 0;
   AffineMap slot;
   Value positionsInput;
+  llvm::DenseSet<Operation *> flat; // gathers and scatters of rows that are joined to one dimension
 };
 
 struct BatchPass : PassWrapper<BatchPass, OperationPass<ModuleOp>> {

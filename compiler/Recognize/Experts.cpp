@@ -66,8 +66,7 @@ struct HeadLinear : OpRewritePattern<nn::MatMulOp> {
       return nn::TransposeOp::create(rewriter, loc, type, value, rewriter.getDenseI64ArrayAttr({1, 0, 2}));
     };
     Value x = own == 1 ? reshape(op.getLhs(), {rows, number(K)})
-                       : turn(reshape(op.getLhs(), {number(heads), rows, number(K)}),
-                              {rows, number(heads), number(K)});
+                       : turn(reshape(op.getLhs(), {number(heads), rows, number(K)}), {rows, number(heads), number(K)});
     SmallVector<int32_t> all(heads);
     for (int64_t i = 0; i < heads; ++i)
       all[i] = static_cast<int32_t>(i);

@@ -53,8 +53,8 @@ Value stripRepeat(Value value) {
   if (auto broadcast = value.getDefiningOp<nn::BroadcastOp>(); broadcast && !cacheRefOf(value)) {
     SmallVector<AffineExpr> from = shapeOf(broadcast.getInput()), to = shapeOf(value);
     AffineExpr unit = getAffineConstantExpr(1, value.getContext());
-    if (from.size() == 4 && to.size() == 4 && from[0] == unit && to[0] == unit && from[1] == unit &&
-        from[2] == to[2] && from[3] == to[3])
+    if (from.size() == 4 && to.size() == 4 && from[0] == unit && to[0] == unit && from[1] == unit && from[2] == to[2] &&
+        from[3] == to[3])
       return broadcast.getInput();
   }
   auto outer = value.getDefiningOp<nn::ReshapeOp>();

@@ -15,10 +15,10 @@ namespace {
 
 /// Where a function uses two caches together.
 struct Site {
-  Operation *op = nullptr;  // concat of both along the head, or the sum of their products with queries
-  Value parts[2];           // histories [1,H,L,D] that stand in caches, in the order of `op`
-  Value queries[2];         // of a sum: [1,H',T,D] of each product
-  float scale = 1;          // of a sum: both products have this factor
+  Operation *op = nullptr; // concat of both along the head, or the sum of their products with queries
+  Value parts[2];          // histories [1,H,L,D] that stand in caches, in the order of `op`
+  Value queries[2];        // of a sum: [1,H',T,D] of each product
+  float scale = 1;         // of a sum: both products have this factor
 };
 
 /// Two caches that become one; rows begin with `first`.
@@ -293,8 +293,8 @@ private:
           continue;
         }
         // Heads were repeated ahead of the concatenation: repeat them behind it.
-        auto repeated = nn::BroadcastOp::create(
-            builder, loc, cast<RankedTensorType>(site.op->getResult(0).getType()), history);
+        auto repeated =
+            nn::BroadcastOp::create(builder, loc, cast<RankedTensorType>(site.op->getResult(0).getType()), history);
         site.op->getResult(0).replaceAllUsesWith(repeated);
         continue;
       }

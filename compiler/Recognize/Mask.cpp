@@ -381,12 +381,12 @@ private:
       return std::nullopt;
     const char *data = (*bytes)->getBufferStart();
     return result = table(type.getShape(), count, [&](size_t i) -> double {
-      if (size == 1)
-        return data[i] != 0;
-      float value;
-      std::memcpy(&value, data + 4 * i, 4);
-      return value;
-    });
+             if (size == 1)
+               return data[i] != 0;
+             float value;
+             std::memcpy(&value, data + 4 * i, 4);
+             return value;
+           });
   }
 
   /// Parts beside each other: the last decides, where what it says of the places before it is what stands there (no key

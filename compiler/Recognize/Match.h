@@ -25,6 +25,9 @@ bool matchBinaryWith(mlir::Value value, llvm::StringRef kind, mlir::Value known,
 /// also through nn.reshape, nn.broadcast and nn.cast).
 std::optional<float> scalarConstant(mlir::Value value);
 
+/// The smallest and largest element that an integer tensor can have, whatever the run-time values; empty: not known.
+std::optional<std::pair<int64_t, int64_t>> integerRange(mlir::Value value);
+
 /// Looks through nn.reshape.
 mlir::Value stripReshape(mlir::Value value);
 

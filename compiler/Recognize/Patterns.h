@@ -15,6 +15,8 @@ void addActivationPatterns(mlir::RewritePatternSet &patterns);
 void addRotaryPatterns(mlir::RewritePatternSet &patterns);
 void addLinearPatterns(mlir::RewritePatternSet &patterns);
 void addExpertPatterns(mlir::RewritePatternSet &patterns);
+/// Experts that all compute every token, summed by routing weights, become products by the chosen experts.
+void recogniseMixtures(mlir::func::FuncOp function);
 /// Batched products by weights that are no mixture of experts.
 void addHeadProductPatterns(mlir::RewritePatternSet &patterns);
 void addConvPatterns(mlir::RewritePatternSet &patterns);

@@ -83,8 +83,13 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
         function.emitError("recognition does not settle; this is an error of the compiler");
         return signalPassFailure();
       }
+    for (auto function : module.getOps<func::FuncOp>()) {
+      recognize::recogniseMixtures(function);
+      eraseDeadCode(function);
+    }
     // What is a mixture of experts is known by now.
     RewritePatternSet heads(&getContext());
+    recognize::addExpertPatterns(heads);
     recognize::addHeadProductPatterns(heads);
     FrozenRewritePatternSet headPatterns(std::move(heads));
     for (auto function : module.getOps<func::FuncOp>()) {

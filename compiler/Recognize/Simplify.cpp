@@ -3,6 +3,8 @@
 #include "compiler/Recognize/Match.h"
 #include "compiler/Recognize/Patterns.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
 namespace ahm::recognize {
 using namespace mlir;
 namespace {
@@ -87,10 +89,93 @@ struct RoundingBeforeProduct : OpRewritePattern<nn::UnaryOp> {
   }
 };
 
+/// Rows of the tokens' positions, gathered of a table that was cut to the tokens so far: the rows of the table itself.
+struct GatherOfPrefix : OpRewritePattern<nn::GatherOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::GatherOp op, PatternRewriter &rewriter) const override {
+    auto slice = op.getTable().getDefiningOp<nn::SliceOp>();
+    auto indices = dyn_cast<BlockArgument>(stripReshape(op.getIndices()));
+    auto function = indices ? dyn_cast<func::FuncOp>(indices.getOwner()->getParentOp()) : func::FuncOp();
+    auto role = function ? function.getArgAttrOfType<StringAttr>(indices.getArgNumber(), "nn.role") : StringAttr();
+    if (!slice || !role || role.getValue() != "positions")
+      return failure();
+    SmallVector<AffineExpr> from = shapeOf(slice.getInput()), to = shapeOf(slice.getResult());
+    AffineExpr zero = getAffineConstantExpr(0, op.getContext());
+    for (size_t i = 0; i < from.size(); ++i)
+      if (slice.getStarts().getResult(i) != zero || slice.getSteps()[i] != 1 || (i != op.getAxis() && from[i] != to[i]))
+        return failure();
+    rewriter.replaceOpWithNewOp<nn::GatherOp>(op, op.getType(), slice.getInput(), op.getIndices(), op.getAxisAttr());
+    return success();
+  }
+};
+
+/// A comparison of whole numbers whose ranges decide it (an index that is never negative).
+struct DecidedComparison : OpRewritePattern<nn::BinaryOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::BinaryOp op, PatternRewriter &rewriter) const override {
+    RankedTensorType type = rankedType(op.getResult());
+    StringRef kind = op.getKind();
+    if (!type.getElementType().isInteger(1))
+      return failure();
+    bool swap = kind == "greater" || kind == "greater_or_equal";
+    if (!swap && kind != "less" && kind != "less_or_equal")
+      return failure();
+    auto a = integerRange(swap ? op.getRhs() : op.getLhs()), b = integerRange(swap ? op.getLhs() : op.getRhs());
+    if (!a || !b)
+      return failure();
+    bool strict = kind == "less" || kind == "greater", always, never;
+    always = strict ? a->second < b->first : a->second <= b->first;
+    never = strict ? a->first >= b->second : a->first > b->second;
+    if (!always && !never)
+      return failure();
+    RankedTensorType scalar = RankedTensorType::get({}, rewriter.getI1Type());
+    Value value = nn::ConstantOp::create(rewriter, op.getLoc(), scalar, DenseElementsAttr::get(scalar, always));
+    if (type != scalar)
+      value = nn::BroadcastOp::create(rewriter, op.getLoc(), type, value);
+    rewriter.replaceOp(op, value);
+    return success();
+  }
+};
+
+/// x and true is x; so is x or false.
+struct NeutralTruth : OpRewritePattern<nn::BinaryOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::BinaryOp op, PatternRewriter &rewriter) const override {
+    if (op.getKind() != "and" && op.getKind() != "or")
+      return failure();
+    float neutral = op.getKind() == "and" ? 1 : 0;
+    for (bool left : {true, false}) {
+      std::optional<float> scalar = scalarConstant(left ? op.getLhs() : op.getRhs());
+      Value other = left ? op.getRhs() : op.getLhs();
+      if (!scalar || *scalar != neutral || other.getType() != op.getType())
+        continue;
+      rewriter.replaceOp(op, other);
+      return success();
+    }
+    return failure();
+  }
+};
+
+/// A choice that is always the same.
+struct DecidedSelect : OpRewritePattern<nn::SelectOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::SelectOp op, PatternRewriter &rewriter) const override {
+    std::optional<float> condition = scalarConstant(op.getCondition());
+    if (!condition)
+      return failure();
+    Value chosen = *condition != 0 ? op.getLhs() : op.getRhs();
+    if (chosen.getType() != op.getType())
+      chosen = nn::BroadcastOp::create(rewriter, op.getLoc(), op.getType(), chosen);
+    rewriter.replaceOp(op, chosen);
+    return success();
+  }
+};
+
 } // namespace
 
 void addSimplifications(RewritePatternSet &patterns) {
-  patterns.add<SliceOfConstant, AddZero, SoftmaxOfShifted, RoundingBeforeProduct>(patterns.getContext());
+  patterns.add<SliceOfConstant, AddZero, SoftmaxOfShifted, RoundingBeforeProduct, DecidedComparison, NeutralTruth,
+               GatherOfPrefix, DecidedSelect>(patterns.getContext());
 }
 
 } // namespace ahm::recognize

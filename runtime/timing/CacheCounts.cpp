@@ -67,8 +67,8 @@ void Counter::attention() {
     return;
   uint64_t d = last(q), t = dim(q, q->dims.size() - 2), h = t ? rows(q) / t : 0;
   uint64_t headsKv = form.paged ? dim(k, 1) : dim(k, k->dims.size() - 3);
-    // Values that are the first elements of the keys' rows: rows are read whole, the product is of what is used.
-    uint64_t stored = last(v), dv = std::min(stored, last(out(0)));
+  // Values that are the first elements of the keys' rows: rows are read whole, the product is of what is used.
+  uint64_t stored = last(v), dv = std::min(stored, last(out(0)));
   PageRange seen = form.tokens(std::max<int64_t>(number(0), 0), number(1), integer(1), form.paged ? number(3) : 0);
   auto context = uint64_t(seen.size());
   uint64_t vectors = headsKv ? mul(t, ceilDiv(h, headsKv)) : 0; // moving rows a key-value head

@@ -13,7 +13,8 @@ import numpy as np
 from harness import ORACLE, ROOT, WORK, finish, run, test
 
 MODELS = {"MoE, silu": "Mixtral-8x7B --style=genai", "MoE, clamped": "GPT-OSS-20B --style=genai",
-          "QMoE, 4 bits": "Qwen3-235B-A22B --style=genai --weights-bits=4", "QMoE, 8 bits": "GPT-OSS-20B --style=genai --weights-bits=8"}
+          "QMoE, 4 bits": "Qwen3-235B-A22B --style=genai --weights-bits=4", "QMoE, 8 bits": "GPT-OSS-20B --style=genai --weights-bits=8",
+          "dense, one-hot": "Mixtral-8x7B --style=optimum", "dense, scattered": "GPT-OSS-20B --style=onnx23", "dense, groups": "DeepSeek-V3 --style=optimum"}
 IDS = [int(i) for i in np.random.default_rng(11).integers(0, 256, 40)]
 NODE = ORACLE if shutil.which("node") else ROOT / "no node"
 

@@ -2,6 +2,7 @@
 #include "runtime/session/Files.h"
 #include "runtime/session/Npy.h"
 #include "runtime/session/Report.h"
+#include "runtime/session/ReportText.h"
 #include "runtime/session/Session.h"
 #include "runtime/session/Tokenizer.h"
 #include "runtime/session/Wav.h"
@@ -300,7 +301,7 @@ int main(int argc, char **argv) {
     arguments.fail(error);
   if (arguments.has("trace") && session->lastEntry() &&
       !timing::writeTrace(program, *session->lastEntry(), session->lastTimings().at(session->lastEntry()->name),
-                          arguments.text("trace"), error))
+                          session->machine(), arguments.text("trace"), error))
     arguments.fail(error);
   if (arguments.has("report") &&
       !session::writeFile(arguments.text("report"), session::reportHtml(*session, path), error))

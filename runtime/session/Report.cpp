@@ -2,6 +2,8 @@
 // script.
 #include "runtime/session/Report.h"
 
+#include "runtime/session/ReportPlots.h"
+#include "runtime/session/ReportText.h"
 #include "runtime/timing/Breakdown.h"
 
 #include <algorithm>
@@ -11,10 +13,6 @@
 #include <set>
 
 namespace ahm::session {
-
-static const char *const kTierNames[4] = {"SRAM", "stash", "DRAM", "host"};
-static const char *const kClassNames[5] = {"weights", "KV cache", "activations", "staging rings", "inputs and outputs"};
-static const char *const kQueueNames[program::kQueueCount] = {"host", "DMA", "arrays", "vector"};
 
 static const char *const kStyle = R"(
 :root{color-scheme:light dark;--page:#fcfcfb;--ink:#1d1c1a;--soft:#5f5e5a;--line:#dddcd8;--fill:#f1f0ed;
@@ -88,50 +86,6 @@ std::vector<EntrySummary> summarizeCalls(const std::vector<CallMetrics> &calls) 
   return groups;
 }
 
-/// `value` with `unit` of the largest of 1000^k that leaves at least one digit before the point.
-static std::string scaled(double value, const std::vector<const char *> &units) {
-  size_t unit = 0;
-  for (; unit + 1 < units.size() && value >= 999.5; ++unit)
-    value /= 1000;
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f %s",
-                value >= 100 || unit == 0 ? (value == double(int64_t(value)) ? 0 : 1)
-                : value >= 10             ? 2
-                                          : 3,
-                value, units[unit]);
-  return text;
-}
-
-std::string timeText(double picoseconds) {
-  char text[64];
-  double value = picoseconds / 1e6;
-  const char *unit = "us";
-  if (picoseconds >= 1e12) {
-    value = picoseconds / 1e12;
-    unit = "s";
-  } else if (picoseconds >= 1e9) {
-    value = picoseconds / 1e9;
-    unit = "ms";
-  }
-  std::snprintf(text, sizeof text, "%.3f %s", value, unit);
-  return text;
-}
-
-static std::string bytesText(double bytes) { return scaled(bytes, {"B", "kB", "MB", "GB", "TB"}); }
-static std::string energyText(double picojoules) { return scaled(picojoules, {"pJ", "nJ", "uJ", "mJ", "J", "kJ"}); }
-static std::string percentText(double part) {
-  char text[32];
-  std::snprintf(text, sizeof text, part >= 0.0995 ? "%.0f %%" : "%.1f %%", part * 100);
-  return text;
-}
-
-static std::string escape(const std::string &text) {
-  std::string result;
-  for (char c : text)
-    result += c == '<' ? "&lt;" : c == '&' ? "&amp;" : c == '>' ? "&gt;" : c == '"' ? "&quot;" : std::string(1, c);
-  return result;
-}
-
 /// The part of a model that a node belongs to, by its path: up to the first component that counts something
 /// ("/model/layers.3"), else the first two components. The last component names the node itself. Only the report's rows
 /// depend on it.
@@ -164,6 +118,8 @@ public:
     summary();
     for (const EntrySummary &group : groups)
       entry(group);
+    roofline();
+    caches();
     bytes();
     energy();
     placement();
@@ -204,7 +160,7 @@ private:
   void head() {
     add("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
         "content=\"width=device-width\"><title>" +
-        escape(title) + "</title><style>" + kStyle + "</style></head><body><main>\n<h1>" + escape(title) +
+        escape(title) + "</title><style>" + kStyle + plotStyle() + "</style></head><body><main>\n<h1>" + escape(title) +
         "</h1><p>Simulated on " + escape(machine.name) + "; placement " + escape(program.placementPolicy) + ".</p>");
   }
 
@@ -248,7 +204,7 @@ private:
       add("<tr><td>" + escape(g.entry) + cell(std::to_string(g.calls)) + timeCell(double(g.latency) / n) +
           timeCell(double(g.lowerBound) / n) + timeCell(double(g.bound) / n) +
           rangeCell(double(g.lowerBound) / whole, double(g.latency) / whole, double(g.bound) / whole) +
-          cell(scaled(double(g.macs) / n, {"", "k", "M", "G", "T"})) +
+          cell(scaledText(double(g.macs) / n, {"", "k", "M", "G", "T"})) +
           cell(total ? percentText(double(g.latency) / double(total)) : ""));
     }
     add("</table></div>");
@@ -285,7 +241,8 @@ private:
         ". A part's share is the time by which its commands moved the end of the call; work hidden behind other work "
         "adds nothing, so shares and the launch add up to the latency. "
         "The right columns say how long each queue worked on the part, hidden or not.</p>");
-    add("<div class=\"scroll\"><table><tr><th>layer<th>commands<th>share<th>time<th class=\"bar\">");
+    add("<h3>What works when</h3>" + timelinePlot(program, *found, result) + curvesPlot(result, machine));
+    add("<h3>By layer</h3><div class=\"scroll\"><table><tr><th>layer<th>commands<th>share<th>time<th class=\"bar\">");
     for (const char *queue : kQueueNames)
       add(std::string("<th>") + queue);
     double most = 1;
@@ -317,6 +274,37 @@ private:
           barCell(part, "b"));
     }
     add("</table>");
+    for (auto [tier, capacity] : {std::pair{program::Tier::Sram, uint64_t(machine.sramBytes())},
+                                  std::pair{program::Tier::Stash, uint64_t(machine.stashBytes())}})
+      if (std::string plot = memoryPlot(program, *found, result, tier, capacity); !plot.empty())
+        add(std::string("<details") + (tier == program::Tier::Sram ? " open" : "") + "><summary>What stands in the " +
+            kTierNames[size_t(tier)] + ", by address" + (tier == program::Tier::Sram ? " of a core" : "") +
+            " and over time</summary>" + key() + plot + "</details>");
+  }
+
+  static std::string key() {
+    std::string html = "<p class=\"key\">";
+    for (size_t c = 0; c < 5; ++c)
+      html += "<i class=\"s" + std::to_string(c) + "\"></i>" + kClassNames[c];
+    return html + "</p>";
+  }
+
+  void roofline() {
+    std::vector<RooflinePoint> points;
+    for (const EntrySummary &g : groups) {
+      const timing::TierBytes &dram = g.tiers[size_t(program::Tier::Dram)];
+      points.push_back({g.entry, double(g.macs), double(dram.read) + double(dram.written), double(g.latency) * 1e-12});
+    }
+    if (std::string plot = rooflinePlot(machine, points); !plot.empty())
+      add("<h2>Roofline</h2><p>All calls of an entry together, below what the arrays compute at most and what DRAM "
+          "delivers at "
+          "most.</p>" +
+          plot);
+  }
+
+  void caches() {
+    if (std::string plot = cachePlot(program, session.calls()); !plot.empty())
+      add("<h2>KV cache</h2><p>Bytes of valid cache after each call.</p>" + plot);
   }
 
   void row(const std::string &name, uint32_t commands, int64_t exposed,

@@ -21,12 +21,9 @@ struct EntrySummary {
 /// In order of the entries' first calls.
 std::vector<EntrySummary> summarizeCalls(const std::vector<CallMetrics> &calls);
 
-/// "3.214 ms": picoseconds in the unit that leaves one to three digits before the point.
-std::string timeText(double picoseconds);
-
 /// A self-contained HTML page (no script, nothing fetched, light and dark): latency with its bounds, by layer, ONNX
-/// node and resource; bytes by tier; energy with its bands; what stands where in the card's memories. `title` is the
-/// program's path.
+/// node and resource, and when each works; roofline, power, what stands in the memories over time, growth of the
+/// caches; bytes by tier; energy with its bands. `title` is the program's path.
 std::string reportHtml(const Session &session, const std::string &title);
 
 } // namespace ahm::session

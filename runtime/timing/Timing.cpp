@@ -217,6 +217,7 @@ bool simulate(const Program &program, const Entry &entry, const std::vector<int6
       !schedule(entry, work, machine, options, Refresh::Windows, result, error))
     return false;
   addCounts(work, machine, result);
+  addLoads(work, machine, result);
   return true;
 }
 

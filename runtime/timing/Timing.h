@@ -56,6 +56,11 @@ struct EnergyPart { // picojoules
   targets::EnergyBand energy;
 };
 
+struct CommandLoad {
+  uint64_t dramBytes = 0; // read and written
+  double picojoules = 0;  // nominal, without static power
+};
+
 struct Result {
   Picoseconds latency = 0; // from the host's launch to the last completion
   std::vector<ResourceBusy> resources;
@@ -65,6 +70,7 @@ struct Result {
   std::vector<EnergyPart> energyParts; // what `energy` is the sum of, always the same parts in the same order
   std::vector<CommandTiming> commands;
   std::vector<Interval> intervals; // in program order
+  std::vector<CommandLoad> loads;  // one a command
   State endState;                  // relative to the end of this call
 };
 

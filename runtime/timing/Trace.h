@@ -1,5 +1,7 @@
-// The schedule as a Chrome trace (chrome://tracing, Perfetto): one track a resource, one slice a use. The text depends
-// on the schedule only: the same program, values and phase give the same bytes on any machine and build.
+// The schedule as a Chrome trace (chrome://tracing, Perfetto): one track a resource, one slice a use, an arrow from
+// each transfer to each command that waits for it, and counters of what SRAM and stash hold, of DRAM's bandwidth and of
+// power. The text depends on the schedule only: the same program, values and phase give the same bytes on any machine
+// and build.
 #pragma once
 
 #include "runtime/timing/Timing.h"
@@ -7,13 +9,15 @@
 namespace ahm::timing {
 
 /// Times in microseconds with six decimals, that is whole picoseconds.
-std::string traceJson(const program::Program &program, const program::Entry &entry, const Result &result);
+std::string traceJson(const program::Program &program, const program::Entry &entry, const Result &result,
+                      const targets::Machine &machine);
 
 /// Writes traceJson to `path`; the file appears by rename. `error` names the path and the system's reason.
 bool writeTrace(const program::Program &program, const program::Entry &entry, const Result &result,
-                const std::string &path, std::string &error);
+                const targets::Machine &machine, const std::string &path, std::string &error);
 
 /// FNV-1a, 64 bits, of traceJson.
-uint64_t traceHash(const program::Program &program, const program::Entry &entry, const Result &result);
+uint64_t traceHash(const program::Program &program, const program::Entry &entry, const Result &result,
+                   const targets::Machine &machine);
 
 } // namespace ahm::timing

@@ -17,6 +17,9 @@ bool prepare(const program::Program &program, const program::Entry &entry, const
 /// The busiest resource or queue alone: the lower bound.
 Picoseconds busiest(const program::Entry &entry, const Work &work, const targets::Machine &machine);
 
+/// Result::loads.
+void addLoads(const Work &work, const targets::Machine &machine, Result &result);
+
 inline constexpr Picoseconds kLatest = 1000000000000000000; // 11.5 days: leaves room for sums
 
 } // namespace ahm::timing

@@ -458,18 +458,18 @@ TEST(Timing, TraceIsDeterministicAndNamesTracks) {
   Builder b = randomProgram(random, m);
   b.dma(100, 2048, 8);
   Result first = run(b, m, 7), second = run(b, m, 7);
-  std::string text = traceJson(b.program, b.entry, first);
-  EXPECT_EQ(text, traceJson(b.program, b.entry, second));
-  EXPECT_EQ(traceHash(b.program, b.entry, first), traceHash(b.program, b.entry, second));
-  EXPECT_NE(traceHash(b.program, b.entry, first), traceHash(b.program, b.entry, run(b, m, 100000)));
+  std::string text = traceJson(b.program, b.entry, first, m);
+  EXPECT_EQ(text, traceJson(b.program, b.entry, second, m));
+  EXPECT_EQ(traceHash(b.program, b.entry, first, m), traceHash(b.program, b.entry, second, m));
+  EXPECT_NE(traceHash(b.program, b.entry, first, m), traceHash(b.program, b.entry, run(b, m, 100000), m));
   EXPECT_NE(text.find("\"dram.7\""), std::string::npos);
   EXPECT_NE(text.find("node\\\"\\\\\\u000a"), std::string::npos) << text;
   std::string path = testing::TempDir() + "ahm_trace.json", error;
-  ASSERT_TRUE(writeTrace(b.program, b.entry, first, path, error)) << error;
+  ASSERT_TRUE(writeTrace(b.program, b.entry, first, m, path, error)) << error;
   std::ifstream file(path, std::ios::binary);
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), text);
   std::remove(path.c_str());
-  EXPECT_FALSE(writeTrace(b.program, b.entry, first, "/nowhere/trace.json", error));
+  EXPECT_FALSE(writeTrace(b.program, b.entry, first, m, "/nowhere/trace.json", error));
 }
 
 TEST(Breakdown, ExposedTimesSumToTheLatency) {

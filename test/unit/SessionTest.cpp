@@ -5,6 +5,7 @@
 #include "runtime/session/Files.h"
 #include "runtime/session/Npy.h"
 #include "runtime/session/Report.h"
+#include "runtime/session/ReportText.h"
 #include "runtime/session/Session.h"
 #include "runtime/session/Tokenizer.h"
 #include "runtime/session/Wav.h"

@@ -58,9 +58,14 @@ static cl::opt<std::string> prefillLogits("prefill-logits", cl::init("last"),
                                           cl::desc("last or all: rows of logits that prefill returns (default last)"),
                                           cl::cat(category));
 static cl::opt<std::string> placement("placement", cl::init("hybrid"),
-                                      cl::desc("Policy: hybrid sram-only dram-only static (default hybrid: resident "
-                                               "where it fits, streamed where it costs least)"),
+                                      cl::desc("Policy: hybrid sram-only dram-only static lru belady (default "
+                                               "hybrid: resident where it fits, streamed where it costs least)"),
                                       cl::cat(category));
+static cl::opt<std::string>
+    workload("workload", cl::value_desc("prompt=N,output=N,batch=N|F.json"),
+             cl::desc("What a request is like: tokens of prompt and output, requests side by side. Placement weighs "
+                      "the entry points by it (default: 32 decode calls a prefill call, caches full)"),
+             cl::cat(category));
 static cl::opt<bool> timingOnly("timing-only", cl::desc("Write no weights: the program can be timed, not executed"),
                                 cl::cat(category));
 static cl::opt<std::string>
@@ -158,6 +163,8 @@ int main(int argc, char **argv) {
     return usage("--compile-to: no phase '" + compileTo + "'; phases are:" + names);
   }
   std::string error;
+  if (!workload.empty() && !ahm::readWorkload(workload, options.workload, error))
+    return fail(error);
   if (llvm::StringRef folder = llvm::sys::path::parent_path(output);
       !folder.empty() && !llvm::sys::fs::is_directory(folder))
     return fail(output + ": cannot write: there is no folder " + folder.str());

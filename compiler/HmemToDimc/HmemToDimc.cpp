@@ -156,7 +156,7 @@ private:
 
   void command(WaitTracker &tracker, Location location, StringRef opcode, ArrayRef<Attribute> ins,
                ArrayRef<Attribute> outs, DenseI64ArrayAttr ints, DenseF32ArrayAttr floats = {}, ArrayAttr exprs = {},
-               AffineMapAttr repeat = {}) {
+               AffineMapAttr repeat = {}, bool afterAll = false) {
     StringRef queue = hmem::findCommandShape(opcode)->queue;
     std::vector<Access> accesses;
     for (bool write : {false, true})
@@ -165,7 +165,7 @@ private:
         accesses.push_back({tierIndex(r.getTier()), r.getFirstUnit(), r.getUnitCount(), r.getOffset(),
                             r.getOffset() + r.getBytes(), write});
       }
-    std::vector<int64_t> waits = tracker.add(queueIndex(queue), accesses);
+    std::vector<int64_t> waits = tracker.add(queueIndex(queue), accesses, afterAll);
     dimc::CommandOp::create(builder, location, builder.getStringAttr(opcode), builder.getStringAttr(queue),
                             builder.getArrayAttr(ins), builder.getArrayAttr(outs),
                             ints ? ints : builder.getDenseI64ArrayAttr({}),
@@ -274,7 +274,7 @@ private:
         auto w = symbols.lookup<hmem::WeightOp>(transfer.getWeight());
         Attribute stored = home(w, symbolCount);
         command(tracker, op.getLoc(), "DmaTiles", {stored}, {at(stored, (*slot).getSymName())},
-                builder.getDenseI64ArrayAttr({w.getTileBytes(), w.getTiles()}));
+                builder.getDenseI64ArrayAttr({w.getTileBytes(), w.getTiles()}), {}, {}, {}, op.hasAttr("on_demand"));
         continue;
       }
       auto exec = dyn_cast<hmem::ExecOp>(op);

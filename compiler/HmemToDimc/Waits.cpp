@@ -14,7 +14,7 @@ static bool covers(const Access &a, const Access &b) {
          b.firstUnit + b.unitCount <= a.firstUnit + a.unitCount;
 }
 
-std::vector<int64_t> WaitTracker::add(int queue, const std::vector<Access> &accesses) {
+std::vector<int64_t> WaitTracker::add(int queue, const std::vector<Access> &accesses, bool afterAll) {
   int64_t index = static_cast<int64_t>(queues.size());
   Clock clock = last[queue] < 0 ? Clock{-1, -1, -1, -1} : clocks[last[queue]];
   clock[queue] = last[queue];
@@ -24,6 +24,9 @@ std::vector<int64_t> WaitTracker::add(int queue, const std::vector<Access> &acce
     for (const Record &record : records[access.tier])
       if ((access.write || record.access.write) && overlaps(access, record.access))
         dependences.push_back(record.command);
+  for (int64_t command : last)
+    if (afterAll && command >= 0)
+      dependences.push_back(command);
   std::sort(dependences.begin(), dependences.end(), std::greater<>());
   std::vector<int64_t> waits;
   // Latest first: a wait can only be implied by a later one.

@@ -20,8 +20,8 @@ struct Access {
 class WaitTracker {
 public:
   /// Adds the next command of the entry and returns the commands it awaits, ascending. `queue` is 0..3; a queue
-  /// completes its commands in program order.
-  std::vector<int64_t> add(int queue, const std::vector<Access> &accesses);
+  /// completes its commands in program order. With `afterAll` it also awaits the last command of every queue.
+  std::vector<int64_t> add(int queue, const std::vector<Access> &accesses, bool afterAll = false);
 
 private:
   static constexpr int kQueues = 4;
@@ -32,7 +32,7 @@ private:
   };
   std::vector<Clock> clocks; // at each command's start
   std::vector<int> queues;
-  Clock last = {-1, -1, -1, -1};
+  Clock last = {-1, -1, -1, -1};              // command of each queue
   std::array<std::vector<Record>, 4> records; // by tier
 };
 

@@ -84,6 +84,7 @@ public:
     PlaceOptions place;
     place.machine = machine;
     place.policy = options.placement;
+    place.workload = options.workload;
 
     // Shapes first: everything after speaks of run-time values only.
     if (failed(phase("nn", [&](PassManager &pm) { pm.addPass(createOnnxToNNPass(toNN)); })) ||
@@ -154,6 +155,7 @@ private:
     PlaceOptions place;
     place.machine = machine;
     place.policy = options.placement;
+    place.workload = options.workload;
     PassManager pm(&context);
     pm.addPass(createTilePass(tileOptions(machine)));
     pm.addPass(createPlacePass(place));

@@ -1,6 +1,7 @@
 // The way from ONNX files to a program: phases, each a short list of passes followed by a check.
 #pragma once
 
+#include "compiler/Place/Place.h"
 #include "runtime/program/Footprint.h"
 #include "targets/Machine.h"
 
@@ -29,6 +30,7 @@ struct CompileOptions {
   std::map<std::string, int64_t> maxDims;
   bool kvState = true, prefillLogitsAll = false, timingOnly = false;
   std::string placement = "hybrid";
+  Workload workload;
   std::string compileTo;    // a phase name; empty: all the way
   std::string dumpPhasesTo; // a folder
   std::vector<int64_t> startIds, endIds;

@@ -11,16 +11,30 @@
 
 namespace ahm {
 
-struct PlaceOptions {
-  targets::Machine machine;
-  std::string policy = "hybrid"; // see placement::solve
+/// How the program will be used: what the placement weighs its entries by. Not given: 32 decode calls a prefill call,
+/// caches full.
+struct Workload {
+  bool given = false;
+  int64_t prompt = 0, output = 0; // tokens of a request
+  int64_t batch = 1;              // requests side by side
 };
 
-/// Sets on hmem.weight: residency, cores_first, sram_offset or ring_slot, dram_chiplet(s), dram_offset, stash_offset;
-/// on hmem.cache: stash_offset; on hmem.alloc: offset; on the module: hmem.ring and hmem.placement {policy, gap}; on
-/// each function: hmem.predicted_ps and hmem.lower_bound_ps. What does not fit is an error at the op.
+/// Reads "prompt=2048,output=256,batch=1" (any of them, in any order), or a .json file with these members. On failure
+/// `error` says what is wrong and what is expected.
+bool readWorkload(const std::string &text, Workload &workload, std::string &error);
+
+struct PlaceOptions {
+  targets::Machine machine;
+  std::string policy = "hybrid"; // see placement::policyNames
+  Workload workload;
+};
+
+/// Sets on hmem.weight: residency, cores_first, cores_count, sram_offset or ring_slot, dram_chiplet(s), dram_offset,
+/// stash_offset; on hmem.cache: stash_offset and its pages' places; on hmem.alloc: offset; on the module: hmem.ring and
+/// hmem.placement {policy, gap}; on each function: hmem.predicted_ps and hmem.lower_bound_ps. A weight that is placed
+/// in several pieces becomes several (SplitWeights.h). What does not fit is an error at the op.
 std::unique_ptr<mlir::Pass> createPlacePass(const PlaceOptions &options);
-/// The command-line form takes target=NAME|FILE.yaml and policy=NAME.
+/// The command-line form takes target=NAME|FILE.yaml, policy=NAME and workload=.
 std::unique_ptr<mlir::Pass> createPlacePass();
 void registerPlacePasses();
 

@@ -1,14 +1,18 @@
 // The placement library: which bytes live in which tier, at which address, and how far that is from the best.
 //
-// It holds no IR. A client fills a Problem (weights with their tiles and uses, buffers with lifetimes, tiers with
-// capacities and bandwidths), calls solve() with a named policy and always runs verify() on the answer: the verifier
-// shares no code with the solvers. Every Solution carries a predicted time, a lower bound that no placement can beat
-// under the same cost functions, and the gap between them.
+// A client fills a Problem (Problem.h), calls solve() with a named policy and always runs verify() on the answer: the
+// verifier shares no code with the solvers. Every Solution carries a predicted time, a lower bound that no placement
+// can beat under the same cost functions, and the gap between them.
 //
-// The model. SRAM is a set of cores with equal capacity. A weight is a number of tiles dealt round robin over
-// `coreCount` consecutive cores, so it takes ceil(tiles / coreCount) * tileBytes at one local offset on each of them.
-// It is either resident, or streamed from DRAM through a ring: `slots` equal slots at the top of every core's SRAM,
-// which the streamed weights use in program order. The stash holds buffers with lifetimes and objects that persist.
+// The model. SRAM is a set of cores with equal capacity. A weight is a number of tiles; it may be cut between groups of
+// tile columns, and each piece is dealt round robin over `coreCount` consecutive cores, so that it takes ceil(tiles /
+// coreCount) * tileBytes at one local offset on each of them. A piece is either resident, or streamed from DRAM through
+// a ring: `slots` equal slots at the top of every core's SRAM, which the streamed pieces use in program order. A weight
+// of both kinds is split. The stash holds buffers with lifetimes and objects that persist.
+//
+// Solvers answer with a Plan, the decisions alone: how much of each weight streams, in pieces of which size, how many
+// slots there are, what pages take. realise() makes addresses of it. A plan is what an enumeration of all answers
+// enumerates.
 //
 // A KV cache stands in the stash as a whole while all do; otherwise in pages: the stash keeps a ring of the pages that
 // a call can have open, and complete pages have a place in SRAM (a prefix of them, dealt over cores like a weight) or
@@ -17,95 +21,32 @@
 // pages first are both tried, and the predicted time decides.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <vector>
+#include "compiler/Place/Problem.h"
 
 namespace ahm::placement {
 
-using Bytes = uint64_t;
-using Picoseconds = int64_t;
-
-struct SramSpec {
-  Bytes bytesPerCore = 0;
-  uint32_t cores = 0, coresPerChiplet = 0;
-  uint32_t coresPerQuad = 0; // the smallest set that pages are dealt over; 0: a chiplet
-};
-struct DramSpec {
-  Bytes bytesPerChiplet = 0;
-  uint32_t chiplets = 0;
-  double picosecondsPerByte = 0; // one chiplet at the best sequential rate its channels attain
-  Picoseconds latency = 0;       // before a transfer's first byte
-};
-
-struct Use {               // one product that reads the weight
-  uint32_t entry = 0;      // index into Problem::entries
-  uint32_t position = 0;   // command order within the entry
-  Picoseconds compute = 0; // the product's time on the arrays, fill included
-};
-struct Weight {
-  std::string name, node; // symbol; ONNX node of its first use, for errors
-  uint64_t tiles = 0;
-  Bytes tileBytes = 0;
-  uint32_t coreCount = 0; // cores it is dealt over
-  std::vector<Use> uses;
-  Bytes bytes() const { return tiles * tileBytes; }
-  Bytes localBytes() const { return (tiles + coreCount - 1) / coreCount * tileBytes; }
-};
-struct Dense { // data that stands in DRAM as it is (embedding tables, vectors on their way to the stash)
-  std::string name;
-  Bytes bytes = 0;
-};
-struct Buffer { // in the stash or in host memory, live in commands [lower, upper] of one entry
-  std::string name, node;
-  bool host = false;
-  Bytes bytes = 0;
-  uint32_t entry = 0, lower = 0, upper = 0;
-};
-/// A KV cache. Those that one attention reads share a group: they have the same number of places in each tier.
-struct Cache {
-  std::string name, node;
-  uint32_t group = 0;
-  uint64_t heads = 1;
-  Bytes blockBytes = 0;     // 64 tokens of one head
-  Bytes flatBytes = 0;      // as a whole, in the stash
-  uint64_t openPages = 0;   // the ring that a call needs beside homes; 0: can only stand as a whole
-  uint64_t homePages = 0;   // complete pages to be kept: all of them, or those that a window sees
-  uint64_t windowPages = 0; // a ring that holds all a window sees, without homes; 0: no window, or no gain
-  std::vector<Use> uses;    // the attentions that read it, each with half of its arithmetic
-  Bytes ringBytes(uint64_t pages) const { return pages * heads * blockBytes; }
-};
-struct Persistent { // small weights that stay in the stash between calls
-  std::string name, node;
-  Bytes bytes = 0;
-};
-struct EntryPoint {
-  std::string name;
-  double weight = 1;     // share of calls in the workload
-  Picoseconds other = 0; // launches that no placement changes: the host's, and one a command of the vector queue
-};
-
-struct Problem {
-  SramSpec sram;
-  DramSpec dram;
-  Bytes stashBytes = 0;
-  uint32_t alignment = 64;
-  std::vector<EntryPoint> entries;
-  std::vector<Weight> weights;
-  std::vector<Dense> dense;
-  std::vector<Buffer> buffers;
-  std::vector<Persistent> persistents;
-  std::vector<Cache> caches;
-};
-
 enum class Residency : uint8_t { Resident, Streamed };
-struct WeightPlace {
+struct Piece { // groups [firstGroup, firstGroup + groups) of a weight
+  uint64_t firstGroup = 0, groups = 0;
   Residency residency = Residency::Resident;
-  uint32_t firstCore = 0;
+  uint32_t coreCount = 0, firstCore = 0;
   Bytes sramOffset = 0;  // when resident
   uint32_t ringSlot = 0; // when streamed
   uint32_t firstChiplet = 0, chiplets = 1;
   Bytes dramOffset = 0; // its home, on each of its chiplets
+  uint64_t tiles(const Weight &weight) const { return groups * weight.groupTiles; }
+  Bytes localBytes(const Weight &weight) const {
+    return coreCount ? (tiles(weight) + coreCount - 1) / coreCount * weight.tileBytes : 0;
+  }
+};
+struct WeightPlace {
+  std::vector<Piece> pieces; // in order; together all groups
+  uint64_t streamedGroups() const {
+    uint64_t groups = 0;
+    for (const Piece &piece : pieces)
+      groups += piece.residency == Residency::Streamed ? piece.groups : 0;
+    return groups;
+  }
 };
 struct DensePlace {
   uint32_t chiplet = 0;
@@ -141,9 +82,23 @@ struct Solution {
   std::vector<Bytes> buffers, persistents; // offsets in the stash (or host memory, for host buffers)
   uint32_t ringSlots = 0;
   Bytes ringSlotBytes = 0, ringOffset = 0; // on every core
+  /// A streamed piece sets out only when the product that reads it is next: a demand cache. Otherwise as early as its
+  /// slot is free.
+  bool onDemand = false;
   Bytes stashUsed = 0, hostUsed = 0;
-  std::vector<Picoseconds> predicted, lowerBound; // one for each entry
+  std::vector<Picoseconds> predicted, lowerBound; // one for each entry, at the longest context
   double gap = 0; // weighted: predicted / lower bound - 1, both weighted over the entries
+};
+
+/// The decisions of an answer.
+struct Plan {
+  std::vector<uint64_t> streamed; // of each weight, how many of its groups stream: the first ones
+  std::vector<uint64_t> step;     // of each weight, the groups of a streamed piece; 0 (or none): in one piece
+  uint32_t slots = 0;             // of the ring; 0 when nothing streams
+  bool tight = false;             // residents cut and dealt so that little SRAM is lost, not over the most cores
+  bool onDemand = false;
+  double pagesFirst =
+      0; // share of the cache pages that have their place before the weights; the others take what is left
 };
 
 /// Chiplets that the DRAM pages of a cache are dealt over: whole segments give each the same number of blocks.
@@ -160,19 +115,39 @@ struct DoesNotFit {
   std::string text() const;
 };
 
-/// Policies: "hybrid", "sram-only", "dram-only", "static". Returns false and fills `failure` when it cannot be met.
+/// The policies, as --placement names them:
+///   hybrid     residents, streams and splits by what a byte of SRAM saves; never slower than those below but `exact`
+///   sram-only  everything resident, or an error
+///   dram-only  everything streamed, double-buffered
+///   static     weights pinned in program order until SRAM is full, the rest double-buffered
+///   lru        a demand cache of whole weights that evicts the least recently used, see DemandCaches.cpp
+///   belady     the same cache with foresight
+///   exact      the best of all plans by a mixed-integer program, for small problems
+const std::vector<std::string> &policyNames();
+
+/// Returns false and fills `failure` when the policy cannot place the problem. An unknown policy fails too.
 bool solve(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure);
+
+/// Gives the plan's objects their addresses and the solution its times. False, with the object in `failure`, where a
+/// tier cannot hold them.
+bool realise(const Problem &problem, const Plan &plan, const std::string &policy, Solution &solution,
+             DoesNotFit &failure);
 
 /// Checks a solution against its problem from first principles: capacities, alignment, no two objects on the same bytes
 /// of a core while both live, the ring apart from residents, DRAM homes disjoint and on the chiplets that compute.
 /// Empty string when sound, else the first violation.
 std::string verify(const Problem &problem, const Solution &solution);
 
-/// Time of each entry for a given placement, in closed form (no event engine).
-std::vector<Picoseconds> predict(const Problem &problem, const Solution &solution);
-/// No placement of this problem can make an entry faster: the largest of all arithmetic, the bytes that cannot be
-/// resident, and the launches.
+/// Time of each entry for a given placement, in closed form (no event engine): at the longest context, or at the
+/// workload's.
+enum class At : uint8_t { LongestContext, Workload };
+std::vector<Picoseconds> predict(const Problem &problem, const Solution &solution, At at = At::LongestContext);
+/// No placement of this problem can make an entry faster: see Predict.cpp.
 std::vector<Picoseconds> lowerBound(const Problem &problem);
+/// Sum over the entries, each times its calls.
+double weighted(const Problem &problem, const std::vector<Picoseconds> &times);
+/// What solvers minimise: the workload's time.
+double objective(const Problem &problem, const Solution &solution);
 
 /// Static allocation of [lower, upper] x bytes rectangles into one address range, first fit in order of decreasing
 /// size. Returns the bytes used; offsets are multiples of `alignment`.

@@ -1,42 +1,53 @@
-// SRAM while residents are packed from the bottom: heights of the used bytes on every core. Private to the library.
+// SRAM while residents are packed from the bottom: heights of the used bytes on every core; and the steps from a plan
+// to a solution. Private to the library.
 #ifndef AHM_COMPILER_PLACE_TOWERS_H
 #define AHM_COMPILER_PLACE_TOWERS_H
 
 #include "compiler/Place/Placement.h"
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 namespace ahm::placement {
 
-inline Bytes alignUp(Bytes value, Bytes alignment) { return (value + alignment - 1) / alignment * alignment; }
-
+/// Heights are kept for units of cores that every set is a multiple of: a set's cores are always equally high.
 class Towers {
 public:
-  Towers(const SramSpec &sram, Bytes limit) : heights(sram.cores, 0), limit(limit) {}
+  Towers(const Problem &problem, Bytes limit) : limit(limit) {
+    unit = problem.sram.cores;
+    for (uint32_t set : coreSets(problem.sram))
+      unit = std::gcd(unit, set);
+    for (const Weight &weight : problem.weights)
+      unit = std::gcd(unit, weight.coreCount);
+    heights.assign(problem.sram.cores / std::max<uint32_t>(unit, 1), 0);
+  }
 
   /// Places `local` bytes a core on the lowest aligned set of coreCount cores; false when none has room. hole: what was
   /// left on the lowest.
   bool place(uint32_t coreCount, Bytes local, uint32_t &firstCore, Bytes &offset, Bytes &hole) {
     Bytes best = ~Bytes{0};
-    for (uint32_t first = 0; first + coreCount <= heights.size(); first += coreCount) {
-      Bytes top = *std::max_element(heights.begin() + first, heights.begin() + first + coreCount);
+    size_t units = coreCount / unit, lowest = 0;
+    for (size_t first = 0; first + units <= heights.size(); first += units) {
+      Bytes top = *std::max_element(heights.begin() + first, heights.begin() + first + units);
       if (top < best) {
         best = top;
-        firstCore = first;
+        lowest = first;
       }
     }
     hole = best == ~Bytes{0} || best > limit ? 0 : limit - best;
     if (local > hole)
       return false;
+    firstCore = static_cast<uint32_t>(lowest) * unit;
     offset = best;
-    std::fill(heights.begin() + firstCore, heights.begin() + firstCore + coreCount, best + local);
+    std::fill(heights.begin() + lowest, heights.begin() + lowest + units, best + local);
     return true;
   }
 
 private:
   std::vector<Bytes> heights;
   Bytes limit;
+  uint32_t unit = 1;
 };
 
 /// Which caches stand as a whole and which in pages: as wholes while the stash has room beside all rings, smallest
@@ -57,6 +68,46 @@ uint64_t mostPages(const Problem &problem, const std::vector<CachePlace> &places
 /// "a cache of the model does not fit": its name, node, bytes and what to do.
 DoesNotFit cacheDoesNotFit(const Problem &problem, size_t cache, const char *tier, Bytes wanted, Bytes hole,
                            Bytes capacity);
+
+/// How many of each weight's groups a piece in a slot of `slotBytes` holds: the number that moves with the least of the
+/// DRAM's time a byte, as large as it gets; at least 1.
+std::vector<uint64_t> stepsFor(const Problem &problem, Bytes slotBytes);
+
+/// Steps for policies that take weights as tiled: none, or those with which `slots` slots fit into SRAM.
+std::vector<uint64_t> stepsThatFit(const Problem &problem, uint32_t slots);
+
+/// The cores that a piece is dealt over: all, or the smallest set with one for each tile; the whole weight as tiled.
+uint32_t widestCores(const Weight &weight, uint64_t groups, const std::vector<uint32_t> &sets);
+
+/// Resident pieces for groups [first, first + groups): one on the most cores or, tight, one or two on those that pad
+/// the least. Returns the tiles that they take, padding included.
+uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, bool tight,
+                     const std::vector<uint32_t> &sets, std::vector<Piece> &pieces);
+
+/// Addresses in SRAM and the rings. `homes` are chooseHomes' answer.
+bool pack(const Problem &problem, const Plan &plan, const std::vector<CachePlace> &homes, Solution &solution,
+          DoesNotFit &failure);
+
+/// Addresses in DRAM, the stash and host memory, and the times, of a packed solution.
+bool finish(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure);
+
+/// Times and gap of a solution whose places are known.
+void setTimes(const Problem &problem, Solution &solution);
+
+/// Weights in the order of their first use: entry by entry, position by position.
+std::vector<size_t> programOrder(const Problem &problem);
+
+/// What one core must hold of the largest weight that is streamed whole.
+Bytes largestLocal(const Problem &problem);
+
+/// The solvers behind the policies' names. Each fills `plan`, whose solution is realised afterwards.
+bool planHybrid(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
+bool planStatic(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
+bool planDramOnly(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
+bool planSramOnly(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
+bool planLru(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
+bool planBelady(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
+bool planExact(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
 
 } // namespace ahm::placement
 

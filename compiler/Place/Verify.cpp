@@ -30,27 +30,43 @@ std::string checkSram(const Problem &problem, const Solution &solution) {
   const static std::string ringName = "the streaming ring";
   std::vector<std::vector<Span>> cores(problem.sram.cores);
   Bytes ringEnd = solution.ringOffset + solution.ringSlots * solution.ringSlotBytes;
-  if (ringEnd > problem.sram.bytesPerCore)
+  if (ringEnd > problem.sram.bytesPerCore || ringEnd < solution.ringOffset ||
+      (solution.ringSlots && solution.ringSlotBytes > problem.sram.bytesPerCore))
     return "the streaming ring ends at byte " + std::to_string(ringEnd) + " of a core that has " +
            std::to_string(problem.sram.bytesPerCore);
   for (size_t i = 0; i < problem.weights.size(); ++i) {
     const Weight &weight = problem.weights[i];
-    const WeightPlace &place = solution.weights[i];
-    if (weight.coreCount == 0 || place.firstCore + weight.coreCount > problem.sram.cores)
-      return weight.name + ": cores outside the card";
-    if (place.residency == Residency::Streamed) {
-      if (place.ringSlot >= solution.ringSlots)
-        return weight.name + ": ring slot " + std::to_string(place.ringSlot) + " does not exist";
-      if (weight.localBytes() > solution.ringSlotBytes)
-        return weight.name + ": larger than a ring slot";
-      continue;
+    uint64_t covered = 0;
+    for (const Piece &piece : solution.weights[i].pieces) {
+      if (piece.firstGroup != covered || piece.groups == 0 || piece.groups > weight.groups - covered)
+        return weight.name + ": its pieces are not its groups in order";
+      covered += piece.groups;
+      if (piece.coreCount == 0 || piece.coreCount > problem.sram.cores ||
+          piece.firstCore > problem.sram.cores - piece.coreCount)
+        return weight.name + ": cores outside the card";
+      // Tiles have their homes by chiplet: a set is a part of one, or whole ones.
+      uint32_t perChiplet = problem.sram.coresPerChiplet;
+      if (piece.coreCount < perChiplet
+              ? piece.firstCore / perChiplet != (piece.firstCore + piece.coreCount - 1) / perChiplet
+              : piece.coreCount % perChiplet != 0 || piece.firstCore % perChiplet != 0)
+        return weight.name + ": its cores are neither whole chiplets nor a part of one";
+      Bytes local = piece.localBytes(weight);
+      if (piece.residency == Residency::Streamed) {
+        if (piece.ringSlot >= solution.ringSlots)
+          return weight.name + ": ring slot " + std::to_string(piece.ringSlot) + " does not exist";
+        if (local > solution.ringSlotBytes)
+          return weight.name + ": larger than a ring slot";
+        continue;
+      }
+      if (piece.sramOffset % problem.alignment)
+        return weight.name + ": SRAM offset is not aligned";
+      if (local > problem.sram.bytesPerCore || piece.sramOffset > problem.sram.bytesPerCore - local)
+        return weight.name + ": beyond the end of a core's SRAM";
+      for (uint32_t core = 0; core < piece.coreCount; ++core)
+        cores[piece.firstCore + core].push_back({piece.sramOffset, piece.sramOffset + local, &weight.name});
     }
-    if (place.sramOffset % problem.alignment)
-      return weight.name + ": SRAM offset is not aligned";
-    if (place.sramOffset + weight.localBytes() > problem.sram.bytesPerCore)
-      return weight.name + ": beyond the end of a core's SRAM";
-    for (uint32_t core = 0; core < weight.coreCount; ++core)
-      cores[place.firstCore + core].push_back({place.sramOffset, place.sramOffset + weight.localBytes(), &weight.name});
+    if (covered != weight.groups)
+      return weight.name + ": its pieces are not its groups in order";
   }
   const static std::string pagesName = "the staging ring of cache pages";
   Bytes pagesEnd = solution.pageRing.offset + solution.pageRing.slots * solution.pageRing.slotBytes;
@@ -92,14 +108,17 @@ std::string checkDram(const Problem &problem, const Solution &solution) {
   std::vector<std::vector<Span>> chiplets(problem.dram.chiplets);
   for (size_t i = 0; i < problem.weights.size(); ++i) {
     const Weight &weight = problem.weights[i];
-    const WeightPlace &place = solution.weights[i];
-    uint32_t first = place.firstCore / problem.sram.coresPerChiplet;
-    uint32_t last = (place.firstCore + weight.coreCount - 1) / problem.sram.coresPerChiplet;
-    if (place.firstChiplet != first || place.chiplets != last - first + 1)
-      return weight.name + ": its home is not on the chiplets that compute it";
-    Bytes bytes = weight.localBytes() * std::min(weight.coreCount, problem.sram.coresPerChiplet);
-    for (uint32_t chiplet = first; chiplet <= last; ++chiplet)
-      chiplets[chiplet].push_back({place.dramOffset, place.dramOffset + bytes, &weight.name});
+    for (const Piece &piece : solution.weights[i].pieces) {
+      uint32_t first = piece.firstCore / problem.sram.coresPerChiplet;
+      uint32_t last = (piece.firstCore + piece.coreCount - 1) / problem.sram.coresPerChiplet;
+      if (piece.firstChiplet != first || piece.chiplets != last - first + 1)
+        return weight.name + ": its home is not on the chiplets that compute it";
+      if (piece.dramOffset % 64)
+        return weight.name + ": DRAM offset is not aligned";
+      Bytes bytes = piece.localBytes(weight) * std::min(piece.coreCount, problem.sram.coresPerChiplet);
+      for (uint32_t chiplet = first; chiplet <= last; ++chiplet)
+        chiplets[chiplet].push_back({piece.dramOffset, piece.dramOffset + bytes, &weight.name});
+    }
   }
   for (size_t i = 0; i < problem.dense.size(); ++i) {
     const DensePlace &place = solution.dense[i];
@@ -125,7 +144,8 @@ std::string checkDram(const Problem &problem, const Solution &solution) {
     std::string error = firstOverlap(chiplets[chiplet], where);
     if (!error.empty())
       return error;
-    if (!chiplets[chiplet].empty() && chiplets[chiplet].back().end > problem.dram.bytesPerChiplet)
+    if (!chiplets[chiplet].empty() && (chiplets[chiplet].back().end > problem.dram.bytesPerChiplet ||
+                                       chiplets[chiplet].back().end < chiplets[chiplet].back().begin))
       return where + ": " + *chiplets[chiplet].back().owner + " ends beyond its capacity";
   }
   return {};

@@ -26,9 +26,12 @@ public:
     ModuleOp module = getOperation();
     SymbolTable symbols(module);
     int64_t slots = 0;
-    if (auto ring = module->getAttrOfType<DictionaryAttr>("hmem.ring"))
+    onDemand = false;
+    if (auto ring = module->getAttrOfType<DictionaryAttr>("hmem.ring")) {
       if (auto count = ring.getAs<IntegerAttr>("slots"))
         slots = count.getInt();
+      onDemand = ring.contains("on_demand");
+    }
     for (auto function : module.getOps<func::FuncOp>()) {
       if (function->hasAttr("hmem.scheduled"))
         continue;
@@ -37,6 +40,9 @@ public:
       function->setAttr("hmem.scheduled", UnitAttr::get(&getContext()));
     }
   }
+
+  SchedulePass() = default;
+  SchedulePass(const SchedulePass &other) : PassWrapper(other) {}
 
 private:
   LogicalResult schedule(func::FuncOp function, SymbolTable &symbols, int64_t slotCount) {
@@ -88,13 +94,15 @@ private:
           Operation *after = slot->lastReader;
           if (lastTransfer && (!after || after->isBeforeInBlock(lastTransfer)))
             after = lastTransfer;
-          if (after)
+          if (!onDemand && after)
             builder.setInsertionPointAfter(after);
-          else
+          else if (!onDemand)
             builder.setInsertionPointToStart(&body);
           auto transfer = hmem::TransferOp::create(builder, exec.getLoc(), hmem::TokenType::get(&getContext()),
                                                    FlatSymbolRefAttr::get(weight.getSymNameAttr()),
                                                    builder.getI64IntegerAttr(index));
+          if (onDemand)
+            transfer->setAttr("on_demand", builder.getUnitAttr());
           lastTransfer = transfer;
           slot->weight = weight.getSymName();
           slot->token = transfer.getToken();
@@ -105,6 +113,8 @@ private:
     }
     return success();
   }
+
+  bool onDemand = false; // a transfer waits until its product is next
 };
 
 } // namespace

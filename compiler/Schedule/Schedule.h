@@ -3,6 +3,9 @@
 // reading command awaits the transfer's token. A weight that still stands in its slot is not moved again within one
 // function.
 //
+// Where hmem.ring says `on_demand`, a demand cache is what is wanted: the transfer stands right before the command that
+// reads it and awaits, through HmemToDimc, what comes before.
+//
 // Pages of a cache ("CacheFetch", see CachePages.h) are hoisted in the same way, to where their staging slot is free.
 //
 // The transfer's position is also its place in the dma queue; that it does not overwrite a slot in use is made a wait

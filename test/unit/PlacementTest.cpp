@@ -1,6 +1,6 @@
 // The placement library: every policy's answer passes the independent verifier, the verifier refuses each kind of
 // broken answer, and the bound is never above the prediction.
-#include "compiler/Place/Placement.h"
+#include "test/unit/PlacementProblems.h"
 
 #include <gtest/gtest.h>
 #include <random>
@@ -9,42 +9,11 @@ using namespace ahm::placement;
 
 namespace {
 
-Problem makeProblem(uint64_t seed, Bytes bytesPerCore) {
-  std::mt19937_64 random(seed);
-  Problem problem;
-  problem.sram = {bytesPerCore, 128, 64};
-  problem.dram = {1u << 30, 2, 20.0, 50000};
-  problem.stashBytes = 1 << 20;
-  problem.entries = {{"prefill", 1, 1000000}, {"decode", 4, 500000}};
-  for (uint32_t i = 0; i < 40; ++i) {
-    Weight weight;
-    weight.name = "w" + std::to_string(i);
-    weight.node = "/node" + std::to_string(i);
-    weight.coreCount = 16u << random() % 4;
-    weight.tiles = 1 + random() % (weight.coreCount * 2);
-    weight.tileBytes = 4224;
-    weight.uses = {{
-                       0,
-                       i,
-                       400000,
-                   },
-                   {1, i, 100000}};
-    problem.weights.push_back(weight);
-  }
-  for (uint32_t i = 0; i < 30; ++i)
-    for (uint32_t entry = 0; entry < 2; ++entry)
-      problem.buffers.push_back(
-          {"b" + std::to_string(i), "", false, 1 + random() % 60000, entry, i, i + 1 + uint32_t(random() % 4)});
-  problem.persistents = {{"cache", "", 100000}, {"gamma", "", 100}};
-  problem.dense = {{"table", 123456}};
-  return problem;
-}
-
 TEST(Placement, EveryPolicyIsSound) {
   for (uint64_t seed = 0; seed < 30; ++seed)
     for (Bytes capacity : {Bytes{4224 * 4}, Bytes{4224 * 9}, Bytes{1} << 20}) {
       Problem problem = makeProblem(seed, capacity);
-      for (const char *policy : {"hybrid", "dram-only", "static"}) {
+      for (const char *policy : {"hybrid", "dram-only", "static", "lru", "belady"}) {
         Solution solution;
         DoesNotFit failure;
         ASSERT_TRUE(solve(problem, policy, solution, failure)) << policy << " " << failure.text();
@@ -64,8 +33,8 @@ TEST(Placement, HybridIsNoSlowerThanTheFixedPolicies) {
       EXPECT_TRUE(solve(problem, policy, solution, failure));
       return solution.predicted[0] + 4 * solution.predicted[1];
     };
-    EXPECT_LE(time("hybrid"), time("static"));
-    EXPECT_LE(time("hybrid"), time("dram-only"));
+    for (const char *policy : {"static", "dram-only", "lru", "belady"})
+      EXPECT_LE(time("hybrid"), time(policy)) << policy << " seed " << seed;
   }
 }
 
@@ -95,8 +64,9 @@ void addCaches(Problem &problem, uint32_t layers, uint64_t pages, uint64_t windo
     cache.openPages = 2;
     cache.homePages = window ? window : pages;
     cache.windowPages = window ? window + 2 : 0;
-    cache.uses = {{0, i / 2 * 5, 50000}, {1, i / 2 * 5, 20000}};
     problem.caches.push_back(cache);
+    for (uint32_t entry = 0; entry < 2 && i % 2; ++entry)
+      addAttention(problem, entry, i / 2, entry ? 40000 : 100000);
   }
 }
 
@@ -196,19 +166,39 @@ TEST(Placement, TheVerifierRefusesBrokenAnswers) {
     edit(bad);
     return !verify(problem, bad).empty();
   };
-  size_t resident = 0, streamed = 0;
+  struct {
+    size_t weight, piece;
+  } resident, streamed, split{~size_t{0}, 0};
   for (size_t i = 0; i < good.weights.size(); ++i)
-    (good.weights[i].residency == Residency::Resident ? resident : streamed) = i;
-  EXPECT_TRUE(refused([&](Solution &s) { s.weights[resident].sramOffset += 4224 * 8; }));
-  EXPECT_TRUE(refused([&](Solution &s) { s.weights[resident].sramOffset += 1; }));
-  EXPECT_TRUE(refused([&](Solution &s) { s.weights[resident].firstCore = 1000; }));
-  EXPECT_TRUE(refused([&](Solution &s) { s.weights[streamed].ringSlot = s.ringSlots; }));
+    for (size_t p = 0; p < good.weights[i].pieces.size(); ++p) {
+      if (p)
+        split = {i, p};
+      if (good.weights[i].pieces[p].residency == Residency::Resident)
+        resident = {i, p};
+      else
+        streamed = {i, p};
+    }
+  ASSERT_NE(split.weight, ~size_t{0});
+  auto held = [&](Solution &s) -> Piece & { return s.weights[resident.weight].pieces[resident.piece]; };
+  auto moved = [&](Solution &s) -> Piece & { return s.weights[streamed.weight].pieces[streamed.piece]; };
+  EXPECT_TRUE(refused([&](Solution &s) { held(s).sramOffset += 4224 * 8; }));
+  EXPECT_TRUE(refused([&](Solution &s) { held(s).sramOffset += 1; }));
+  EXPECT_TRUE(refused([&](Solution &s) { held(s).sramOffset = ~Bytes{63}; }));
+  EXPECT_TRUE(refused([&](Solution &s) { held(s).firstCore = 1000; }));
+  EXPECT_TRUE(refused([&](Solution &s) { held(s).firstCore = ~0u; }));
+  EXPECT_TRUE(refused([&](Solution &s) { held(s).coreCount = 0; }));
+  EXPECT_TRUE(refused([&](Solution &s) { moved(s).ringSlot = s.ringSlots; }));
+  EXPECT_TRUE(refused([&](Solution &s) { moved(s).dramOffset += 1; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.weights[split.weight].pieces[split.piece].firstGroup -= 1; }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.weights[split.weight].pieces.pop_back(); }));
+  EXPECT_TRUE(refused([&](Solution &s) { s.ringSlotBytes = ~Bytes{0} / 2; }));
   EXPECT_TRUE(refused([&](Solution &s) { s.ringOffset = 0; }));
   EXPECT_TRUE(refused([&](Solution &s) { s.ringSlotBytes = 64; }));
   EXPECT_TRUE(refused([&](Solution &s) {
-    s.weights[1].dramOffset = s.weights[0].dramOffset;
-    s.weights[1].firstCore = s.weights[0].firstCore;
-    s.weights[1].firstChiplet = s.weights[0].firstChiplet;
+    Piece &a = s.weights[0].pieces[0], &b = s.weights[1].pieces[0];
+    b.dramOffset = a.dramOffset;
+    b.firstCore = a.firstCore;
+    b.firstChiplet = a.firstChiplet;
   }));
   EXPECT_TRUE(refused([&](Solution &s) { s.dense[0].chiplet = 7; }));
   EXPECT_TRUE(refused([&](Solution &s) { s.persistents[1] = s.persistents[0]; }));

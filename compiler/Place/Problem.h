@@ -1,0 +1,135 @@
+// A placement problem as plain data: what has to stand somewhere, when it is used, and what the machine offers.
+//
+// It holds no IR. Objects are weights (cut at groups of tile columns), KV caches, buffers with lifetimes, and what
+// persists; entries are the commands that use them, in program order, with the time that each holds its queue.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ahm::placement {
+
+using Bytes = uint64_t;
+using Picoseconds = int64_t;
+
+inline Bytes alignUp(Bytes value, Bytes alignment) { return (value + alignment - 1) / alignment * alignment; }
+
+struct SramSpec {
+  Bytes bytesPerCore = 0;
+  uint32_t cores = 0, coresPerChiplet = 0;
+  uint32_t coresPerQuad = 0; // the smallest set that pages and cut weights are dealt over; 0: a chiplet
+};
+struct DramSpec {
+  Bytes bytesPerChiplet = 0;
+  uint32_t chiplets = 0;
+  double picosecondsPerByte = 0; // one chiplet at the best sequential rate its channels attain
+  Picoseconds latency = 0;       // from a transfer's last byte to those that wait for it
+  Picoseconds overhead = 0;      // a transfer's time beyond its bytes
+  Picoseconds slack = 0;         // by which any interval may beat the sustained rate: a refresh window
+};
+
+/// One product that reads a weight. On C cores, T of the weight's tiles take times * (first + (n - 1) * more) with n =
+/// ceil(ceil(T / parts) / C), which is targets::tileCycles, and never less than `floor`.
+struct Use {
+  uint32_t entry = 0;    // index into Problem::entries
+  uint32_t position = 0; // of its command in the entry
+  Picoseconds first = 0; // one tile: its load and its rows' way through it
+  Picoseconds more = 0;  // every further tile of a core: the larger of the two
+  uint32_t times = 1;    // experts one after another
+  uint32_t parts = 1;    // experts that share the tiles
+  Picoseconds floor = 0; // the moving operand's way to the arrays, again for every piece of the weight
+};
+struct Weight {
+  std::string name, node;  // symbol; ONNX node of its first use, for errors
+  uint64_t groups = 1;     // parts between which it may be cut
+  uint64_t groupTiles = 0; // tiles of each
+  Bytes tileBytes = 0;
+  uint32_t coreCount = 0; // cores that it is dealt over as a whole
+  std::vector<Use> uses;
+  uint64_t tiles() const { return groups * groupTiles; }
+  Bytes bytes() const { return tiles() * tileBytes; }
+  Bytes localBytes() const { return (tiles() + coreCount - 1) / coreCount * tileBytes; }
+};
+struct Dense { // data that stands in DRAM as it is (embedding tables, vectors on their way to the stash)
+  std::string name;
+  Bytes bytes = 0;
+};
+struct Buffer { // in the stash or in host memory, live in commands [lower, upper] of one entry
+  std::string name, node;
+  bool host = false;
+  Bytes bytes = 0;
+  uint32_t entry = 0, lower = 0, upper = 0;
+};
+/// A KV cache. Those that one attention reads share a group: they have the same number of places in each tier.
+struct Cache {
+  std::string name, node;
+  uint32_t group = 0;
+  uint64_t heads = 1;
+  Bytes blockBytes = 0;     // 64 tokens of one head
+  Bytes flatBytes = 0;      // as a whole, in the stash
+  uint64_t openPages = 0;   // the ring that a call needs beside homes; 0: can only stand as a whole
+  uint64_t homePages = 0;   // complete pages to be kept: all of them, or those that a window sees
+  uint64_t windowPages = 0; // a ring that holds all a window sees, without homes; 0: no window, or no gain
+  Bytes ringBytes(uint64_t pages) const { return pages * heads * blockBytes; }
+};
+struct Persistent { // small weights that stay in the stash between calls
+  std::string name, node;
+  Bytes bytes = 0;
+};
+
+enum class Queue : uint8_t { Host, Dma, Gemm, Vector };
+struct Command {
+  Queue queue = Queue::Vector;
+  Picoseconds busy = 0;            // of its queue; of a product: beyond its tiles' time
+  Picoseconds tail = 0;            // from then to those that wait for it
+  Picoseconds least = 0;           // of its queue, in any placement
+  int32_t weight = -1, use = 0;    // a product: the weight, and which of its uses
+  int32_t cacheGroup = -1;         // an attention that reads these caches
+  uint32_t firstDep = 0, deps = 0; // into EntryPoint::deps: earlier commands of the entry that it awaits
+};
+struct EntryPoint {
+  std::string name;
+  double weight = 1;      // calls in the workload
+  double context = 0;     // share of the longest context that the workload's average call sees; 0: all of it
+  Picoseconds launch = 0; // the host's, before the first command
+  std::vector<Command> commands;
+  std::vector<uint32_t> deps;
+  /// Appends a command that awaits `on`.
+  void add(Command command, const std::vector<uint32_t> &on) {
+    command.firstDep = static_cast<uint32_t>(deps.size());
+    command.deps = static_cast<uint32_t>(on.size());
+    deps.insert(deps.end(), on.begin(), on.end());
+    commands.push_back(command);
+  }
+};
+
+struct Problem {
+  SramSpec sram;
+  DramSpec dram;
+  Bytes stashBytes = 0;
+  uint32_t alignment = 64;
+  Picoseconds commandLaunch = 0; // between the starts of two commands of one queue
+  std::vector<EntryPoint> entries;
+  std::vector<Weight> weights;
+  std::vector<Dense> dense;
+  std::vector<Buffer> buffers;
+  std::vector<Persistent> persistents;
+  std::vector<Cache> caches;
+};
+
+/// The time of a product with `tiles` of the weight's tiles on `cores` cores.
+Picoseconds productTime(const Use &use, uint64_t tiles, uint32_t cores);
+
+/// Tiles of a piece on the busiest of its chiplets, dealt round robin from the set's first core.
+uint64_t busiestChiplet(const SramSpec &sram, uint64_t tiles, uint32_t coreCount);
+
+/// What the transfer of a piece holds the DRAM and its queue for: its chiplets work side by side, each on its tiles.
+Picoseconds transferTime(const Problem &problem, const Weight &weight, uint64_t tiles, uint32_t coreCount);
+
+/// Numbers of cores that tiles may be dealt over, ascending: quads times powers of two within a chiplet, chiplets times
+/// powers of two, and all cores.
+std::vector<uint32_t> coreSets(const SramSpec &sram);
+
+} // namespace ahm::placement

@@ -1,0 +1,330 @@
+// From tiled hmem to the placement problem. See ProblemBuilder.h.
+#include "compiler/Place/ProblemBuilder.h"
+#include "compiler/Place/CacheUses.h"
+#include "targets/Cost.h"
+
+#include <algorithm>
+#include <map>
+
+using namespace mlir;
+
+namespace ahm {
+
+std::string nodeName(Location loc) {
+  if (auto name = dyn_cast<NameLoc>(loc))
+    return name.getName().str();
+  if (auto fused = dyn_cast<FusedLoc>(loc))
+    for (Location part : fused.getLocations())
+      if (std::string text = nodeName(part); !text.empty())
+        return text;
+  return {};
+}
+
+static targets::TileFormat tileFormat(StringRef format) {
+  if (format == "mxint4")
+    return targets::TileFormat::Mx4;
+  if (format == "mxint16")
+    return targets::TileFormat::Mx16;
+  return format == "int8" ? targets::TileFormat::Int8 : targets::TileFormat::Mx8;
+}
+
+/// Products that write a run of columns and nothing else of their weight's: what they read can be cut.
+static bool isCuttable(StringRef opcode) {
+  return opcode == "GemmMx" || opcode == "GemmInt8" || opcode == "GemmExperts";
+}
+
+LogicalResult ProblemBuilder::build() {
+  problem.sram = {static_cast<uint64_t>(machine.sramPerCore), static_cast<uint32_t>(machine.cores()),
+                  static_cast<uint32_t>(machine.coresPerChiplet()), static_cast<uint32_t>(machine.coresPerQuad())};
+  // The rate over long transfers, and what a short one takes beyond it.
+  constexpr int64_t large = 1 << 24, small = 1 << 20;
+  auto time = [&](int64_t bytes) { return static_cast<double>(targets::dramSustainedTime(machine, bytes)); };
+  double rate = (time(large) - time(small)) / (large - small);
+  problem.dram = {static_cast<uint64_t>(machine.dram.capacity),
+                  static_cast<uint32_t>(machine.chiplets),
+                  rate,
+                  machine.dram.latency + targets::cyclesToPicoseconds(machine, machine.network.latency),
+                  std::max<int64_t>(0, static_cast<int64_t>(time(small) - rate * small)),
+                  machine.dram.refresh.duration};
+  problem.stashBytes = static_cast<uint64_t>(machine.stashBytes());
+  problem.alignment = hmem::kAlignment;
+  problem.commandLaunch = machine.launch.command;
+  if (failed(addWeights()))
+    return failure();
+  addCaches();
+  for (auto function : module.getOps<func::FuncOp>())
+    if (!function.isExternal())
+      addFunction(function);
+  return success();
+}
+
+LogicalResult ProblemBuilder::addWeights() {
+  llvm::StringMap<bool> cuttable;
+  module.walk([&](hmem::ExecOp exec) {
+    for (Attribute attribute : exec.getIns())
+      if (auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget())) {
+        auto [found, inserted] = cuttable.try_emplace(symbol.getValue(), true);
+        found->second = found->second && isCuttable(exec.getOpcode());
+      }
+  });
+  for (auto weight : module.getOps<hmem::WeightOp>()) {
+    std::string name = weight.getSymName().str();
+    if (weight.isTiles()) {
+      int64_t cores = weight.getCoresCount();
+      if (cores <= 0 || cores > machine.cores())
+        return weight.emitOpError("is dealt over ") << cores << " cores, the card has " << machine.cores();
+      weightIndex[name] = problem.weights.size();
+      weights.push_back(weight);
+      placement::Weight object;
+      object.name = name;
+      object.node = nodeName(weight.getLoc());
+      object.groupTiles = weight.getExperts() * ((weight.getContraction() + 63) / 64);
+      object.groups = weight.getTiles() / object.groupTiles;
+      if (!cuttable.lookup(name)) {
+        object.groups = 1;
+        object.groupTiles = static_cast<uint64_t>(weight.getTiles());
+      }
+      object.tileBytes = static_cast<uint64_t>(weight.getTileBytes());
+      object.coreCount = static_cast<uint32_t>(cores);
+      problem.weights.push_back(std::move(object));
+      continue;
+    }
+    dense.push_back(weight);
+    problem.dense.push_back({name, static_cast<uint64_t>(weight.getBytes())});
+    if (weight.isVector()) {
+      persistents.push_back(weight);
+      problem.persistents.push_back({name, nodeName(weight.getLoc()), static_cast<uint64_t>(weight.getBytes())});
+    }
+  }
+  return success();
+}
+
+void ProblemBuilder::addCaches() {
+  llvm::MapVector<StringRef, CacheUses> uses = collectCacheUses(module);
+  std::map<unsigned, uint32_t> groups; // by first appearance
+  for (auto &[name, use] : uses) {
+    hmem::CacheOp cache = use.cache;
+    placement::Cache object;
+    object.name = name.str();
+    object.node = nodeName(cache.getLoc());
+    object.group = groups.try_emplace(use.group, groups.size()).first->second;
+    object.heads = static_cast<uint64_t>(cache.getHeads());
+    object.blockBytes =
+        static_cast<uint64_t>(cache.getSlots() * cache.getBlockBytes()); // all sequences, one behind the other
+    object.flatBytes = static_cast<uint64_t>(cache.getStashBytes());
+    // A page more than the tokens fill, wherever the first one falls.
+    auto touched = [](int64_t tokens) { return static_cast<uint64_t>((tokens + 62) / 64 + 1); };
+    uint64_t all = static_cast<uint64_t>((cache.getCapacity() + 63) / 64),
+             complete = static_cast<uint64_t>(cache.getCapacity() / 64);
+    if (use.pageable && complete > 0) {
+      object.homePages = use.window > 0 ? std::min(complete, static_cast<uint64_t>((use.window + 62) / 64)) : complete;
+      if (uint64_t open = touched(use.appended); open < all)
+        object.openPages = open;
+      if (use.window > 0)
+        if (uint64_t ring = std::max(touched(use.window - 1 + use.reach), touched(use.appended)); ring < all)
+          object.windowPages = ring;
+    }
+    for (CacheUses::Reader reader : use.readers)
+      if (std::string node = nodeName(reader.exec->getLoc()); object.node.empty())
+        object.node = node;
+    cacheGroup[name] = object.group;
+    caches.push_back(cache);
+    problem.caches.push_back(std::move(object));
+  }
+}
+
+int64_t ProblemBuilder::contextCapacity() {
+  int64_t capacity = 0;
+  for (hmem::CacheOp cache : caches)
+    if (!cache.getCross())
+      capacity = std::max(capacity, cache.getCapacity());
+  return capacity;
+}
+
+placement::EntryPoint ProblemBuilder::entryOf(func::FuncOp function) {
+  placement::EntryPoint entry;
+  entry.name = function.getSymName().str();
+  entry.launch = machine.launch.host;
+  bool decode = function.getSymName().ends_with("decode"), prefill = function.getSymName().ends_with("prefill");
+  if (!workload.given) {
+    entry.weight = decode ? 32 : 1; // each prefill is followed by many decode calls; everything else runs once
+    return entry;
+  }
+  auto bound = [&](StringRef name) -> int64_t {
+    if (auto values = function->getAttrOfType<ArrayAttr>("nn.values"))
+      for (Attribute value : values)
+        if (auto dictionary = cast<DictionaryAttr>(value);
+            dictionary.getAs<StringAttr>("name") && dictionary.getAs<StringAttr>("name").getValue() == name)
+          return cast<IntegerAttr>(dictionary.get("max")).getInt();
+    return 1;
+  };
+  auto calls = [](int64_t all, int64_t most) {
+    return static_cast<double>((all + most - 1) / std::max<int64_t>(most, 1));
+  };
+  auto capacity = static_cast<double>(contextCapacity());
+  auto share = [&](double tokens) { return capacity > 0 ? std::clamp(tokens / capacity, 0.001, 1.0) : 0.0; };
+  auto prompt = static_cast<double>(workload.prompt), output = static_cast<double>(workload.output);
+  if (prefill) {
+    entry.weight = static_cast<double>(workload.batch) * calls(workload.prompt, bound("tokens"));
+    entry.context = share(prompt / 2);
+  } else if (decode) {
+    int64_t slots = 1;
+    for (hmem::CacheOp cache : caches)
+      slots = std::max(slots, cache.getSlots());
+    entry.weight = output * calls(workload.batch, slots);
+    entry.context = share(prompt + output / 2);
+  } else {
+    entry.weight = static_cast<double>(workload.batch);
+  }
+  return entry;
+}
+
+void ProblemBuilder::addFunction(func::FuncOp function) {
+  auto entry = static_cast<uint32_t>(problem.entries.size());
+  problem.entries.push_back(entryOf(function));
+  functions.push_back(function);
+  uint32_t position = 0;
+  std::map<Operation *, size_t> bufferIndex;
+  struct Touched {
+    int64_t writer = -1;
+    SmallVector<uint32_t> readers;
+  };
+  llvm::DenseMap<const void *, Touched> touched; // by buffer, or cache
+  function.walk([&](hmem::ExecOp exec) {
+    for (Value value : exec.getBuffers())
+      if (auto alloc = value.getDefiningOp<hmem::AllocOp>()) {
+        auto [it, inserted] = bufferIndex.try_emplace(alloc, problem.buffers.size());
+        if (inserted) {
+          allocs.push_back(alloc);
+          problem.buffers.push_back({alloc.getName().str(), nodeName(alloc.getLoc()),
+                                     alloc.getTier() == hmem::Tier::Host, static_cast<uint64_t>(alloc.getBytes()),
+                                     entry, position, position});
+        }
+        problem.buffers[it->second].upper = position;
+      }
+    SmallVector<uint32_t> awaited;
+    auto keyOf = [&](Attribute attribute) -> const void * {
+      Attribute target = cast<hmem::ViewAttr>(attribute).getTarget();
+      if (auto index = dyn_cast<IntegerAttr>(target))
+        return exec.getBuffers()[index.getInt()].getAsOpaquePointer();
+      return cacheGroup.contains(cast<FlatSymbolRefAttr>(target).getValue()) ? target.getAsOpaquePointer() : nullptr;
+    };
+    for (Attribute attribute : exec.getIns())
+      if (const void *key = keyOf(attribute)) {
+        Touched &object = touched[key];
+        if (object.writer >= 0)
+          awaited.push_back(static_cast<uint32_t>(object.writer));
+        object.readers.push_back(position);
+      }
+    for (Attribute attribute : exec.getOuts())
+      if (const void *key = keyOf(attribute)) {
+        Touched &object = touched[key];
+        if (object.writer >= 0)
+          awaited.push_back(static_cast<uint32_t>(object.writer));
+        for (uint32_t reader : object.readers)
+          if (reader != position)
+            awaited.push_back(reader);
+        object.readers.clear();
+        object.writer = position;
+      }
+    llvm::sort(awaited);
+    awaited.erase(llvm::unique(awaited), awaited.end());
+    placement::Command command = commandOf(exec, function, entry, position);
+    problem.entries[entry].add(command, {awaited.begin(), awaited.end()});
+    ++position;
+  });
+  // What the session feeds or reads stays for the whole call.
+  for (auto &[op, index] : bufferIndex)
+    if (cast<hmem::AllocOp>(op).getTier() == hmem::Tier::Host) {
+      problem.buffers[index].lower = 0;
+      problem.buffers[index].upper = position;
+    }
+  // Buffers without a use (a binding nobody reads) still need an address.
+  function.walk([&](hmem::AllocOp alloc) {
+    if (bufferIndex.try_emplace(alloc, problem.buffers.size()).second) {
+      allocs.push_back(alloc);
+      problem.buffers.push_back({alloc.getName().str(), nodeName(alloc.getLoc()), alloc.getTier() == hmem::Tier::Host,
+                                 static_cast<uint64_t>(alloc.getBytes()), entry, 0, position});
+    }
+  });
+}
+
+placement::Command ProblemBuilder::commandOf(hmem::ExecOp exec, func::FuncOp function, uint32_t entry,
+                                             uint32_t position) {
+  placement::Command command;
+  const hmem::CommandShape *shape = hmem::findCommandShape(exec.getOpcode());
+  StringRef queue = shape ? shape->queue : "vector";
+  command.queue = queue == "host"   ? placement::Queue::Host
+                  : queue == "dma"  ? placement::Queue::Dma
+                  : queue == "gemm" ? placement::Queue::Gemm
+                                    : placement::Queue::Vector;
+  CommandCosts::Cost cost = costs.of(exec, function);
+  command.busy = command.least = cost.cost.duration();
+  command.tail = cost.cost.tail;
+  if (exec.getOpcode() == "Attention") {
+    // What burdens the stash depends on where the caches stand.
+    command.least = cost.longest({timing::kArrays, timing::kVector});
+    for (unsigned side : {1, 2})
+      if (auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(exec.getIns()[side]).getTarget()))
+        if (auto group = cacheGroup.find(symbol.getValue()); group != cacheGroup.end())
+          command.cacheGroup = static_cast<int32_t>(group->second);
+    return command;
+  }
+  for (Attribute attribute : exec.getIns())
+    if (auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget()))
+      if (auto found = weightIndex.find(symbol.getValue()); found != weightIndex.end()) {
+        addUse(exec, function, cost, found->second, command, entry, position);
+        break;
+      }
+  return command;
+}
+
+void ProblemBuilder::addUse(hmem::ExecOp exec, func::FuncOp function, const CommandCosts::Cost &cost, size_t index,
+                            placement::Command &command, uint32_t entry, uint32_t position) {
+  placement::Weight &weight = problem.weights[index];
+  if (std::string node = nodeName(exec.getLoc()); weight.uses.empty() && !node.empty())
+    weight.node = node;
+  const timing::CommandCounts::Product &product = cost.counts.products[0];
+  placement::Use use;
+  use.entry = entry;
+  use.position = position;
+  int64_t rows = product.rows;
+  int movingBits = product.movingBits;
+  targets::TileFormat format = product.stationary;
+  command.least = cost.longest({timing::kArrays});
+  if (exec.getOpcode() == "GemmExperts") {
+    // Choices spread evenly; the fastest of all for the bound.
+    ArrayRef<int64_t> ints = exec.getInts();
+    SmallVector<int64_t> ids = atMaxima(cast<hmem::ViewAttr>(exec.getIns()[2]).getDims().getValue(), function),
+                         dims = atMaxima(cast<hmem::ViewAttr>(exec.getIns()[1]).getDims().getValue(), function);
+    int64_t top = ids.back(), tokens = 1;
+    for (size_t i = 0; i + 1 < ids.size(); ++i)
+      tokens *= ids[i];
+    int64_t used = std::clamp<int64_t>(tokens * top, 1, ints[3]);
+    rows = (tokens * top + used - 1) / used;
+    format = tileFormat(weights[index].getFormat());
+    auto moving = cast<hmem::ViewAttr>(exec.getIns()[0]).getDtype().getValue();
+    movingBits = moving == "mx_rows16" || moving == "f32" ? 16 : 8;
+    use.times = static_cast<uint32_t>(used);
+    use.parts = static_cast<uint32_t>(ints[3]);
+    command.least = targets::cyclesToPicoseconds(
+        machine, targets::routedCycles(machine, targets::tileCount(format, dims.front(), ints[4]), ints[3], tokens, top,
+                                       format, movingBits, weight.coreCount, targets::Routings::Fastest));
+  }
+  targets::Cycles one = targets::tileCycles(machine, 1, rows, format, movingBits, 1),
+                  two = targets::tileCycles(machine, 2, rows, format, movingBits, 1);
+  use.first = targets::cyclesToPicoseconds(machine, one);
+  use.more = targets::cyclesToPicoseconds(machine, two - one);
+  use.floor = targets::cyclesToPicoseconds(
+      machine, targets::stashMulticastCycles(
+                   machine, static_cast<int64_t>(std::min<uint64_t>(cost.counts.multicastBytes, uint64_t(1) << 60))));
+  // A convolution's patches, a wide result's way to the stash.
+  command.busy = std::max<int64_t>(0, cost.cost.duration() - std::max(command.least, use.floor));
+  if (exec.getOpcode() == "GemmExperts")
+    command.busy = 0;
+  command.weight = static_cast<int32_t>(index);
+  command.use = static_cast<int32_t>(weight.uses.size());
+  weight.uses.push_back(use);
+}
+
+} // namespace ahm

@@ -1,0 +1,412 @@
+// From a plan to addresses: weights are cut into pieces, residents packed as towers over the cores, streamed pieces put
+// into ring slots in program order, and DRAM homes, caches and buffers follow.
+//
+// Residents go widest core sets first, each on the aligned set whose tower is lowest: sets nest, so that only the last
+// round of tiles of a piece and the top of the towers are lost.
+#include "compiler/Place/Towers.h"
+
+#include <sstream>
+
+namespace ahm::placement {
+
+std::string DoesNotFit::text() const {
+  std::ostringstream out;
+  out << "does not fit: " << object;
+  if (!node.empty())
+    out << " (ONNX node '" << node << "')";
+  out << " wants " << wanted << " bytes of " << tier << ", the largest hole is " << largestHole << " bytes";
+  if (!live.empty()) {
+    out << "; live there:";
+    for (size_t i = 0; i < live.size() && i < 5; ++i)
+      out << (i ? ", " : " ") << live[i];
+  }
+  for (size_t i = 0; i < remedies.size(); ++i)
+    out << (i ? "; or " : "; remedy: ") << remedies[i];
+  return out.str();
+}
+
+std::vector<size_t> programOrder(const Problem &problem) {
+  std::vector<size_t> order(problem.weights.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  auto key = [&](size_t i) {
+    const auto &uses = problem.weights[i].uses;
+    return uses.empty() ? std::pair<uint32_t, uint32_t>{~0u, ~0u} : std::pair{uses[0].entry, uses[0].position};
+  };
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
+  return order;
+}
+
+Bytes largestLocal(const Problem &problem) {
+  Bytes largest = 0;
+  for (const Weight &weight : problem.weights)
+    largest = std::max(largest, alignUp(weight.localBytes(), problem.alignment));
+  return largest;
+}
+
+uint32_t widestCores(const Weight &weight, uint64_t groups, const std::vector<uint32_t> &sets) {
+  if (groups == weight.groups)
+    return weight.coreCount;
+  for (uint32_t set : sets)
+    if (set >= groups * weight.groupTiles)
+      return set;
+  return sets.back();
+}
+
+std::vector<uint64_t> stepsFor(const Problem &problem, Bytes slotBytes) {
+  std::vector<uint32_t> sets = coreSets(problem.sram);
+  std::vector<uint64_t> steps;
+  for (const Weight &weight : problem.weights) {
+    uint64_t best = 1;
+    double rate = 0;
+    for (uint64_t groups = 1; groups <= weight.groups; ++groups) {
+      uint64_t tiles = groups * weight.groupTiles;
+      uint32_t cores = widestCores(weight, groups, sets);
+      if (groups > 1 && (tiles + cores - 1) / cores * weight.tileBytes > slotBytes)
+        break;
+      double now = static_cast<double>(tiles) / static_cast<double>(transferTime(problem, weight, tiles, cores));
+      if (now >= rate * 0.998) { // larger ones take fewer commands
+        best = groups;
+        rate = std::max(rate, now);
+      }
+    }
+    steps.push_back(best);
+  }
+  return steps;
+}
+
+uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, bool tight,
+                     const std::vector<uint32_t> &sets, std::vector<Piece> &pieces) {
+  // A piece of many tiles a core on few cores leaves ragged towers.
+  constexpr uint64_t kTallest = 8;
+  auto add = [&](uint64_t from, uint64_t count, uint32_t cores) {
+    Piece piece;
+    piece.firstGroup = from;
+    piece.groups = count;
+    piece.coreCount = cores;
+    pieces.push_back(piece);
+  };
+  auto padded = [&](uint64_t count, uint32_t cores) { return (count * weight.groupTiles + cores - 1) / cores * cores; };
+  uint32_t widest = widestCores(weight, groups, sets);
+  if (!tight || weight.groups == 1) {
+    add(first, groups, widest);
+    return padded(groups, widest);
+  }
+  auto best = [&](uint64_t count) {
+    std::pair<uint64_t, uint32_t> least{padded(count, sets.back()), sets.back()};
+    for (uint32_t set : sets)
+      if (uint64_t tiles = padded(count, set); tiles <= least.first && tiles / set <= kTallest)
+        least = {tiles, set}; // of equals the most cores
+    return least;
+  };
+  auto [whole, cores] = best(groups);
+  uint64_t cut = 0, least = whole - whole / 100; // a second piece is another command
+  for (uint64_t tiles = sets.back(); tiles < groups * weight.groupTiles; tiles += sets.back())
+    if (uint64_t head = tiles / weight.groupTiles; head > 0 && head < groups)
+      if (uint64_t both = tiles + best(groups - head).first; both < least) {
+        least = both;
+        cut = head;
+      }
+  if (!cut) {
+    add(first, groups, cores);
+    return whole;
+  }
+  add(first, cut, sets.back());
+  add(first + cut, groups - cut, best(groups - cut).second);
+  return least;
+}
+
+namespace {
+
+/// Pieces of every weight, without addresses.
+void cut(const Problem &problem, const Plan &plan, Solution &solution) {
+  std::vector<uint32_t> sets = coreSets(problem.sram);
+  solution.weights.assign(problem.weights.size(), {});
+  for (size_t i = 0; i < problem.weights.size(); ++i) {
+    const Weight &weight = problem.weights[i];
+    uint64_t streamed = std::min(plan.streamed[i], weight.groups);
+    std::vector<Piece> &pieces = solution.weights[i].pieces;
+    uint64_t step = i < plan.step.size() && plan.step[i] ? plan.step[i] : std::max<uint64_t>(streamed, 1);
+    for (uint64_t first = 0; first < streamed; first += step) {
+      Piece piece;
+      piece.firstGroup = first;
+      piece.groups = std::min(step, streamed - first);
+      piece.residency = Residency::Streamed;
+      piece.coreCount = widestCores(weight, piece.groups, sets);
+      pieces.push_back(piece);
+    }
+    if (streamed < weight.groups)
+      cutResident(weight, streamed, weight.groups - streamed, plan.tight, sets, pieces);
+  }
+}
+
+/// Packs the resident pieces into `towers`. False, with the object in `failure`, when one finds no room.
+bool packResidents(const Problem &problem, Towers &towers, Solution &solution, DoesNotFit &failure) {
+  struct Resident {
+    size_t weight, piece;
+    Bytes local;
+  };
+  std::vector<Resident> order;
+  auto pieceOf = [&](const Resident &r) -> Piece & { return solution.weights[r.weight].pieces[r.piece]; };
+  for (size_t i = 0; i < problem.weights.size(); ++i)
+    for (size_t p = 0; p < solution.weights[i].pieces.size(); ++p)
+      if (solution.weights[i].pieces[p].residency == Residency::Resident)
+        order.push_back(
+            {i, p, alignUp(solution.weights[i].pieces[p].localBytes(problem.weights[i]), problem.alignment)});
+  std::stable_sort(order.begin(), order.end(), [&](const Resident &a, const Resident &b) {
+    uint32_t ca = pieceOf(a).coreCount, cb = pieceOf(b).coreCount;
+    return ca != cb ? ca > cb : a.local > b.local;
+  });
+  for (const Resident &r : order) {
+    Piece &piece = pieceOf(r);
+    Bytes hole = 0;
+    if (towers.place(piece.coreCount, r.local, piece.firstCore, piece.sramOffset, hole))
+      continue;
+    const Weight &weight = problem.weights[r.weight];
+    Bytes total = 0;
+    for (const Weight &other : problem.weights)
+      total += other.bytes();
+    failure = {weight.name, weight.node, "SRAM", r.local * piece.coreCount, hole * piece.coreCount, {}, {}};
+    std::vector<size_t> largest(problem.weights.size());
+    std::iota(largest.begin(), largest.end(), size_t{0});
+    std::sort(largest.begin(), largest.end(),
+              [&](size_t a, size_t b) { return problem.weights[a].bytes() > problem.weights[b].bytes(); });
+    for (size_t j = 0; j < largest.size() && j < 5; ++j)
+      failure.live.push_back(problem.weights[largest[j]].name + " (" +
+                             std::to_string(problem.weights[largest[j]].bytes()) + " bytes)");
+    failure.remedies.emplace_back("--placement=hybrid streams what does not fit from DRAM");
+    Bytes capacity = problem.sram.bytesPerCore * problem.sram.cores;
+    failure.remedies.push_back("a format of fewer bits (--weights), or more cards, at least --cards=" +
+                               std::to_string((total + capacity - 1) / capacity + (total % capacity ? 0 : 1)));
+    return false;
+  }
+  return true;
+}
+
+/// Ring slots in program order, core sets in turn so that every chiplet's DRAM takes its part.
+void assignRing(const Problem &problem, uint32_t slots, Solution &solution) {
+  uint32_t next = 0;
+  uint64_t set = 0;
+  for (size_t i : programOrder(problem))
+    for (Piece &piece : solution.weights[i].pieces) {
+      if (piece.residency != Residency::Streamed)
+        continue;
+      piece.ringSlot = next++ % slots;
+      uint32_t sets = problem.sram.cores / piece.coreCount;
+      piece.firstCore = static_cast<uint32_t>(set++ % sets) * piece.coreCount;
+    }
+}
+
+bool placeDram(const Problem &problem, Solution &solution, DoesNotFit &failure) {
+  std::vector<Bytes> tops(problem.dram.chiplets, 0);
+  for (size_t i = 0; i < problem.weights.size(); ++i) {
+    const Weight &weight = problem.weights[i];
+    for (Piece &piece : solution.weights[i].pieces) {
+      piece.firstChiplet = piece.firstCore / problem.sram.coresPerChiplet;
+      piece.chiplets = (piece.firstCore + piece.coreCount - 1) / problem.sram.coresPerChiplet - piece.firstChiplet + 1;
+      auto begin = tops.begin() + piece.firstChiplet, end = begin + piece.chiplets;
+      piece.dramOffset = *std::max_element(begin, end);
+      Bytes share = alignUp(piece.localBytes(weight) * std::min(piece.coreCount, problem.sram.coresPerChiplet), 64);
+      std::fill(begin, end, piece.dramOffset + share);
+    }
+  }
+  solution.dense.resize(problem.dense.size());
+  for (size_t i = 0; i < problem.dense.size(); ++i) {
+    auto lowest = std::min_element(tops.begin(), tops.end());
+    solution.dense[i] = {static_cast<uint32_t>(lowest - tops.begin()), *lowest};
+    *lowest += alignUp(problem.dense[i].bytes, 64);
+  }
+  for (size_t i = 0; i < problem.caches.size(); ++i) {
+    CachePlace &place = solution.caches[i];
+    if (!place.dramPages)
+      continue;
+    Bytes lowest = ~Bytes{0};
+    for (uint32_t first = 0; first + place.chiplets <= problem.dram.chiplets; first += place.chiplets) {
+      Bytes top = *std::max_element(tops.begin() + first, tops.begin() + first + place.chiplets);
+      if (top < lowest) {
+        lowest = top;
+        place.firstChiplet = first;
+      }
+    }
+    place.dramOffset = lowest;
+    Bytes end = lowest + alignUp(place.dramLocalBytes(problem.caches[i]), 64);
+    std::fill(tops.begin() + place.firstChiplet, tops.begin() + place.firstChiplet + place.chiplets, end);
+    if (end > problem.dram.bytesPerChiplet && lowest <= problem.dram.bytesPerChiplet) {
+      failure = cacheDoesNotFit(problem, i, "DRAM of a chiplet", place.dramLocalBytes(problem.caches[i]),
+                                problem.dram.bytesPerChiplet - lowest, problem.dram.bytesPerChiplet);
+      return false;
+    }
+  }
+  Bytes top = *std::max_element(tops.begin(), tops.end());
+  if (top <= problem.dram.bytesPerChiplet)
+    return true;
+  failure = {"the weights' homes", "", "DRAM of a chiplet", top, problem.dram.bytesPerChiplet, {}, {}};
+  failure.remedies.push_back("a format of fewer bits (--weights), or more cards, at least --cards=" +
+                             std::to_string((top + problem.dram.bytesPerChiplet - 1) / problem.dram.bytesPerChiplet));
+  return false;
+}
+
+bool placeBuffers(const Problem &problem, Solution &solution, DoesNotFit &failure) {
+  Bytes base = 0;
+  solution.persistents.clear();
+  for (const Persistent &object : problem.persistents) {
+    solution.persistents.push_back(base);
+    base += alignUp(object.bytes, problem.alignment);
+  }
+  for (size_t i = 0; i < problem.caches.size(); ++i) {
+    const Cache &cache = problem.caches[i];
+    CachePlace &place = solution.caches[i];
+    place.stashOffset = base;
+    base += alignUp(place.openPages ? cache.ringBytes(place.openPages) : cache.flatBytes, problem.alignment);
+  }
+  solution.buffers.assign(problem.buffers.size(), 0);
+  solution.stashUsed = base;
+  solution.hostUsed = 0;
+  for (uint32_t entry = 0; entry < problem.entries.size(); ++entry)
+    for (bool host : {false, true}) {
+      std::vector<Rectangle> rectangles;
+      std::vector<size_t> indices;
+      for (size_t i = 0; i < problem.buffers.size(); ++i)
+        if (problem.buffers[i].entry == entry && problem.buffers[i].host == host) {
+          rectangles.push_back({problem.buffers[i].lower, problem.buffers[i].upper, problem.buffers[i].bytes});
+          indices.push_back(i);
+        }
+      std::vector<Bytes> offsets;
+      Bytes used = allocate(rectangles, problem.alignment, offsets) + (host ? 0 : base);
+      for (size_t k = 0; k < indices.size(); ++k)
+        solution.buffers[indices[k]] = offsets[k] + (host ? 0 : base);
+      Bytes &total = host ? solution.hostUsed : solution.stashUsed;
+      total = std::max(total, used);
+      if (host || used <= problem.stashBytes)
+        continue;
+      // Name the largest buffer that ends beyond the stash, and what is live with it.
+      size_t worst = indices.front();
+      for (size_t i : indices)
+        if (solution.buffers[i] + problem.buffers[i].bytes > problem.stashBytes &&
+            problem.buffers[i].bytes >= problem.buffers[worst].bytes)
+          worst = i;
+      const Buffer &object = problem.buffers[worst];
+      Bytes live = base;
+      std::vector<size_t> others;
+      for (size_t i : indices)
+        if (i != worst && problem.buffers[i].lower <= object.upper && object.lower <= problem.buffers[i].upper) {
+          others.push_back(i);
+          live += alignUp(problem.buffers[i].bytes, problem.alignment);
+        }
+      std::sort(others.begin(), others.end(),
+                [&](size_t a, size_t b) { return problem.buffers[a].bytes > problem.buffers[b].bytes; });
+      failure = {
+          object.name, object.node, "stash", object.bytes, live < problem.stashBytes ? problem.stashBytes - live : 0,
+          {},          {}};
+      for (size_t i : others)
+        failure.live.push_back(problem.buffers[i].name + " (" + std::to_string(problem.buffers[i].bytes) + " bytes)");
+      if (base)
+        failure.live.push_back("caches and vectors that persist (" + std::to_string(base) + " bytes)");
+      failure.remedies = {"a smaller --prefill-chunk or --max-context",
+                          "a smaller --max-dim for the dimension that it grows with"};
+      return false;
+    }
+  if (solution.stashUsed <= problem.stashBytes)
+    return true;
+  failure = {"caches and vectors that persist", "", "stash", base, problem.stashBytes, {}, {"a smaller --max-context"}};
+  return false;
+}
+
+} // namespace
+
+bool pack(const Problem &problem, const Plan &plan, const std::vector<CachePlace> &homes, Solution &solution,
+          DoesNotFit &failure) {
+  solution = {};
+  solution.onDemand = plan.onDemand;
+  cut(problem, plan, solution);
+  Bytes slotBytes = 0;
+  for (size_t i = 0; i < problem.weights.size(); ++i)
+    for (const Piece &piece : solution.weights[i].pieces)
+      if (piece.residency == Residency::Streamed)
+        slotBytes = std::max(slotBytes, alignUp(piece.localBytes(problem.weights[i]), problem.alignment));
+  if (slotBytes && plan.slots == 0)
+    return false;
+  solution.ringSlots = slotBytes ? plan.slots : 0;
+  solution.ringSlotBytes = slotBytes;
+  if (slotBytes && solution.ringSlots > problem.sram.bytesPerCore / slotBytes) {
+    failure = {"a streaming ring of " + std::to_string(plan.slots) + " slots",
+               "",
+               "SRAM of each core",
+               plan.slots * slotBytes,
+               problem.sram.bytesPerCore,
+               {},
+               {"a smaller chunk of weights a product, or a target with more SRAM a core"}};
+    return false;
+  }
+  Bytes top = problem.sram.bytesPerCore - solution.ringSlots * slotBytes;
+  solution.ringOffset = slotBytes ? top : 0;
+  uint64_t most = mostPages(problem, homes);
+  PageRing ring = choosePageRing(problem, homes);
+  std::vector<WeightPlace> pieces = solution.weights;
+  auto attempt = [&](Bytes limit, bool allPages) {
+    solution.caches = homes;
+    solution.weights = pieces;
+    Towers towers(problem, limit);
+    uint64_t first = allPages ? most : static_cast<uint64_t>(static_cast<double>(most) * plan.pagesFirst);
+    if (plan.pagesFirst > 0 && !placePages(problem, ring, first, towers, solution.caches))
+      return false;
+    if (!packResidents(problem, towers, solution, failure))
+      return false;
+    if (most == 0 || plan.pagesFirst > 0)
+      return true;
+    if (!placePages(problem, ring, allPages ? most : 0, towers, solution.caches))
+      return false;
+    // No place in SRAM needs no room, so more can be asked for until it fails.
+    uint64_t low = 0, high = allPages ? 0 : most / ring.piecePages;
+    while (low < high) {
+      uint64_t middle = (low + high + 1) / 2;
+      std::vector<CachePlace> trial = homes;
+      Towers room = towers;
+      if (placePages(problem, ring, middle * ring.piecePages, room, trial)) {
+        solution.caches = std::move(trial);
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return true;
+  };
+  Bytes every = 0;
+  for (size_t i = 0; i < homes.size(); ++i)
+    every += most && homes[i].openPages ? problem.caches[i].ringBytes(problem.caches[i].homePages) : 0;
+  if (every > top * problem.sram.cores || !attempt(top, /*allPages=*/true)) {
+    if (most == 0 || ring.slots == 0 || ring.slots * ring.slotBytes > top)
+      return false;
+    top -= ring.slots * ring.slotBytes;
+    if (!attempt(top, /*allPages=*/false))
+      return false;
+    ring.offset = top;
+    solution.pageRing = ring;
+  }
+  if (solution.ringSlots)
+    assignRing(problem, solution.ringSlots, solution);
+  return true;
+}
+
+void setTimes(const Problem &problem, Solution &solution) {
+  solution.predicted = predict(problem, solution);
+  solution.lowerBound = lowerBound(problem);
+  double predicted = weighted(problem, solution.predicted), bound = weighted(problem, solution.lowerBound);
+  solution.gap = bound > 0 ? predicted / bound - 1 : 0;
+}
+
+bool finish(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure) {
+  solution.policy = policy;
+  if (!placeDram(problem, solution, failure) || !placeBuffers(problem, solution, failure))
+    return false;
+  setTimes(problem, solution);
+  return true;
+}
+
+bool realise(const Problem &problem, const Plan &plan, const std::string &policy, Solution &solution,
+             DoesNotFit &failure) {
+  std::vector<CachePlace> homes;
+  return chooseHomes(problem, homes, failure) && pack(problem, plan, homes, solution, failure) &&
+         finish(problem, policy, solution, failure);
+}
+
+} // namespace ahm::placement

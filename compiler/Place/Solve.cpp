@@ -1,0 +1,134 @@
+// The policies by name, and those that decide nothing but what their name says.
+#include "compiler/Place/Towers.h"
+
+namespace ahm::placement {
+
+namespace {
+
+using Planner = bool (*)(const Problem &, const std::vector<CachePlace> &, Plan &, DoesNotFit &);
+struct Policy {
+  const char *name;
+  Planner plan;
+};
+constexpr Policy kPolicies[] = {
+    {"hybrid", planHybrid}, {"sram-only", planSramOnly}, {"dram-only", planDramOnly}, {"static", planStatic},
+    {"lru", planLru},       {"belady", planBelady}};
+
+/// A cache in pages, or a weight, for which not even two slots can be had.
+DoesNotFit noRing(const Problem &problem, const std::vector<CachePlace> &homes) {
+  Bytes slot = largestLocal(problem);
+  if (mostPages(problem, homes) > 0 && 2 * slot <= problem.sram.bytesPerCore) {
+    size_t largest = 0;
+    for (size_t i = 1; i < homes.size(); ++i)
+      if (pieceLocalBytes(problem, problem.caches[i], 16) > pieceLocalBytes(problem, problem.caches[largest], 16))
+        largest = i;
+    DoesNotFit failure =
+        cacheDoesNotFit(problem, largest, "SRAM of each core, for two staged pieces of 1,024 tokens,",
+                        2 * choosePageRing(problem, homes).slotBytes, problem.sram.bytesPerCore - 2 * slot, 0);
+    failure.remedies.push_back("a target with more SRAM a core");
+    return failure;
+  }
+  return {"a streaming ring of two slots",
+          "",
+          "SRAM of each core",
+          2 * slot,
+          problem.sram.bytesPerCore,
+          {},
+          {"a smaller chunk of weights a product, or a target with more SRAM a core"}};
+}
+
+} // namespace
+
+const std::vector<std::string> &policyNames() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const Policy &policy : kPolicies)
+      list.push_back(policy.name);
+    return list;
+  }();
+  return names;
+}
+
+bool solve(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure) {
+  for (const Policy &known : kPolicies) {
+    if (policy != known.name)
+      continue;
+    std::vector<CachePlace> homes;
+    Plan plan;
+    plan.streamed.assign(problem.weights.size(), 0);
+    failure = {};
+    if (!chooseHomes(problem, homes, failure))
+      return false;
+    if (known.plan(problem, homes, plan, failure) && pack(problem, plan, homes, solution, failure))
+      return finish(problem, policy, solution, failure);
+    if (failure.object.empty())
+      failure = noRing(problem, homes);
+    return false;
+  }
+  failure = {"the policy '" + policy + "', which does not exist,", "", "SRAM", 0, 0, {}, {}};
+  return false;
+}
+
+std::vector<uint64_t> stepsThatFit(const Problem &problem, uint32_t slots) {
+  Bytes most = problem.sram.bytesPerCore / slots / problem.alignment * problem.alignment;
+  return largestLocal(problem) > most ? stepsFor(problem, most) : std::vector<uint64_t>();
+}
+
+bool planSramOnly(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure) {
+  for (bool tight : {false, true}) {
+    Solution solution;
+    DoesNotFit why;
+    plan.tight = tight;
+    if (pack(problem, plan, homes, solution, why) && solution.pageRing.slots == 0)
+      return true;
+    if (!tight)
+      failure = why;
+  }
+  if (failure.object.empty()) { // the weights fit; pages do not
+    size_t largest = 0;
+    for (size_t i = 1; i < homes.size(); ++i)
+      if (problem.caches[i].flatBytes > problem.caches[largest].flatBytes)
+        largest = i;
+    failure = cacheDoesNotFit(problem, largest, "SRAM beside the weights", problem.caches[largest].flatBytes, 0,
+                              problem.sram.bytesPerCore * problem.sram.cores);
+    failure.remedies.insert(failure.remedies.begin(), "--placement=hybrid keeps pages in DRAM");
+  }
+  return false;
+}
+
+bool planDramOnly(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure) {
+  for (size_t i = 0; i < problem.weights.size(); ++i)
+    plan.streamed[i] = problem.weights[i].groups;
+  plan.slots = 2;
+  plan.step = stepsThatFit(problem, plan.slots);
+  return true;
+}
+
+bool planStatic(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure) {
+  std::vector<size_t> order = programOrder(problem);
+  plan.slots = 2;
+  plan.step = stepsThatFit(problem, plan.slots);
+  // The longest prefix of the program that fits; what fits shrinks as more is pinned.
+  size_t low = 0, high = order.size();
+  auto pin = [&](size_t count) {
+    for (size_t k = 0; k < order.size(); ++k)
+      plan.streamed[order[k]] = k < count ? 0 : problem.weights[order[k]].groups;
+    Solution solution;
+    return pack(problem, plan, homes, solution, failure);
+  };
+  if (pin(high))
+    return true;
+  while (low < high) {
+    size_t middle = (low + high) / 2;
+    if (pin(middle))
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  if (low == 0)
+    return false;
+  failure = {};
+  return pin(low - 1);
+}
+
+} // namespace ahm::placement

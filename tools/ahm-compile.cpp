@@ -2,6 +2,7 @@
 #include "compiler/OnnxToNN/OnnxToNN.h"
 #include "compiler/Pipeline/Pipeline.h"
 #include "compiler/Pipeline/Register.h"
+#include "targets/Settings.h"
 #include "dialects/Onnx/OperatorTable.h"
 #include "tools/Progress.h"
 
@@ -43,6 +44,9 @@ static cl::opt<std::string> kv("kv",
                                cl::desc("Format of the KV cache: bf16 mxint16 mxint8 mxint4 (default mxint16 beside "
                                         "mxint16 or plain int8 weights, mxint8 otherwise)"),
                                cl::cat(category));
+static cl::list<std::string> settings("set", cl::value_desc("FIELD=VALUE"),
+                                      cl::desc("Change a field of the card, as in launch.command=5us; may be repeated"),
+                                      cl::cat(category));
 static cl::opt<int64_t> batch("batch", cl::init(1), cl::desc("Sequences a decode call (default 1)"), cl::cat(category));
 static cl::opt<int64_t> maxContext("max-context", cl::init(0),
                                    cl::desc("Tokens that a cache can hold (default: the model's)"), cl::cat(category));
@@ -170,6 +174,9 @@ int main(int argc, char **argv) {
     return fail(output + ": cannot write: there is no folder " + folder.str());
   if (!ahm::targets::findMachine(target, options.machine, options.targetText, error))
     return fail(error);
+  for (const std::string &setting : settings)
+    if (!ahm::targets::withSetting(setting, options.targetText, options.machine, error))
+      return fail("--set: " + error);
   if (cards.getNumOccurrences() && !ahm::targets::withCards(cards, options.targetText, target, options.machine, error))
     return fail(error);
 

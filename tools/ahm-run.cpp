@@ -1,4 +1,5 @@
 // ahm-run: runs a compiled program on the simulated card: plain calls, generation, transcription, perplexity, timing.
+#include "runtime/session/Compare.h"
 #include "runtime/session/Files.h"
 #include "runtime/session/Npy.h"
 #include "runtime/session/Report.h"
@@ -92,6 +93,8 @@ int main(int argc, char **argv) {
        {"ignore-eos", "", "go on after an end id"},
        {"check-memory", "", "report reads of bytes that nothing wrote"},
        {"phases", "N", "time every call at N refresh phases as well; the metrics hold the fastest and the slowest"},
+       {"set", "FIELD=VALUE",
+        "change a field of the card, as in launch.command=5us, for the timing reading; may be repeated"},
        {"threads", "N", "host threads for products; results do not depend on it (default: all)"},
        {"metrics", "F.json", "write the numbers of every call; times and energy are null with --timing=off"},
        {"counts", "F.json", "write MACs and bytes of every call by ONNX node, class and tier"},
@@ -101,6 +104,8 @@ int main(int argc, char **argv) {
        {"print-ids", "", "print ids even with a tokenizer"},
        {"logits", "F.npy",
         "write the logits, float32 [rows, vocabulary]; of a batch: one sequence's rows after the other"},
+       {"compare", "REF.npy",
+        "compare the logits with these, or with NAME=REF.npy an output of main: errors, cosine, top-1, divergence"},
        {"dump-state", "DIR",
         "write the valid tokens of every cache, as they are at the end, as CACHE.npy: uint8 [heads, tokens, row "
         "bytes]; "
@@ -124,6 +129,7 @@ int main(int argc, char **argv) {
   options.phases = int(arguments.number("phases", 0, 1, 100000));
   options.seed = uint64_t(arguments.number("seed", 0, 0, INT64_MAX));
   options.nodeCounts = arguments.has("counts");
+  options.settings = arguments.all("set");
   session::GenerateOptions generate;
   generate.count = arguments.number("generate", 0, 1, 1 << 24);
   generate.ignoreEos = arguments.has("ignore-eos");
@@ -156,6 +162,8 @@ int main(int argc, char **argv) {
     arguments.usage("--start-ids begins a generation; give --generate=N, a prompt or --audio");
   if (arguments.has("dump-state") && !options.functional)
     arguments.usage("--dump-state needs --functional=on");
+  if (arguments.has("compare") && !options.functional)
+    arguments.usage("--compare needs --functional=on");
 
   // Read the small files first, so that a wrong one is found before minutes of work.
   session::Tensors inputs;
@@ -166,6 +174,14 @@ int main(int argc, char **argv) {
     if (!session::readNpy(item.substr(equals + 1), inputs[item.substr(0, equals)], error))
       arguments.fail(error);
   }
+  session::Tensor reference;
+  std::string compared, referencePath = arguments.text("compare"); // the output that is compared; empty: logits
+  if (size_t equals = referencePath.find('='); equals != std::string::npos && equals > 0) {
+    compared = referencePath.substr(0, equals);
+    referencePath = referencePath.substr(equals + 1);
+  }
+  if (arguments.has("compare") && !session::readNpy(referencePath, reference, error))
+    arguments.fail(error);
   session::Tokenizer tokenizer;
   bool text = arguments.has("tokenizer");
   if (text && !tokenizer.load(arguments.text("tokenizer"), error))
@@ -283,19 +299,36 @@ int main(int argc, char **argv) {
   }
   if (arguments.has("dump-state") && !session->dumpState(arguments.text("dump-state"), error))
     arguments.fail(error);
-  if (arguments.has("logits")) {
-    session::Tensor logits{"f4", {0, generations[0].vocabulary}, {}};
+  session::Tensor logits{"f4", {0, generations[0].vocabulary}, {}};
+  for (const session::Generation &generation : generations) {
     if (logits.dims[1] <= 0)
-      arguments.fail(arguments.text("logits") + ": there are no logits; they need a generation with --functional=on");
-    for (const session::Generation &generation : generations) {
-      const auto *bytes = reinterpret_cast<const uint8_t *>(generation.logits.data());
-      logits.bytes.insert(logits.bytes.end(), bytes, bytes + generation.logits.size() * 4);
-      logits.dims[0] += int64_t(generation.logits.size()) / logits.dims[1];
-    }
-    if (!session::writeNpy(arguments.text("logits"), logits, error))
-      arguments.fail(error);
+      break;
+    const auto *bytes = reinterpret_cast<const uint8_t *>(generation.logits.data());
+    logits.bytes.insert(logits.bytes.end(), bytes, bytes + generation.logits.size() * 4);
+    logits.dims[0] += int64_t(generation.logits.size()) / logits.dims[1];
   }
-  if (arguments.has("metrics") && !session::writeFile(arguments.text("metrics"), session->metricsJson(), error))
+  const bool wantsLogits = arguments.has("logits") || (arguments.has("compare") && compared.empty());
+  if (wantsLogits && logits.dims[1] <= 0)
+    arguments.fail((arguments.has("logits") ? arguments.text("logits") : referencePath) +
+                   ": there are no logits; they need a generation with --functional=on");
+  if (arguments.has("logits") && !session::writeNpy(arguments.text("logits"), logits, error))
+    arguments.fail(error);
+  std::string comparisonJson;
+  if (arguments.has("compare")) {
+    if (!compared.empty() && !outputs.count(compared)) {
+      std::string names;
+      for (const auto &[name, tensor] : outputs)
+        names += " " + name;
+      arguments.fail("--compare: there is no output '" + compared + "'; there are:" + names);
+    }
+    session::Comparison comparison;
+    if (!session::compare(compared.empty() ? logits : outputs[compared], reference, referencePath, comparison, error))
+      arguments.fail(error);
+    std::fprintf(stderr, "compared with %s: %s\n", referencePath.c_str(), session::comparisonText(comparison).c_str());
+    comparisonJson = session::comparisonJson(comparison);
+  }
+  if (arguments.has("metrics") &&
+      !session::writeFile(arguments.text("metrics"), session->metricsJson(comparisonJson), error))
     arguments.fail(error);
   if (arguments.has("counts") && !session::writeFile(arguments.text("counts"), session->countsJson(), error))
     arguments.fail(error);

@@ -25,7 +25,7 @@ std::vector<int64_t> Session::optionIds(const std::string &key) const {
   return ids;
 }
 
-std::string Session::metricsJson() const {
+std::string Session::metricsJson(const std::string &comparison) const {
   static const char *tierNames[4] = {"sram", "stash", "dram", "host"};
   const program::Footprint kept = program::footprint(prog);
   // The placement is judged by what is called most: decode where there is one.
@@ -101,6 +101,8 @@ std::string Session::metricsJson() const {
     if (call.slowestPhase)
       root["calls"].back()["phases_ps"] = {{"fastest", call.fastestPhase}, {"slowest", call.slowestPhase}};
   }
+  if (!comparison.empty())
+    root["compared"] = Json::parse(comparison);
   return root.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -1,5 +1,6 @@
 // Opening a program, calling its entries, and the run-time values of a call.
 #include "runtime/session/Session.h"
+#include "targets/Settings.h"
 
 #include "runtime/program/Loader.h"
 #include "runtime/program/MachineCapacities.h"
@@ -28,6 +29,16 @@ std::unique_ptr<Session> Session::open(const std::string &path, const SessionOpt
     return nullptr;
   if (!targets::readMachine(prog.machine, path + " (embedded machine)", session->card, error))
     return nullptr;
+  const targets::Machine compiledFor = session->card;
+  std::string cardText = prog.machine;
+  for (const std::string &setting : options.settings)
+    if (!targets::withSetting(setting, cardText, session->card, error))
+      return nullptr;
+  if (!targets::sameMemoryMap(compiledFor, session->card)) {
+    error = path + ": the settings change the memory map that the program was placed for; compile it again with the "
+                   "same --set";
+    return nullptr;
+  }
   if (!program::verify(prog, program::capacitiesOf(session->card), error)) {
     error = path + ": " + error;
     return nullptr;

@@ -26,7 +26,10 @@ struct SessionOptions {
   int threads = 0;          // 0: one a hardware thread
   bool nodeCounts = false;  // keep every call's counts by ONNX node
   uint64_t seed = 0;        // of the experts that the timing reading draws when nothing computes them
-  int phases = 0;           // refresh phases, spread over the period, at which each call is timed besides phase 0
+  /// Fields of the card to change ("launch.command=5us", targets/Settings.h). Those that change the memory map, for
+  /// which the program was placed, are refused.
+  std::vector<std::string> settings;
+  int phases = 0; // refresh phases, spread over the period, at which each call is timed besides phase 0
   /// When set: called as each call goes on, with what it does now ("decode, call 3, command") and how much of that is
   /// done.
   std::function<void(const std::string &what, int64_t done, int64_t total)> progress;
@@ -131,7 +134,8 @@ public:
   const std::map<std::string, timing::Result> &lastTimings() const { return timings; }
   /// Metrics as --metrics writes them; DESIGN's command lines state the form. Times, energy and utilization are null
   /// without the timing reading.
-  std::string metricsJson() const;
+  /// `comparison` is a JSON object, "compared" in the result; empty: none.
+  std::string metricsJson(const std::string &comparison = "") const;
   /// Counts by call, ONNX node, class and tier as --counts writes them; docs/metrics.md states the form.
   std::string countsJson() const;
   /// Ids from the program's options ("start_ids", "end_ids"); empty when absent.

@@ -19,9 +19,10 @@ static LogicalResult productShape(Converter &c, Operation *op, ArrayRef<AffineEx
       c.restart = true;
       return failure();
     }
-    return op->emitError(
-        op->getName().stripDialect() +
-        ": contracted dimensions differ; remedy: export the model again, or fix the shapes of its inputs");
+    std::string sizes;
+    llvm::raw_string_ostream(sizes) << a.back() << " and " << b[b.size() - 2];
+    return op->emitError(op->getName().stripDialect() + ": contracted dimensions differ (" + sizes +
+                         "); remedy: export the model again, or fix the shapes of its inputs");
   }
   if (failed(c.broadcast(op, {a.drop_back(2), b.drop_back(2)}, shape)))
     return failure();

@@ -141,7 +141,8 @@ static LogicalResult convertReshape(Converter &c, Operation *op) {
   }
   SmallVector<AffineExpr> shape;
   int64_t inferred = -1;
-  for (auto [i, expr] : llvm::enumerate(*target.integers)) {
+  for (auto [i, wanted] : llvm::enumerate(*target.integers)) {
+    AffineExpr expr = wanted; // other nodes may share the constant
     auto constant = dyn_cast<AffineConstantExpr>(expr);
     if (constant && constant.getValue() == -1)
       inferred = static_cast<int64_t>(i);

@@ -68,3 +68,17 @@ func.func @unread(%x: tensor<2x3xf32> {onnx.name = "x", onnx.dims = [2, 3]}) -> 
   %0 = onnx.Shape(%x) : (tensor<2x3xf32>) -> tensor<2xi64>
   return %0 : tensor<2xi64>
 }
+
+// -----
+
+// Two reshapes share the constant whose 0 copies a dimension of each one's own input.
+// CHECK-LABEL: func.func @main
+// CHECK-DAG: nn.reshape %{{.*}} : tensor<2x12xf32> -> tensor<2x3x4xf32>
+// CHECK-DAG: nn.reshape %{{.*}} : tensor<5x12xf32> -> tensor<5x3x4xf32>
+func.func @shared(%x: tensor<2x12xf32> {onnx.name = "x", onnx.dims = [2, 12]}, %y: tensor<5x12xf32> {onnx.name = "y", onnx.dims = [5, 12]})
+    -> (tensor<2x3x4xf32> {onnx.name = "a", onnx.dims = [2, 3, 4]}, tensor<5x3x4xf32> {onnx.name = "b", onnx.dims = [5, 3, 4]}) attributes {onnx.opset = 17 : i64} {
+  %shape = onnx.Constant dense<[0, 3, -1]> : tensor<3xi64> : tensor<3xi64>
+  %0 = onnx.Reshape(%x, %shape) : (tensor<2x12xf32>, tensor<3xi64>) -> tensor<2x3x4xf32>
+  %1 = onnx.Reshape(%y, %shape) : (tensor<5x12xf32>, tensor<3xi64>) -> tensor<5x3x4xf32>
+  return %0, %1 : tensor<2x3x4xf32>, tensor<5x3x4xf32>
+}

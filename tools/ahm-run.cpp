@@ -79,7 +79,8 @@ static std::string shapeText(const session::Tensor &tensor) {
 int main(int argc, char **argv) {
   tools::Arguments arguments(
       "ahm-run", "Runs a compiled program on the simulated card.", "PROGRAM.ahm",
-      {{"input", "NAME=F.npy", "an input of entry main; repeat for each"},
+      {{"input", "NAME=F.npy",
+        "an input of entry main, or of the encoder of an encoder and a decoder; repeat for each"},
        {"output-dir", "DIR",
         "write every output as NAME.npy; of a generation: the ids, and the outputs of each entry's last call"},
        {"prompt-ids", "1,2,3", "the prompt as token ids; repeat for each sequence of a batch"},
@@ -145,8 +146,9 @@ int main(int argc, char **argv) {
   bool prompted = arguments.has("prompt") || arguments.has("prompt-ids");
   if (arguments.has("prompt") && arguments.has("prompt-ids"))
     arguments.usage("--prompt and --prompt-ids exclude each other");
-  if (int(arguments.has("audio")) + int(arguments.has("score")) + int(arguments.has("input")) + int(prompted) > 1)
-    arguments.usage("--input, a prompt, --audio and --score exclude each other");
+  if (int(arguments.has("audio")) + int(arguments.has("score")) + int(prompted) > 1 ||
+      (arguments.has("input") && (arguments.has("audio") || arguments.has("score"))))
+    arguments.usage("--input or a prompt, --audio and --score exclude each other");
   if (arguments.has("prompt") && !arguments.has("tokenizer"))
     arguments.usage("--prompt needs --tokenizer=tokenizer.json");
   if (prompted && !arguments.has("generate"))
@@ -254,8 +256,12 @@ int main(int argc, char **argv) {
     tools::Progress::end();
     std::fprintf(stderr, "perplexity over %lld predictions\n", (long long)predictions);
   } else {
-    if (!(generating ? session->generateBatch(prompts, generate, generations, error)
-                     : session->transcribe(audio, generate, generations[0], error)))
+    bool encoded = generating && arguments.has("input");
+    if (encoded && prompts.size() > 1)
+      arguments.fail(path + ": an encoder and a decoder take one sequence a run");
+    if (!(encoded      ? session->generateFrom(inputs, prompts[0], generate, generations[0], error)
+          : generating ? session->generateBatch(prompts, generate, generations, error)
+                       : session->transcribe(audio, generate, generations[0], error)))
       arguments.fail(error);
     size_t longest = 0;
     for (const session::Generation &generation : generations)

@@ -165,9 +165,23 @@ public:
       batched = options.batch > 1;
       return make((prefix + "decode").str(), !batched, std::nullopt);
     }
-    if (options.batch > 1)
-      return graph.emitError("--batch=") << options.batch
-                                         << ": a model without caches runs one sequence a call; remedy: --batch=1";
+    if (options.batch > 1) {
+      if (!prefix.empty())
+        return graph.emitError("--batch=") << options.batch
+                                           << ": a model of several graphs runs one sequence a call; remedy: --batch=1";
+      // Sequences beside each other, all of one length; what is padding is the model's own mask to say.
+      sequences = options.batch;
+      bool found = false;
+      for (unsigned i = 0; i < graph.getNumArguments(); ++i)
+        if (ArrayAttr list = argDims(graph, i))
+          found |= llvm::any_of(list, [](Attribute attr) {
+            auto text = dyn_cast<StringAttr>(attr);
+            return text && text.getValue().contains("batch");
+          });
+      if (!found)
+        return graph.emitError("--batch=")
+               << options.batch << ": no input has a dimension that is named as a batch; remedy: --batch=1";
+    }
     return make((prefix + "main").str(), false, std::nullopt);
   }
 
@@ -275,7 +289,7 @@ private:
         for (auto [axis, attr] : llvm::enumerate(list))
           if (auto text = dyn_cast<StringAttr>(attr)) {
             if (text.getValue().contains("batch"))
-              dims.bind(text.getValue(), 1); // sequences of a batch are rows
+              dims.bind(text.getValue(), sequences); // of a decoder, the sequences of a batch are rows
             else if (tokensOne && static_cast<int64_t>(i) == roles.ids && axis == 1)
               dims.bind(text.getValue(), 1);
           }
@@ -497,7 +511,8 @@ private:
   func::FuncOp graph;
   const OnnxToNNOptions &options;
   GraphRoles roles;
-  bool batched = false; // the function being made decodes a batch
+  bool batched = false;  // the function being made decodes a batch
+  int64_t sequences = 1; // that an encoder takes beside each other
 };
 
 struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {

@@ -6,6 +6,7 @@
 #include "compiler/Recognize/Patterns.h"
 
 #include "llvm/ADT/BitVector.h"
+#include "llvm/ADT/DenseMap.h"
 
 #include <tuple>
 
@@ -19,6 +20,7 @@ public:
   AttentionFinder(func::FuncOp function) : function(function), symbols(symbolCount(function)) {}
 
   void run() {
+    splitSequences();
     // With one key the product is also written element-wise.
     SmallVector<Operation *> products;
     function.walk([&](Operation *op) {
@@ -41,6 +43,65 @@ public:
 private:
   func::FuncOp function;
   unsigned symbols;
+
+  /// Attention is of one sequence: softmax(Q K^T) V of [B,H,T,D] becomes that of each sequence, joined.
+  void splitSequences() {
+    SmallVector<nn::MatMulOp> products;
+    function.walk([&](nn::MatMulOp op) {
+      RankedTensorType type = rankedType(op.getResult());
+      if (type.getRank() == 4 && type.getDimSize(0) > 1 && op.getLhs().getDefiningOp<nn::SoftmaxOp>() &&
+          rankedType(op.getRhs()).getRank() == 4 && rankedType(op.getRhs()).getDimSize(0) == type.getDimSize(0))
+        products.push_back(op);
+    });
+    for (nn::MatMulOp product : products) {
+      OpBuilder builder(product);
+      SmallVector<Value> parts;
+      for (int64_t i = 0, batch = rankedType(product).getDimSize(0); i < batch; ++i) {
+        llvm::DenseMap<Value, Value> made;
+        parts.push_back(sequence(product.getResult(), batch, i, true, builder, made));
+      }
+      Value all = nn::ConcatOp::create(builder, product.getLoc(), product.getType(), builder.getI64IntegerAttr(0), parts);
+      product.getResult().replaceAllUsesWith(all);
+      product.erase();
+    }
+    eraseDead(function);
+  }
+
+  /// `value` of sequence `i`: what attention consists of is computed for it alone, the rest is cut.
+  Value sequence(Value value, int64_t batch, int64_t i, bool inside, OpBuilder &builder,
+                 llvm::DenseMap<Value, Value> &made) {
+    RankedTensorType type = rankedType(value);
+    if (type.getRank() != 4 || type.getDimSize(0) != batch)
+      return value;
+    if (Value known = made.lookup(value))
+      return known;
+    SmallVector<AffineExpr> shape = shapeOf(value);
+    shape[0] = getAffineConstantExpr(1, value.getContext());
+    RankedTensorType one = nn::shapedType(shape, type.getElementType(), symbols);
+    Operation *op = value.getDefiningOp();
+    // A mask is the same for all heads: it is cut, not computed again.
+    bool shared = type.getDimSize(1) == 1;
+    auto transpose = dyn_cast_or_null<nn::TransposeOp>(op);
+    Value result;
+    if (inside && op && !shared &&
+        (isa<nn::MatMulOp, nn::SoftmaxOp, nn::BinaryOp, nn::SelectOp, nn::UnaryOp>(op) ||
+         (transpose && transpose.getPerm()[0] == 0))) {
+      SmallVector<Value> operands;
+      for (Value operand : op->getOperands())
+        operands.push_back(sequence(operand, batch, i, !transpose, builder, made));
+      Operation *copy = builder.clone(*op);
+      copy->setOperands(operands);
+      copy->getResult(0).setType(one);
+      result = copy->getResult(0);
+    } else {
+      AffineExpr zero = getAffineConstantExpr(0, value.getContext());
+      AffineMap starts = AffineMap::get(0, symbols, {getAffineConstantExpr(i, value.getContext()), zero, zero, zero},
+                                        value.getContext());
+      result = nn::SliceOp::create(builder, value.getLoc(), one, value, AffineMapAttr::get(starts),
+                                   builder.getDenseI64ArrayAttr({1, 1, 1, 1}));
+    }
+    return made[value] = result;
+  }
 
   /// Looks through products and quotients by scalars, up to a tensor that stands in a cache.
   static Value stripScale(Value value, double &scale) {

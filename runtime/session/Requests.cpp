@@ -102,6 +102,8 @@ bool Session::stepInputs(const program::Entry &entry, const std::vector<int64_t>
         inputs[binding.name] = Tensor{descrOf(binding), dims, {}};
         inputs[binding.name].bytes.assign(size_t(inputs[binding.name].elements()) * elementBytes(descrOf(binding)), 0);
       }
+    } else if (auto carried = request.carried.find(binding.name); carried != request.carried.end()) {
+      inputs[binding.name] = carried->second;
     } else if (binding.name.find("use_cache") != std::string::npos) {
       inputs[binding.name] = ones(descrOf(binding), shape(rank ? 1 : 0));
     } else {
@@ -426,31 +428,56 @@ bool Session::transcribe(const std::vector<float> &audio, const GenerateOptions 
     error = path + ": transcription needs the entry encoder.main; compile the encoder and the decoder into one program";
     return false;
   }
-  result = {};
   Tensors inputs;
   CallContext context;
   context.tokens = int64_t(audio.size());
-  if (!audioInputs(*encoder, audio, inputs, error) || !call("encoder.main", inputs, context, result.outputs, error))
+  GenerateOptions chosen = options;
+  if (chosen.count <= 0)
+    chosen.count = int64_t(double(audio.size()) / kSampleRate * 6);
+  return audioInputs(*encoder, audio, inputs, error) && fromEncoder(inputs, context, {}, chosen, result, error);
+}
+
+bool Session::generateFrom(const Tensors &inputs, const std::vector<int64_t> &prompt, const GenerateOptions &options,
+                           Generation &result, std::string &error) {
+  if (!prog.findEntry("encoder.main")) {
+    error = path + ": inputs beside a prompt are an encoder's, and the program has no entry encoder.main; compile the "
+                   "encoder and the decoder into one program";
+    return false;
+  }
+  CallContext context;
+  return fromEncoder(inputs, context, prompt, options, result, error);
+}
+
+bool Session::fromEncoder(const Tensors &inputs, CallContext &context, const std::vector<int64_t> &prompt,
+                          const GenerateOptions &options, Generation &result, std::string &error) {
+  result = {};
+  if (!call("encoder.main", inputs, context, result.outputs, error))
     return false;
   Request request;
-  for (const auto &[name, tensor] : result.outputs)
+  for (const auto &[name, tensor] : result.outputs) {
     if (tensor.descr == "f4" && tensor.dims.size() == 3)
       request.encoder = tensor;
+    // Keys and values of the cross attention that the encoder's graph computes go to the decoder in every call.
+    if (name.rfind("present", 0) == 0) {
+      std::string rest = name.substr(7);
+      request.carried["past" + rest] = tensor;
+      if (!rest.empty() && rest[0] == '.')
+        request.carried["past_key_values" + rest] = tensor;
+    }
+  }
   if (request.encoder.dims.size() != 3) {
     error = path + ": entry 'encoder.main' has no float output of three dimensions";
     return false;
   }
   request.values["frames"] = request.encoder.dims[1];
   std::vector<int64_t> start = options.startIds;
+  start.insert(start.end(), prompt.begin(), prompt.end());
   if (start.empty())
     start = optionIds("start_ids");
   if (start.empty())
     start = {1};
-  int64_t count = options.count;
-  if (count <= 0)
-    count = int64_t(double(audio.size()) / kSampleRate * 6);
   return feedPrompt(start, "decoder.", false, request, error) &&
-         decodeLoop(options, "decoder.", count, request, result, error);
+         decodeLoop(options, "decoder.", options.count, request, result, error);
 }
 
 bool Session::score(const std::vector<int64_t> &ids, double &perplexity, int64_t &predictions, std::string &error) {

@@ -115,6 +115,9 @@ public:
   /// second. When the cache is full before an end id, the ids so far are the result and result.note says so.
   bool transcribe(const std::vector<float> &audio, const GenerateOptions &options, Generation &result,
                   std::string &error);
+  /// An encoder and a decoder whose encoder takes `inputs` (by the model's names): ids that follow the prompt.
+  bool generateFrom(const Tensors &inputs, const std::vector<int64_t> &prompt, const GenerateOptions &options,
+                    Generation &result, std::string &error);
   /// An audio encoder alone: entry "main", fed with the samples in its float input.
   bool encode(const std::vector<float> &audio, Tensors &outputs, std::string &error);
   /// Perplexity over windows of 512 ids, each from an empty cache.
@@ -155,6 +158,8 @@ private:
   bool takes(const std::string &entryName, int64_t context) const;
   bool admit(const std::string &what, int64_t context, std::string &error) const;
   void finish(Request &request, Generation &result) const;
+  bool fromEncoder(const Tensors &inputs, CallContext &context, const std::vector<int64_t> &prompt,
+                   const GenerateOptions &options, Generation &result, std::string &error);
   bool audioInputs(const program::Entry &entry, const std::vector<float> &audio, Tensors &inputs,
                    std::string &error) const;
   void noteCaches(const program::Entry &entry, const std::vector<int64_t> &values);

@@ -167,3 +167,21 @@ func.func @beside(%q: tensor<1x2x?x8xf32, #q> {onnx.name = "q", nn.role = "audio
   %y = nn.matmul %w, %v : tensor<1x2x?x?xf32, #s>, tensor<1x2x?x8xf32, #kv> -> tensor<1x2x?x8xf32, #q>
   return %y : tensor<1x2x?x8xf32, #q>
 }
+
+// -----
+
+// Two sequences beside each other, each with its own padding: attention is of one at a time.
+// CHECK-LABEL: func.func @main
+// CHECK-DAG: %[[M0:.*]] = nn.slice %{{.*}} starts #{{.*}} : tensor<2x1x1x5xf32> -> tensor<1x1x1x5xf32>
+// CHECK: %[[A0:.*]] = nn.attention %{{.*}}, @scratch0, @scratch1 mask %{{.*}} : tensor<1x1x1x5xf32>
+// CHECK: %[[A1:.*]] = nn.attention %{{.*}}, @scratch2, @scratch3 mask %{{.*}} : tensor<1x1x1x5xf32>
+// CHECK: nn.concat axis 0 %[[A0]], %[[A1]] : (tensor<1x3x5x8xf32>, tensor<1x3x5x8xf32>) -> tensor<2x3x5x8xf32>
+func.func @main(%q: tensor<2x3x5x8xf32> {onnx.name = "q"}, %k: tensor<2x3x5x8xf32> {onnx.name = "k"}, %v: tensor<2x3x5x8xf32> {onnx.name = "v"},
+    %pad: tensor<2x1x1x5xf32> {onnx.name = "m"}) -> (tensor<2x3x5x8xf32> {onnx.name = "y"}) attributes {nn.values = []} {
+  %t = nn.transpose %k perm [0, 1, 3, 2] : tensor<2x3x5x8xf32> -> tensor<2x3x8x5xf32>
+  %p = nn.matmul %q, %t : tensor<2x3x5x8xf32>, tensor<2x3x8x5xf32> -> tensor<2x3x5x5xf32>
+  %m = nn.binary "add" %p, %pad : tensor<2x3x5x5xf32>, tensor<2x1x1x5xf32> -> tensor<2x3x5x5xf32>
+  %w = nn.softmax %m : tensor<2x3x5x5xf32> -> tensor<2x3x5x5xf32>
+  %y = nn.matmul %w, %v : tensor<2x3x5x5xf32>, tensor<2x3x5x8xf32> -> tensor<2x3x5x8xf32>
+  return %y : tensor<2x3x5x8xf32>
+}

@@ -120,9 +120,12 @@ Cycles stashCycles(const Machine &machine, Bytes read, Bytes written) {
 
 Cycles stashMulticastCycles(const Machine &machine, Bytes read) { return narrow(ceilDiv(read, machine.stashRead)); }
 
-Picoseconds dramTime(const Machine &machine, Bytes bytesOfChiplet, int64_t pieces) {
+Picoseconds dramTime(const Machine &machine, Bytes bytesOfChiplet, int64_t pieces, bool writing) {
   if (bytesOfChiplet <= 0)
     return 0;
+  if (machine.dram.hasTiming) // pieces are dealt over the channels, bytes spread evenly
+    return dramPieceTime(machine.dram.rates, writing, narrow(ceilDiv(bytesOfChiplet, machine.dram.channels)),
+                         narrow(ceilDiv(std::max<int64_t>(pieces, 1), machine.dram.channels)));
   Wide stream = ceilDiv(Wide(bytesOfChiplet) * 1000000000000, Wide(machine.dram.sequential) * machine.dram.channels);
   Wide overhead = ceilDiv(std::max<int64_t>(pieces, 1), machine.dram.channels) * machine.dram.rowOverhead;
   return narrow(stream + overhead);
@@ -132,6 +135,10 @@ Picoseconds dramSustainedTime(const Machine &machine, Bytes bytesOfChiplet) {
   const RefreshModel &refresh = machine.dram.refresh;
   return narrow(
       ceilDiv(Wide(dramTime(machine, bytesOfChiplet, 1)) * refresh.period, refresh.period - refresh.duration));
+}
+
+Picoseconds dramTurnaround(const Machine &machine, bool toWriting) {
+  return toWriting ? machine.dram.rates.readToWrite : machine.dram.rates.writeToRead;
 }
 
 Picoseconds dmaTilesTime(const Machine &machine, int64_t tiles, Bytes bytesOfTile, int64_t unitCount) {

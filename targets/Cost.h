@@ -58,10 +58,13 @@ Cycles stashCycles(const Machine &machine, Bytes read, Bytes written);
 Cycles stashMulticastCycles(const Machine &machine, Bytes read);
 
 /// One chiplet's DRAM channels together, outside refresh windows: `bytes` in `pieces` separate contiguous runs (1 for a
-/// stream).
-Picoseconds dramTime(const Machine &machine, Bytes bytesOfChiplet, int64_t pieces);
+/// stream), read or written. Follows from the DRAM's timing parameters (targets/Dram/Rates.h), without the cost of
+/// changing direction.
+Picoseconds dramTime(const Machine &machine, Bytes bytesOfChiplet, int64_t pieces, bool writing = false);
 /// The same for a stream, at the best rate that is sustained with refresh windows: for estimates.
 Picoseconds dramSustainedTime(const Machine &machine, Bytes bytesOfChiplet);
+/// The time that a chiplet's channels carry no data when writes follow reads, or reads follow writes.
+Picoseconds dramTurnaround(const Machine &machine, bool toWriting);
 
 /// DmaTiles: tiles striped evenly over unitCount cores, each from its own chiplet's DRAM, sustained; includes the
 /// network and the cores' SRAM ports.

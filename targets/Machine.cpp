@@ -59,6 +59,8 @@ std::vector<Field> fieldsOf(Machine &m) {
   add("network.latency", Unit::Cycle, m.network.latency, 0, 1e6);
   add("dram.capacity", Unit::Size, m.dram.capacity, 0, 1e14);
   add("dram.channels", Unit::Count, m.dram.channels, 1, 4096);
+  // Those that follow from a DRAM type are checked by readDram.
+  size_t derived = fields.size();
   add("dram.peak", Unit::Rate, m.dram.peak, 1e6, exa);
   add("dram.sequential", Unit::Rate, m.dram.sequential, 1e6, exa);
   add("dram.row_overhead", Unit::Time, m.dram.rowOverhead, 0, ms);
@@ -66,6 +68,8 @@ std::vector<Field> fieldsOf(Machine &m) {
   add("dram.refresh.period", Unit::Time, m.dram.refresh.period, 1, 1e12);
   add("dram.refresh.duration", Unit::Time, m.dram.refresh.duration, 0, 1e12);
   add("dram.refresh.phase", Unit::Time, m.dram.refresh.phase, 0, 1e12);
+  for (size_t i = derived; i < fields.size(); ++i)
+    fields[i].optional = true;
   auto link = [&](const std::string &path, LinkModel &target) {
     add(path + ".bandwidth", Unit::Rate, target.bandwidth, 1e6, exa);
     add(path + ".latency", Unit::Time, target.latency, 0, 1e12);
@@ -163,8 +167,19 @@ private:
                              std::string("is missing, expected ") + unitText(field.unit) +
                                  "; add it, or name a type ('" + "dram.type: lpddr5-6400-x16') that states it");
     } else {
+      for (const char *path : {"dram.peak", "dram.sequential", "dram.row_overhead", "dram.latency",
+                               "dram.refresh.period", "dram.refresh.duration", "dram.refresh.phase"})
+        if (!reader.has(path))
+          return reader.fail(reader.lineOf("dram"), path,
+                             "is missing, expected either a DRAM type, from which it follows, or the value; add e.g. "
+                             "'type: lpddr5-6400-x16' to dram");
       return true;
     }
+    for (const char *path :
+         {"dram.peak", "dram.sequential", "dram.row_overhead", "dram.refresh.period", "dram.refresh.duration"})
+      if (reader.has(path))
+        return fail(path, "follows from the DRAM's type or timing, expected nothing here; remove the line, or change "
+                          "dram.timing");
     for (const Field &field : ofCard)
       if (reader.has(field.path) && !reader.readField(field))
         return false;
@@ -173,11 +188,21 @@ private:
       return reader.has(path) ? path : reader.has("dram_type." + field) ? "dram_type." + field : "dram.type";
     };
     if (DramProblem problem = checkDramTiming(dram.timing); !problem.what.empty())
-      return fail(place(problem.field), (reader.has(place(problem.field)) ? "" : problem.field + " ") + problem.what);
+      return fail(place(problem.field),
+                  (reader.has(place(problem.field)) && place(problem.field) != "dram.type" ? "" : problem.field + " ") +
+                      problem.what);
     DramAddressMap map;
     if (std::string bad; !map.parse(dram.timing.mapping, dram.timing, bad))
       return fail(place("mapping"), bad);
+    if (std::string bad; !dramRates(dram.timing, dram.rates, bad))
+      return reader.fail(reader.lineOf(reader.hasGroup("dram.timing") ? "dram.timing" : "dram.type"), "dram", bad);
     dram.hasTiming = true;
+    dram.peak = dramPeak(dram.timing);
+    dram.sequential = dram.rates.readRate;
+    if (!reader.has("dram.latency"))
+      dram.latency = dram.rates.latency;
+    dram.refresh.period = dram.rates.refreshPeriod;
+    dram.refresh.duration = dram.rates.refreshWindow;
     return true;
   }
 

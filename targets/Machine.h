@@ -4,7 +4,7 @@
 // Knows neither MLIR nor programs. No exception leaves this library.
 #pragma once
 
-#include "targets/Dram/Timing.h"
+#include "targets/Dram/Rates.h"
 
 #include <cstdint>
 #include <string>
@@ -46,24 +46,28 @@ struct NetworkModel { // inside a chiplet, multicast
   Cycles latency = 0;
 };
 
-/// Refresh windows [phase + k*period, phase + k*period + duration) in which a channel moves no data. They stand for the
-/// per-bank refresh's whole loss, see cards/corsair.yaml.
+/// Refresh windows [phase + k*period, phase + k*period + duration) in which a channel moves no data: what each refresh,
+/// of a bank or of all, takes from a sequential stream. All channels share them.
 struct RefreshModel {
   Picoseconds period = 0, duration = 0, phase = 0;
 };
 
+/// The DRAM of a chiplet. A card names its type (`dram.type`, a file of targets/Dram/types or one of the user's) or
+/// states the parameters (`dram.timing`, which also override a type's); rates, latency and windows then follow from
+/// them (targets/Dram/Rates.h). Earlier cards, and programs that carry one, state peak, sequential, row_overhead,
+/// latency and refresh instead, and keep those.
 struct DramModel {
   Bytes capacity = 0;            // a chiplet
   int64_t channels = 0;          // a chiplet
   BytesPerSecond peak = 0;       // a channel, the interface's
   BytesPerSecond sequential = 0; // a channel, the best sustained sequential rate outside refresh windows
-  Picoseconds rowOverhead = 0;   // a channel's added time for each separate contiguous piece
-  Picoseconds latency = 0;       // first data of an unloaded read
+  Picoseconds rowOverhead = 0;   // a channel's added time for each separate contiguous piece; only without timing
+  Picoseconds latency = 0;       // an unloaded read of a closed bank, to its last byte
   RefreshModel refresh;
-  /// The parameters of a channel, when the card names a DRAM type (targets/Dram/types, or a file) or states them.
   bool hasTiming = false;
-  std::string type;
+  std::string type; // as the card names it
   DramTiming timing;
+  DramRates rates; // of `timing`
 };
 
 struct LinkModel {

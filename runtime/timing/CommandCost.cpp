@@ -123,9 +123,19 @@ CommandCost costCommand(const Program &program, const Command &command, const Co
     largest = std::max(largest, bytes);
     active += bytes > 0;
   }
+  const TierBytes &dramBytes = counts[Tier::Dram];
+  cost.readsDram = dramBytes.read > 0;
+  cost.writesDram = dramBytes.written > 0;
   for (size_t chiplet = 0; chiplet < dram.size(); ++chiplet) {
     int64_t pieces = active ? (toSigned(counts.dramPieces) + active - 1) / active : 1;
-    use(kDramBase + static_cast<uint32_t>(chiplet), 0, targets::dramTime(machine, dram[chiplet], pieces));
+    // Bytes both read and written: each direction has its share of the chiplet's.
+    int64_t written = !cost.writesDram  ? 0
+                      : !cost.readsDram ? dram[chiplet]
+                                        : static_cast<int64_t>(__int128(dram[chiplet]) * dramBytes.written /
+                                                               (__int128(dramBytes.read) + dramBytes.written));
+    use(kDramBase + static_cast<uint32_t>(chiplet), 0,
+        targets::dramTime(machine, dram[chiplet] - written, pieces, false) +
+            targets::dramTime(machine, written, pieces, true));
   }
   // Network traffic beyond DRAM's is spread over the chiplets.
   int64_t network = std::max(largest, toSigned(counts.networkBytes) / machine.chiplets);

@@ -14,7 +14,7 @@ inline uint32_t resourceCount(const targets::Machine &machine) {
 std::string resourceName(uint32_t resource); // "arrays", "vector", "stash", "network", "pcie", "links", "dram.0"
 
 /// One resource is held from the command's start for offset + busy and works for the last `busy` of it. DRAM times are
-/// those outside refresh windows, offset 0.
+/// those outside refresh windows, offset 0, here without the turnaround that prepare() adds.
 struct ResourceUse {
   uint32_t resource = 0;
   targets::Picoseconds offset = 0, busy = 0;
@@ -22,6 +22,7 @@ struct ResourceUse {
 
 struct CommandCost {
   std::vector<ResourceUse> uses;
+  bool readsDram = false, writesDram = false;
   targets::Picoseconds tail = 0; // from the last byte to completion as waiters see it; holds nothing
   /// Time from start to the end of the longest use, without refresh.
   targets::Picoseconds duration() const;

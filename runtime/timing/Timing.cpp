@@ -13,6 +13,28 @@ using Wide = __int128;
 
 enum class Refresh { None, Windows, WorstEach };
 
+/// The order of the transfers of a channel is the program's, so where its direction changes is known: the transfer that
+/// finds the other direction pays for it. What was before the call is taken to be the other direction.
+void addTurnarounds(const targets::Machine &machine, Work &work) {
+  enum class Direction : uint8_t { Unknown, Reading, Writing };
+  std::vector<Direction> last(static_cast<size_t>(machine.chiplets), Direction::Unknown);
+  for (CommandCost &cost : work.costs)
+    for (ResourceUse &use : cost.uses) {
+      if (use.resource < kDramBase)
+        continue;
+      Direction &before = last[use.resource - kDramBase];
+      auto turn = [&](Direction now) {
+        if (before != now)
+          use.busy += targets::dramTurnaround(machine, now == Direction::Writing);
+        before = now;
+      };
+      if (cost.readsDram)
+        turn(Direction::Reading);
+      if (cost.writesDram)
+        turn(Direction::Writing);
+    }
+}
+
 } // namespace
 
 bool prepare(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
@@ -40,6 +62,7 @@ bool prepare(const Program &program, const Entry &entry, const std::vector<int64
     work.counts.push_back(countCommand(program, entry.commands[i], values, machine, routing));
     work.costs.push_back(costCommand(program, entry.commands[i], work.counts.back(), machine));
   }
+  addTurnarounds(machine, work);
   return true;
 }
 

@@ -2,6 +2,7 @@
 #include "targets/Dram/Channel.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 namespace ahm::targets {
@@ -21,6 +22,7 @@ DramChannel::DramChannel(const DramTiming &timing, const DramAddressMap &map, Dr
     ready.fill(0);
   reads.reserve(static_cast<size_t>(timing.readQueue));
   writes.reserve(static_cast<size_t>(timing.writeQueue));
+  groupShift = static_cast<uint32_t>(std::countr_zero(static_cast<uint64_t>(timing.banks)));
   buildWaits();
 }
 
@@ -82,14 +84,7 @@ bool DramChannel::onBus(DramOp op, Bus bus) const {
   return bus == Bus::Any || column == (bus == Bus::Column);
 }
 
-int64_t DramChannel::readyAt(DramOp op, uint32_t bank) const {
-  if (op == DramOp::PrechargeAll || op == DramOp::RefreshAll)
-    return channelReady[at(op)];
-  size_t group = bank / static_cast<uint32_t>(timing.banks);
-  return std::max({channelReady[at(op)], groupReady[group][at(op)], banks[bank].ready[at(op)]});
-}
-
-void DramChannel::issue(DramOp op, uint32_t bank, uint64_t row) {
+void DramChannel::issue(DramOp op, uint32_t bank, uint32_t group, uint64_t row) {
   auto apply = [&](const std::vector<Wait> &waits, std::array<int64_t, kDramOps> &ready) {
     for (const Wait &wait : waits)
       ready[at(wait.next)] = std::max(ready[at(wait.next)], now + wait.cycles);
@@ -97,7 +92,7 @@ void DramChannel::issue(DramOp op, uint32_t bank, uint64_t row) {
   bool all = op == DramOp::PrechargeAll || op == DramOp::RefreshAll;
   apply(channelWaits[at(op)], channelReady);
   if (!all) {
-    apply(groupWaits[at(op)], groupReady[bank / static_cast<uint32_t>(timing.banks)]);
+    apply(groupWaits[at(op)], groupReady[group]);
     apply(bankWaits[at(op)], banks[bank].ready);
   }
   Bank &target = banks[bank];
@@ -144,14 +139,14 @@ void DramChannel::complete(const Entry &entry) {
 }
 
 DramOp DramChannel::nextOp(const Entry &entry) const {
-  const Bank &bank = banks[entry.at.bank];
+  const Bank &bank = banks[entry.bank];
   switch (bank.state) {
   case BankState::Closed:
     return DramOp::Activate;
   case BankState::Activating:
     return DramOp::Activate2;
   case BankState::Open:
-    return bank.row != entry.at.row ? DramOp::Precharge : entry.write ? DramOp::Write : DramOp::Read;
+    return bank.row != entry.row ? DramOp::Precharge : entry.write ? DramOp::Write : DramOp::Read;
   }
   return DramOp::Activate;
 }
@@ -163,7 +158,7 @@ bool DramChannel::eligible(const Entry &entry, DramOp op) const {
   case DramOp::Activate2:
     return false; // only for the request that the activation was begun for
   case DramOp::Precharge:
-    return banks[entry.at.bank].promised == 0;
+    return banks[entry.bank].promised == 0;
   default:
     return true;
   }
@@ -172,14 +167,14 @@ bool DramChannel::eligible(const Entry &entry, DramOp op) const {
 bool DramChannel::stepPromised() {
   auto oldest = promised.end();
   for (auto entry = promised.begin(); entry != promised.end(); ++entry)
-    if (readyAt(entry->write ? DramOp::Write : DramOp::Read, entry->at.bank) <= now &&
+    if (readyAt(entry->write ? DramOp::Write : DramOp::Read, entry->bank, entry->group) <= now &&
         (oldest == promised.end() || entry->arrival < oldest->arrival))
       oldest = entry;
   if (oldest == promised.end())
     return false;
-  issue(oldest->write ? DramOp::Write : DramOp::Read, oldest->at.bank, oldest->at.row);
+  issue(oldest->write ? DramOp::Write : DramOp::Read, oldest->bank, oldest->group, oldest->row);
   complete(*oldest);
-  --banks[oldest->at.bank].promised;
+  --banks[oldest->bank].promised;
   promised.erase(oldest);
   return true;
 }
@@ -188,6 +183,12 @@ DramOp DramChannel::refreshOp() const {
   if (refresh == DramRefresh::AllBank)
     return openBanks > 0 ? DramOp::PrechargeAll : DramOp::RefreshAll;
   return banks[refreshes.front()].state != BankState::Closed ? DramOp::Precharge : DramOp::RefreshBank;
+}
+
+int64_t DramChannel::refreshReady(DramOp op) const {
+  if (op == DramOp::PrechargeAll || op == DramOp::RefreshAll)
+    return channelReady[at(op)];
+  return readyAt(op, refreshes.front(), groupOf(refreshes.front()));
 }
 
 bool DramChannel::refreshMayClose(DramOp op) const {
@@ -201,9 +202,9 @@ bool DramChannel::refreshMayClose(DramOp op) const {
 bool DramChannel::stepRefresh(Bus bus) {
   DramOp op = refreshOp();
   uint32_t bank = refreshes.front();
-  if (!onBus(op, bus) || readyAt(op, bank) > now || !refreshMayClose(op))
+  if (!onBus(op, bus) || refreshReady(op) > now || !refreshMayClose(op))
     return false;
-  issue(op, bank, 0);
+  issue(op, bank, groupOf(bank), 0);
   if (op == DramOp::RefreshAll || op == DramOp::RefreshBank)
     refreshes.pop_front();
   return true;
@@ -217,9 +218,16 @@ bool DramChannel::stepQueue(Bus bus) {
   std::vector<Entry> &queue = draining ? writes : reads;
   for (auto entry = queue.begin(); entry != queue.end(); ++entry) {
     DramOp op = nextOp(*entry);
-    if (!onBus(op, bus) || !eligible(*entry, op) || readyAt(op, entry->at.bank) > now)
+    if (!onBus(op, bus) || !eligible(*entry, op))
       continue;
-    issue(op, entry->at.bank, entry->at.row);
+    int64_t ready = channelReady[at(op)];
+    if (ready <= now)
+      ready = std::max(groupReady[entry->group][at(op)], banks[entry->bank].ready[at(op)]);
+    if (ready > now) {
+      queueWake = std::min(queueWake, ready);
+      continue;
+    }
+    issue(op, entry->bank, entry->group, entry->row);
     if (op == DramOp::Read || op == DramOp::Write) {
       complete(*entry);
       queue.erase(entry);
@@ -229,7 +237,7 @@ bool DramChannel::stepQueue(Bus bus) {
         activatingFor = *entry;
         activateDeadline = now + clocks.aad;
       } else {
-        ++banks[entry->at.bank].promised;
+        ++banks[entry->bank].promised;
         promised.push_back(*entry);
       }
       queue.erase(entry);
@@ -241,14 +249,14 @@ bool DramChannel::stepQueue(Bus bus) {
 
 bool DramChannel::step(Bus bus) {
   auto second = [&] {
-    issue(DramOp::Activate2, activatingFor.at.bank, activatingFor.at.row);
-    ++banks[activatingFor.at.bank].promised;
+    issue(DramOp::Activate2, activatingFor.bank, activatingFor.group, activatingFor.row);
+    ++banks[activatingFor.bank].promised;
     promised.push_back(activatingFor);
     activating = false;
     return true;
   };
-  bool secondReady =
-      activating && onBus(DramOp::Activate2, bus) && readyAt(DramOp::Activate2, activatingFor.at.bank) <= now;
+  bool secondReady = activating && onBus(DramOp::Activate2, bus) &&
+                     readyAt(DramOp::Activate2, activatingFor.bank, activatingFor.group) <= now;
   // A command of several cycles now would take the bus beyond the deadline.
   if (activating && onBus(DramOp::Activate2, bus) && activateDeadline < now + clocks.columnCycles)
     return secondReady && second();
@@ -270,11 +278,13 @@ bool DramChannel::enter(const DramRequest &request) {
   std::vector<Entry> &queue = request.write ? writes : reads;
   if (static_cast<int64_t>(queue.size()) >= (request.write ? timing.writeQueue : timing.readQueue))
     return false;
-  queue.push_back({map.decode(request.burst), request.burst, now, request.write});
+  DramAddress place = map.decode(request.burst);
+  queue.push_back({place.row, request.burst, now, static_cast<uint16_t>(place.bank), static_cast<uint16_t>(place.group),
+                   request.write});
   return true;
 }
 
-/// The first cycle after `now` at which a command may be issued that could not be now.
+/// A cycle after `now` before which no command may be issued that could not be now.
 int64_t DramChannel::nextChange() const {
   int64_t next = refreshDue;
   auto consider = [&](int64_t cycle) {
@@ -284,14 +294,10 @@ int64_t DramChannel::nextChange() const {
   if (activating)
     consider(now + 1);
   for (const Entry &entry : promised)
-    consider(readyAt(entry.write ? DramOp::Write : DramOp::Read, entry.at.bank));
-  if (!refreshes.empty()) {
-    consider(readyAt(refreshOp(), refreshes.front()));
-  } else {
-    for (const Entry &entry : draining ? writes : reads)
-      if (DramOp op = nextOp(entry); eligible(entry, op))
-        consider(readyAt(op, entry.at.bank));
-  }
+    consider(readyAt(entry.write ? DramOp::Write : DramOp::Read, entry.bank, entry.group));
+  if (!refreshes.empty())
+    consider(refreshReady(refreshOp()));
+  consider(queueWake);
   return std::max(next, now + 1);
 }
 
@@ -311,6 +317,8 @@ DramRun DramChannel::run(DramTraffic &traffic, std::vector<DramCommand> *command
       if (!waiting) {
         if (!traffic.next(request)) {
           ended = true;
+          result.fedCycles = now - begin;
+          result.servedWhenFed = result.latencies.size() + result.writeLatencies.size();
           break;
         }
         waiting = true;
@@ -336,6 +344,7 @@ DramRun DramChannel::run(DramTraffic &traffic, std::vector<DramCommand> *command
       refreshBank = (refreshBank + 1) % static_cast<uint32_t>(timing.totalBanks());
       refreshDue += interval;
     }
+    queueWake = kNever;
     bool issued = step(clocks.splitBus ? Bus::Column : Bus::Any);
     if (clocks.splitBus)
       issued = step(Bus::Row) || issued;

@@ -18,6 +18,7 @@
 
 #include "targets/Dram/AddressMap.h"
 
+#include <algorithm>
 #include <array>
 #include <deque>
 
@@ -54,6 +55,8 @@ struct DramRun {
   int64_t cycles = 0;             // from the first arrival to the last byte on the bus
   uint64_t reads = 0, writes = 0; // bursts
   uint64_t activations = 0, refreshes = 0;
+  int64_t fedCycles = 0;           // from the first arrival to the last one: the queues were full until then
+  uint64_t servedWhenFed = 0;      // bursts served by then
   std::vector<uint32_t> latencies; // of each read in order of completion, arrival to last byte, in cycles
   std::vector<uint32_t> writeLatencies;
   bool stuck = false; // no request was served for many refresh intervals: the parameters leave no time
@@ -69,9 +72,9 @@ public:
 
 private:
   struct Entry {
-    DramAddress at;
-    uint64_t burst = 0;
+    uint64_t row = 0, burst = 0;
     int64_t arrival = 0;
+    uint16_t bank = 0, group = 0;
     bool write = false;
   };
   enum class BankState : uint8_t { Closed, Activating, Open };
@@ -89,9 +92,13 @@ private:
   enum class Bus : uint8_t { Any, Row, Column };
 
   void buildWaits();
-  int64_t readyAt(DramOp op, uint32_t bank) const;
+  int64_t readyAt(DramOp op, uint32_t bank, uint32_t group) const {
+    size_t o = static_cast<size_t>(op);
+    return std::max(channelReady[o], std::max(groupReady[group][o], banks[bank].ready[o]));
+  }
+  uint32_t groupOf(uint32_t bank) const { return bank >> groupShift; }
   bool onBus(DramOp op, Bus bus) const;
-  void issue(DramOp op, uint32_t bank, uint64_t row);
+  void issue(DramOp op, uint32_t bank, uint32_t group, uint64_t row);
   bool step(Bus bus);
   bool stepPromised();
   bool stepRefresh(Bus bus);
@@ -102,6 +109,7 @@ private:
   bool enter(const DramRequest &request);
   int64_t nextChange() const;
   DramOp refreshOp() const;
+  int64_t refreshReady(DramOp op) const;
   bool refreshMayClose(DramOp op) const;
 
   const DramTiming &timing;
@@ -109,7 +117,8 @@ private:
   DramClocks clocks;
   DramRefresh refresh;
   int64_t now = 0, refreshDue = 0;
-  uint32_t refreshBank = 0;
+  int64_t queueWake = 0; // when a request of the queue that was looked at in this cycle may go on
+  uint32_t refreshBank = 0, groupShift = 0;
   std::deque<uint32_t> refreshes; // banks due; any for all-bank
   std::vector<Bank> banks;
   std::vector<std::array<int64_t, kDramOps>> groupReady;

@@ -102,6 +102,8 @@ bool measureDram(const DramTiming &timing, const DramAddressMap &map, DramRefres
   }
   measurement.bytes = workload.bytes;
   measurement.cycles = run.cycles;
+  measurement.steadyBytes = static_cast<int64_t>(run.servedWhenFed) * timing.burstBytes();
+  measurement.steadyCycles = run.fedCycles;
   measurement.bytesPerSecond =
       static_cast<double>(workload.bytes) * 1e12 / (static_cast<double>(run.cycles) * static_cast<double>(timing.ck));
   std::vector<uint32_t> &latencies = run.latencies.empty() ? run.writeLatencies : run.latencies;

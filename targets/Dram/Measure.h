@@ -15,7 +15,8 @@ struct DramWorkload {
 
 struct DramMeasurement {
   int64_t bytes = 0, cycles = 0;
-  double bytesPerSecond = 0;            // useful bytes: what a chunk leaves unused of its bursts does not count
+  int64_t steadyBytes = 0, steadyCycles = 0; // of bursts served, and the time, while requests were still arriving
+  double bytesPerSecond = 0;                 // useful bytes: what a chunk leaves unused of its bursts does not count
   int64_t loadedP50 = 0, loadedP99 = 0; // picoseconds from a read's entry into the queue to its last byte, queues full
   uint64_t reads = 0, writes = 0, activations = 0, refreshes = 0; // bursts and commands
 };

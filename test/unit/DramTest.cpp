@@ -1,6 +1,6 @@
 // One DRAM channel: every command trace checked pairwise against the data sheet's rules by a checker of its own, bounds
 // that no parameters may beat, the published reference points, mappings, and parameters by name.
-#include "targets/Dram/Measure.h"
+#include "targets/Dram/Rates.h"
 
 #include <gtest/gtest.h>
 
@@ -425,4 +425,35 @@ TEST(Dram, TypeFileErrorsNameTheirLine) {
   EXPECT_EQ(error.rfind(place + "refresh: 'sometimes' is unknown, expected one of per-bank", 0), 0u) << error;
   edited("tRP: 18.75 ns", "# gone");
   EXPECT_EQ(error.rfind("dram.yaml:1: tRP: is missing", 0), 0u) << error;
+}
+
+TEST(Dram, RatesFollowTheChannel) {
+  // The closed form that transfers are timed with, against the channel burst by burst on other places.
+  for (const BuiltinDramType &builtin : builtinDramTypes())
+    for (const char *mapping : {"xor", "row-bank-column"}) {
+      DramTiming timing = type(builtin.name);
+      timing.mapping = mapping;
+      DramRates rates;
+      std::string what;
+      ASSERT_TRUE(dramRates(timing, rates, what)) << what;
+      double open = 1 - double(rates.refreshWindow) / double(rates.refreshPeriod);
+      for (int64_t chunk : {0, 64, 256, 1024, 4096}) {
+        int64_t bytes = 2 << 20, pieces = chunk ? bytes / chunk : 1;
+        double channel = measure(timing, {chunk > 0, std::max<int64_t>(chunk, 64), 0, bytes, 9}).bytesPerSecond;
+        double closed = double(bytes) / (double(dramPieceTime(rates, false, bytes, pieces)) * 1e-12) * open;
+        double tolerance =
+            std::string(builtin.name) == "lpddr5-6400-x16" && mapping == std::string("xor") ? 0.03 : 0.06;
+        EXPECT_NEAR(closed / channel, 1, tolerance) << builtin.name << " " << mapping << " " << chunk;
+      }
+      for (bool writing : {false, true}) {
+        EXPECT_EQ(dramPieceTime(rates, writing, 0, 1), 0);
+        int64_t before = 0;
+        for (int64_t bytes = 1; bytes < (1 << 21); bytes += 1 + bytes / 7) {
+          int64_t time = dramPieceTime(rates, writing, bytes, 3);
+          EXPECT_GE(time, before) << builtin.name << " " << bytes;
+          EXPECT_GE(double(time) * 1e-12, double(bytes) / double(dramPeak(timing)) * 0.999999);
+          before = time;
+        }
+      }
+    }
 }

@@ -14,6 +14,25 @@ constexpr size_t at(DramOp op) { return static_cast<size_t>(op); }
 
 } // namespace
 
+void DramLatencies::add(int64_t cycles) {
+  constexpr int64_t longest = 1 << 22;
+  size_t index = static_cast<size_t>(std::clamp<int64_t>(cycles, 0, longest));
+  if (index >= requests.size())
+    requests.resize(index + 1);
+  ++requests[index];
+  ++count;
+}
+
+int64_t DramLatencies::percentile(uint64_t percent) const {
+  uint64_t below = 0;
+  for (size_t cycles = 0; cycles < requests.size(); ++cycles) {
+    below += requests[cycles];
+    if (below * 100 > count * percent)
+      return static_cast<int64_t>(cycles);
+  }
+  return requests.empty() ? 0 : static_cast<int64_t>(requests.size() - 1);
+}
+
 DramChannel::DramChannel(const DramTiming &timing, const DramAddressMap &map, DramRefresh refresh, int64_t refreshDue)
     : timing(timing), map(map), clocks(dramClocks(timing)), refresh(refresh),
       refreshDue(refresh == DramRefresh::None ? kNever : std::max<int64_t>(refreshDue, 0)),
@@ -135,7 +154,7 @@ void DramChannel::complete(const Entry &entry) {
   lastByte = std::max(lastByte, end);
   lastCompletion = std::max(lastCompletion, end);
   lastService = now;
-  (entry.write ? result.writeLatencies : result.latencies).push_back(static_cast<uint32_t>(end - entry.arrival));
+  (entry.write ? result.writeLatencies : result.latencies).add(end - entry.arrival);
 }
 
 DramOp DramChannel::nextOp(const Entry &entry) const {
@@ -272,7 +291,7 @@ bool DramChannel::enter(const DramRequest &request) {
   if (buffered) { // a read is served from the buffer, a write replaces the one there
     lastCompletion = std::max(lastCompletion, now + 1);
     lastByte = std::max(lastByte, now + 1);
-    (request.write ? result.writeLatencies : result.latencies).push_back(1);
+    (request.write ? result.writeLatencies : result.latencies).add(1);
     return true;
   }
   std::vector<Entry> &queue = request.write ? writes : reads;
@@ -318,7 +337,7 @@ DramRun DramChannel::run(DramTraffic &traffic, std::vector<DramCommand> *command
         if (!traffic.next(request)) {
           ended = true;
           result.fedCycles = now - begin;
-          result.servedWhenFed = result.latencies.size() + result.writeLatencies.size();
+          result.servedWhenFed = result.latencies.total() + result.writeLatencies.total();
           break;
         }
         waiting = true;

@@ -51,14 +51,26 @@ public:
   virtual int64_t gap() { return -1; }
 };
 
+/// How many requests took how many cycles.
+class DramLatencies {
+public:
+  void add(int64_t cycles);
+  uint64_t total() const { return count; }
+  /// Cycles that `percent` of the requests stay below or at; 0 without any.
+  int64_t percentile(uint64_t percent) const;
+
+private:
+  std::vector<uint64_t> requests; // by cycles, the last for all that took longer
+  uint64_t count = 0;
+};
+
 struct DramRun {
   int64_t cycles = 0;             // from the first arrival to the last byte on the bus
   uint64_t reads = 0, writes = 0; // bursts
   uint64_t activations = 0, refreshes = 0;
-  int64_t fedCycles = 0;           // from the first arrival to the last one: the queues were full until then
-  uint64_t servedWhenFed = 0;      // bursts served by then
-  std::vector<uint32_t> latencies; // of each read in order of completion, arrival to last byte, in cycles
-  std::vector<uint32_t> writeLatencies;
+  int64_t fedCycles = 0;                   // from the first arrival to the last one: the queues were full until then
+  uint64_t servedWhenFed = 0;              // bursts served by then
+  DramLatencies latencies, writeLatencies; // arrival to last byte
   bool stuck = false; // no request was served for many refresh intervals: the parameters leave no time
 };
 

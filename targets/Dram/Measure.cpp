@@ -78,14 +78,6 @@ private:
   uint64_t bursts, interval, sent = 0;
 };
 
-int64_t percentile(std::vector<uint32_t> &values, int64_t percent) {
-  if (values.empty())
-    return 0;
-  size_t index = std::min(values.size() - 1, values.size() * static_cast<size_t>(percent) / 100);
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(index), values.end());
-  return values[index];
-}
-
 const char *const kStuck =
     "the DRAM parameters leave no time for requests between refreshes; shorten tRFCab, tRFCpb or "
     "the times of a row, or lengthen tREFI";
@@ -106,9 +98,9 @@ bool measureDram(const DramTiming &timing, const DramAddressMap &map, DramRefres
   measurement.steadyCycles = run.fedCycles;
   measurement.bytesPerSecond =
       static_cast<double>(workload.bytes) * 1e12 / (static_cast<double>(run.cycles) * static_cast<double>(timing.ck));
-  std::vector<uint32_t> &latencies = run.latencies.empty() ? run.writeLatencies : run.latencies;
-  measurement.loadedP50 = percentile(latencies, 50) * timing.ck;
-  measurement.loadedP99 = percentile(latencies, 99) * timing.ck;
+  const DramLatencies &latencies = run.latencies.total() > 0 ? run.latencies : run.writeLatencies;
+  measurement.loadedP50 = latencies.percentile(50) * timing.ck;
+  measurement.loadedP99 = latencies.percentile(99) * timing.ck;
   measurement.reads = run.reads;
   measurement.writes = run.writes;
   measurement.activations = run.activations;
@@ -124,8 +116,8 @@ bool unloadedDramLatency(const DramTiming &timing, const DramAddressMap &map, Dr
     error = kStuck;
     return false;
   }
-  latency.p50 = percentile(run.latencies, 50) * timing.ck;
-  latency.p99 = percentile(run.latencies, 99) * timing.ck;
+  latency.p50 = run.latencies.percentile(50) * timing.ck;
+  latency.p99 = run.latencies.percentile(99) * timing.ck;
   return true;
 }
 

@@ -72,6 +72,7 @@ class Model:
     attention: str = "eager"           # and its attention: eager or sdpa
     rope: str = "computed"             # and its angles: computed, or gathered from tables
     scaled: bool = False
+    trained: str = ""                  # the file with its weights, below models/
 
     def windowed(self, layer):
         return self.window is not None and layer % 2 == 0
@@ -133,6 +134,9 @@ MODELS = [
           vocab=30522, context=512, eps=1e-12, eos=None, types=2),
     Model("Whisper-base", "whisper", "whisper", "WhisperForConditionalGeneration", 72.594e6, layers=6, encoder_layers=6, hidden=512, heads=8,
           kv_heads=8, head_dim=64, ffn=2048, vocab=51865, context=448, eps=1e-5, eos=50257, bos=50258, tied=True),
+    # Small and trained: models/verse holds its weights.
+    Model("Verse-1M", "llama", "qwen3", "Qwen3ForCausalLM", 0.968064e6, layers=4, hidden=128, heads=4, kv_heads=2, head_dim=32, ffn=416,
+          vocab=1024, context=512, eps=1e-6, eos=0, bos=0, qk_norm=True, tied=True, trained="verse/weights.npz"),
 ]
 
 

@@ -12,9 +12,10 @@ from .genai import Genai
 from .gpt2 import Gpt2
 from .optimum import Optimum
 from .standard import Standard
-from .tensors import BFLOAT16, FLOAT, FLOAT16, ExternalData, Source
+from .tensors import BFLOAT16, FLOAT, FLOAT16, ExternalData, Source, Trained
 from .whisper import DecoderPart, Encoder, FirstCall, LaterCall
 
+MODELS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STYLES = {"optimum": Optimum, "genai": Genai, "onnx23": Standard}
 ELEMENTS = {"float32": FLOAT, "float16": FLOAT16, "bfloat16": BFLOAT16}
 
@@ -32,8 +33,8 @@ def arguments(argv):
                                 "genai_config.json.", epilog=f"Models (any case, punctuation aside): {names}.")
     a.add_argument("name", metavar="NAME")
     a.add_argument("--style", choices=STYLES, default="optimum", help="whose exporter's style")
-    a.add_argument("--weights", choices=["none", "random"], help="none: entries that point into an absent file; random: drawn from the seed "
-                   "(default: none at full size, random with --scale)")
+    a.add_argument("--weights", choices=["none", "random", "trained"], help="none: entries that point into an absent file; random: drawn from the seed; "
+                   "trained: those that the project has trained (default: trained where they are, else none at full size, random with --scale)")
     a.add_argument("--scale", help="tiny, or a fraction of the parameters such as 1/64")
     a.add_argument("--seed", type=int, default=0)
     a.add_argument("--out", required=True, metavar="DIR")
@@ -157,9 +158,12 @@ def run(argv):
     a = arguments(argv)
     begin = time.time()
     model, options = prepare(a)
-    weights = a.weights or ("random" if model.scaled else "none")
+    trained = os.path.join(MODELS, model.trained) if model.trained and not (model.scaled or a.layers or a.hidden or a.vocab) else None
+    weights = a.weights or ("trained" if trained else "random" if model.scaled else "none")
+    if weights == "trained" and not trained:
+        raise Refused(f"{model.name} has no trained weights at this size; there are those of {', '.join(m.name for m in catalogue.MODELS if m.trained)}")
     total, parts = 0, []
-    for name, external, builder in builders(model, options, Source(a.seed)):
+    for name, external, builder in builders(model, options, Trained(trained) if weights == "trained" else Source(a.seed)):
         proto = builder.build()
         total += builder.g.parameters
         parts.append((name, external, proto.SerializeToString()))
@@ -169,9 +173,12 @@ def run(argv):
             stale = os.path.join(a.out, location)
             if os.path.exists(stale):
                 os.remove(stale)
-        if weights == "random":
+        if weights != "none":
             external.write(a.out)
         write(os.path.join(a.out, name), content)
+    if weights == "trained":
+        with open(os.path.join(os.path.dirname(trained), "tokenizer.json"), "rb") as file:
+            write(os.path.join(a.out, "tokenizer.json"), file.read())
     dump = lambda value: (json.dumps(value, indent=2) + "\n").encode()
     write(os.path.join(a.out, "config.json"), dump(catalogue.config(model, a.dtype)))
     if a.style == "genai":

@@ -81,6 +81,19 @@ class Source:
         return Lazy(shape, make)
 
 
+class Trained:
+    """Weights of a trained model, by name, from an .npz file."""
+
+    def __init__(self, path):
+        self.arrays = np.load(path)
+
+    def normal(self, name, shape, std, mean=0.0):
+        array = self.arrays[name].astype(np.float32)
+        if array.shape != tuple(shape):
+            raise ValueError(f"{name} has shape {array.shape}, the model has {tuple(shape)}")
+        return given(array)
+
+
 # --- Block quantisation ----------------------------------------------------------------------------------------------------------
 
 class Quantized:

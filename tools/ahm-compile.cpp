@@ -172,6 +172,9 @@ int main(int argc, char **argv) {
   if (llvm::StringRef folder = llvm::sys::path::parent_path(output);
       !folder.empty() && !llvm::sys::fs::is_directory(folder))
     return fail(output + ": cannot write: there is no folder " + folder.str());
+  if (llvm::sys::fs::file_status status;
+      compileTo.empty() && !llvm::sys::fs::status(output, status) && !llvm::sys::fs::is_regular_file(status))
+    return fail(output + ": is not a regular file; name the program to write, as in -o model.ahm");
   if (!ahm::targets::findMachine(target, options.machine, options.targetText, error))
     return fail(error);
   for (const std::string &setting : settings)

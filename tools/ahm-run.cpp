@@ -338,9 +338,11 @@ int main(int argc, char **argv) {
     arguments.fail(error);
   if (arguments.has("counts") && !session::writeFile(arguments.text("counts"), session->countsJson(), error))
     arguments.fail(error);
-  if (arguments.has("trace") && session->lastEntry() &&
-      !timing::writeTrace(program, *session->lastEntry(), session->lastTimings().at(session->lastEntry()->name),
-                          session->machine(), arguments.text("trace"), error))
+  if (const program::Entry *last = session->lastEntry();
+      arguments.has("trace") && last &&
+      !session::writeFile(arguments.text("trace"),
+                          timing::traceJson(program, *last, session->lastTimings().at(last->name), session->machine()),
+                          error))
     arguments.fail(error);
   if (arguments.has("report") &&
       !session::writeFile(arguments.text("report"), session::reportHtml(*session, path), error))

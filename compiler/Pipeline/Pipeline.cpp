@@ -40,8 +40,18 @@ const std::vector<std::string> &phaseNames() {
 
 namespace {
 
-/// Writes IR that parses again, with locations; appears by rename.
+/// Writes IR that parses again, with locations; appears by rename, but on a device or pipe (/dev/stdout) at once.
 LogicalResult writeModule(ModuleOp module, const std::string &path) {
+  if (llvm::sys::fs::file_status status; StringRef(path).starts_with("/dev/") ||
+                                         (!llvm::sys::fs::status(path, status) && llvm::sys::fs::is_other(status))) {
+    std::error_code error;
+    llvm::raw_fd_ostream out(path, error);
+    if (error)
+      return module.emitError("cannot write ") << path << ": " << error.message();
+    module.print(out, OpPrintingFlags().enableDebugInfo());
+    out << "\n";
+    return success();
+  }
   std::string temporary = path + ".part";
   {
     std::error_code error;

@@ -34,7 +34,23 @@ bool readFile(const std::string &path, std::vector<uint8_t> &bytes, std::string 
   return true;
 }
 
+/// A device or a pipe (/dev/stdout): nothing may be renamed over it.
+static bool isSpecial(const std::string &path) {
+  struct stat status{};
+  return path.rfind("/dev/", 0) == 0 || path.rfind("/proc/", 0) == 0 ||
+         (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode));
+}
+
 bool writeFile(const std::string &path, const void *data, size_t bytes, std::string &error) {
+  if (isSpecial(path)) {
+    std::FILE *file = std::fopen(path.c_str(), "wb");
+    bool good = file && (bytes == 0 || std::fwrite(data, 1, bytes, file) == bytes);
+    if (file)
+      good = std::fclose(file) == 0 && good;
+    if (!good)
+      error = path + ": cannot write: " + std::strerror(errno);
+    return good;
+  }
   std::string partial = path + ".partial." + std::to_string(::getpid());
   std::FILE *file = std::fopen(partial.c_str(), "wb");
   if (!file) {

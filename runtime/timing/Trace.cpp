@@ -3,11 +3,7 @@
 #include "runtime/program/Opcodes.h"
 #include "runtime/timing/Occupancy.h"
 
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
 
 namespace ahm::timing {
 namespace {
@@ -117,28 +113,6 @@ std::string traceJson(const program::Program &program, const program::Entry &ent
   appendCounter(out, "power (W)", power(result, machine, kSteps), 1, result.latency);
   out += "\n]}\n";
   return out;
-}
-
-bool writeTrace(const program::Program &program, const program::Entry &entry, const Result &result,
-                const targets::Machine &machine, const std::string &path, std::string &error) {
-  std::string temporary = path + ".partial";
-  std::string text = traceJson(program, entry, result, machine);
-  {
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file.write(text.data(), static_cast<std::streamsize>(text.size()));
-    file.close();
-    if (!file) {
-      error = path + ": cannot be written (" + std::strerror(errno) + "); check the folder and free space";
-      std::remove(temporary.c_str());
-      return false;
-    }
-  }
-  if (std::rename(temporary.c_str(), path.c_str()) != 0) {
-    error = path + ": cannot be written (" + std::strerror(errno) + "); check the folder";
-    std::remove(temporary.c_str());
-    return false;
-  }
-  return true;
 }
 
 uint64_t traceHash(const program::Program &program, const program::Entry &entry, const Result &result,

@@ -12,10 +12,6 @@ namespace ahm::timing {
 std::string traceJson(const program::Program &program, const program::Entry &entry, const Result &result,
                       const targets::Machine &machine);
 
-/// Writes traceJson to `path`; the file appears by rename. `error` names the path and the system's reason.
-bool writeTrace(const program::Program &program, const program::Entry &entry, const Result &result,
-                const targets::Machine &machine, const std::string &path, std::string &error);
-
 /// FNV-1a, 64 bits, of traceJson.
 uint64_t traceHash(const program::Program &program, const program::Entry &entry, const Result &result,
                    const targets::Machine &machine);

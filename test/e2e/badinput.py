@@ -1,4 +1,5 @@
 """Bad inputs to the tools end in exit 1 (2 for usage) and one clear line, never a crash. Usage: badinput.py BIN_DIR."""
+import os
 import pathlib
 import random
 import subprocess
@@ -53,6 +54,9 @@ for n in ("cut", "random", "absent"):
 check("operator", 1, "NoSuchOp", "ahm-compile", model(W / "op.onnx", "NoSuchOp"), "-o", out, absent=out)
 check("external", 1, "gone.bin", "ahm-compile", model(W / "ext.onnx", external=True), "-o", out, absent=out)
 check("folder", 1, str(W / "none/out.ahm"), "ahm-compile", good, "-o", W / "none/out.ahm")
+os.mkfifo(W / "pipe")
+check("pipe", 1, "not a regular file", "ahm-compile", good, "-o", W / "pipe")
+assert (W / "pipe").is_fifo()
 for n, t in (("unknown", "name: x\nnosuch: 1\n"), ("unit", "name: x\nclock: 1 parsec\n")):
     (W / f"{n}.yaml").write_text(t)
     check("target." + n, 1, n + ".yaml", "ahm-compile", good, "-o", out, f"--target={W}/{n}.yaml", absent=out)

@@ -8,8 +8,6 @@
 #include <gtest/gtest.h>
 #include <set>
 
-#include <cstdio>
-#include <fstream>
 #include <random>
 
 using namespace ahm;
@@ -490,12 +488,6 @@ TEST(Timing, TraceIsDeterministicAndNamesTracks) {
   EXPECT_NE(traceHash(b.program, b.entry, first, m), traceHash(b.program, b.entry, run(b, m, 100000), m));
   EXPECT_NE(text.find("\"dram.7\""), std::string::npos);
   EXPECT_NE(text.find("node\\\"\\\\\\u000a"), std::string::npos) << text;
-  std::string path = testing::TempDir() + "ahm_trace.json", error;
-  ASSERT_TRUE(writeTrace(b.program, b.entry, first, m, path, error)) << error;
-  std::ifstream file(path, std::ios::binary);
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), text);
-  std::remove(path.c_str());
-  EXPECT_FALSE(writeTrace(b.program, b.entry, first, m, "/nowhere/trace.json", error));
 }
 
 TEST(Breakdown, ExposedTimesSumToTheLatency) {

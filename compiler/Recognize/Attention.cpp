@@ -310,6 +310,8 @@ private:
     Value unproved;
     AffineExpr limit;
     std::tuple<Value, bool, float> limiting; // the mask that says the limit
+    AffineExpr begin;
+    std::tuple<Value, bool, float> beginning; // the mask that says where windows begin
     bool unprovedCondition = false;
     nn::MatMulOp inner;
     // Masks, at most a few. All but one are proved; of the causal ones all say the same position.
@@ -358,11 +360,26 @@ private:
         limit = found->limit;
         limiting = {mask, isCondition, hidden};
       }
+      if (found->begin) {
+        if (begin && begin != found->begin)
+          return;
+        begin = found->begin;
+        beginning = {mask, isCondition, hidden};
+      }
       if (found->causal) {
         found->window = meaning.window && found->window ? std::min(meaning.window, found->window)
                                                         : std::max(meaning.window, found->window);
         meaning = *found;
       }
+    }
+    if (begin) {
+      int64_t window = meaning.causal ? windowOf(meaning.position, begin, symbols) : 0;
+      if (window > 0)
+        meaning.window = meaning.window ? std::min(meaning.window, window) : window;
+      else if (unproved) // two masks of which too little is known
+        return;
+      else
+        std::tie(unproved, unprovedCondition, hiddenBy) = beginning;
     }
     // A first query before its own position would see no key at all, which softmax and attention treat differently.
     // (largestAt is at least 1: twice the negated position exceeds it only where the position is negative.)

@@ -595,6 +595,11 @@ private:
 
 } // namespace
 
+int64_t windowOf(AffineExpr position, AffineExpr begin, unsigned symbols) {
+  auto window = dyn_cast<AffineConstantExpr>(simplifyAffineExpr(position - begin + 1, 0, symbols));
+  return window ? window.getValue() : 0;
+}
+
 std::optional<MaskMeaning> meaningOfMask(Value mask, bool isCondition, bool oneQuery, unsigned symbols) {
   MLIRContext *context = mask.getContext();
   std::optional<Abstract> a = Evaluator(mask.getParentRegion()->getParentOp(), symbols).evaluate(mask);
@@ -643,17 +648,22 @@ std::optional<MaskMeaning> meaningOfMask(Value mask, bool isCondition, bool oneQ
     meaning.position = position;
   }
   if (!begins.empty() && !meaning.causal) {
-    if (!oneQuery)
-      return std::nullopt;
+    if (!oneQuery) {
+      // Another mask may say the causal side.
+      if (begins.size() > 1 || meaning.limit)
+        return std::nullopt;
+      meaning.begin = begins.front();
+      return meaning;
+    }
     // One query that sees every key from a begin on is the last token.
     meaning.causal = true;
     meaning.position = simplifyAffineExpr(shape.back() - 1, 0, symbols);
   }
   for (AffineExpr begin : begins) {
-    auto window = dyn_cast<AffineConstantExpr>(simplifyAffineExpr(meaning.position - begin + 1, 0, symbols));
-    if (!window || window.getValue() <= 0)
+    int64_t window = windowOf(meaning.position, begin, symbols);
+    if (window <= 0)
       return std::nullopt;
-    meaning.window = meaning.window ? std::min(meaning.window, window.getValue()) : window.getValue();
+    meaning.window = meaning.window ? std::min(meaning.window, window) : window;
   }
   return meaning;
 }

@@ -55,7 +55,7 @@ def zoo(name, style, *extra):
 
 
 for name, style in (("SmolLM2-135M", "genai"), ("Qwen3-32B", "onnx23"), ("Llama-3.1-8B", "optimum"), ("GPT-2", "optimum"), ("GPT-OSS-20B", "optimum"),
-                    ("Mixtral-8x7B", "optimum"), ("DeepSeek-V3", "optimum"), ("DeepSeek-V3", "genai")):
+                    ("GPT-OSS-20B", "genai"), ("Mixtral-8x7B", "optimum"), ("DeepSeek-V3", "optimum"), ("DeepSeek-V3", "genai")):
     @test(f"batch {name} {style}")
     def _(name=name, style=style):
         alone_and_together(zoo(name, style), "corsair", "mxint16", 6)

@@ -185,3 +185,29 @@ func.func @main(%q: tensor<2x3x5x8xf32> {onnx.name = "q"}, %k: tensor<2x3x5x8xf3
   %y = nn.matmul %w, %v : tensor<2x3x5x5xf32>, tensor<2x3x5x8xf32> -> tensor<2x3x5x8xf32>
   return %y : tensor<2x3x5x8xf32>
 }
+
+// -----
+
+// The causal side and the window stand in masks of their own, added one after the other.
+// CHECK-LABEL: func.func @main
+// CHECK: nn.attention %{{.*}}, @scratch0, @scratch1 length {{.*}} causal true {window = 3 : i64}
+func.func @main(%q: tensor<1x2x6x8xf32> {onnx.name = "q"}, %k: tensor<1x2x6x8xf32> {onnx.name = "k"}, %v: tensor<1x2x6x8xf32> {onnx.name = "v"})
+    -> (tensor<1x2x6x8xf32> {onnx.name = "y"}) attributes {nn.values = []} {
+  %t = nn.transpose %k perm [0, 1, 3, 2] : tensor<1x2x6x8xf32> -> tensor<1x2x8x6xf32>
+  %p = nn.matmul %q, %t : tensor<1x2x6x8xf32>, tensor<1x2x8x6xf32> -> tensor<1x2x6x6xf32>
+  %j = nn.iota affine_map<() -> (0)> step 1 : tensor<6xi32>
+  %i = nn.reshape %j : tensor<6xi32> -> tensor<6x1xi32>
+  %three = nn.constant dense<3> : tensor<i32> : tensor<i32>
+  %begin = nn.binary "sub" %i, %three : tensor<6x1xi32>, tensor<i32> -> tensor<6x1xi32>
+  %none = nn.constant dense<0.0> : tensor<f32> : tensor<f32>
+  %least = nn.constant dense<-3.0e+38> : tensor<f32> : tensor<f32>
+  %recent = nn.binary "greater" %j, %begin : tensor<6xi32>, tensor<6x1xi32> -> tensor<6x6xi1>
+  %window = nn.select %recent, %none, %least : tensor<6x6xi1>, tensor<f32>, tensor<f32> -> tensor<6x6xf32>
+  %own = nn.binary "less_or_equal" %j, %i : tensor<6xi32>, tensor<6x1xi32> -> tensor<6x6xi1>
+  %causal = nn.select %own, %none, %least : tensor<6x6xi1>, tensor<f32>, tensor<f32> -> tensor<6x6xf32>
+  %a = nn.binary "add" %p, %window : tensor<1x2x6x6xf32>, tensor<6x6xf32> -> tensor<1x2x6x6xf32>
+  %b = nn.binary "add" %a, %causal : tensor<1x2x6x6xf32>, tensor<6x6xf32> -> tensor<1x2x6x6xf32>
+  %w = nn.softmax %b : tensor<1x2x6x6xf32> -> tensor<1x2x6x6xf32>
+  %y = nn.matmul %w, %v : tensor<1x2x6x6xf32>, tensor<1x2x6x8xf32> -> tensor<1x2x6x8xf32>
+  return %y : tensor<1x2x6x8xf32>
+}

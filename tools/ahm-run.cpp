@@ -113,6 +113,9 @@ int main(int argc, char **argv) {
         "a row is its blocks' scale bytes, zero padded to a multiple of 4, then its elements"},
        {"temperature", "T", "sample instead of taking the best id (default 0: the best)"},
        {"seed", "N", "for sampling, and for the experts that are drawn with --functional=off (default 0)"},
+       {"routing", "F.json",
+        "with --functional=off: the experts that calls choose, as --routing-out records them, or their frequencies"},
+       {"routing-out", "F.json", "write which experts every call chose"},
        {"start-ids", "1",
         "ids that begin the sequence, before the prompt (default: the program's, for --audio else 1)"},
        {"end-ids", "2,3", "ids that end generation (default: the program's)"}});
@@ -166,6 +169,12 @@ int main(int argc, char **argv) {
     arguments.usage("--dump-state needs --functional=on");
   if (arguments.has("compare") && !options.functional)
     arguments.usage("--compare needs --functional=on");
+
+  if (arguments.has("routing") && options.functional)
+    arguments.usage("--routing needs --functional=off; with values the router chooses");
+  if (arguments.has("routing") && !options.routing.load(arguments.text("routing"), error))
+    arguments.fail(error);
+  options.keepRouting = arguments.has("routing-out");
 
   // Read the small files first, so that a wrong one is found before minutes of work.
   session::Tensors inputs;
@@ -335,6 +344,8 @@ int main(int argc, char **argv) {
   }
   if (arguments.has("metrics") &&
       !session::writeFile(arguments.text("metrics"), session->metricsJson(comparisonJson), error))
+    arguments.fail(error);
+  if (arguments.has("routing-out") && !session::writeFile(arguments.text("routing-out"), session->routingJson(), error))
     arguments.fail(error);
   if (arguments.has("counts") && !session::writeFile(arguments.text("counts"), session->countsJson(), error))
     arguments.fail(error);

@@ -72,6 +72,9 @@ public:
   mlir::RankedTensorType typeOf(const Symbolic &symbolic) const;
   mlir::RankedTensorType typeOf(llvm::ArrayRef<AffineExpr> shape, mlir::Type element) const;
 
+  /// Lists that are taken in full (OpenLists.h): by their NonZero, which positions are set, i1 [positions].
+  std::map<mlir::Operation *, mlir::Value> openLists;
+
   bool restart = false; // two dimensions were found equal: convert again
   /// What could not be decided yet: an error once the conversion ends without a restart, as a later operator may still
   /// say that dimensions are equal.

@@ -12,6 +12,8 @@ namespace {
 /// The experts' matrices as [E, in, out] and biases as [E, out]; null where absent.
 struct Matrices {
   Value first, firstBias, second, secondBias, third, thirdBias;
+  Value firstScale, secondScale, thirdScale; // a factor [E] of each expert's matrix
+  Value routing;                             // [tokens, E]: what the chosen experts weigh, where it is not the router's
 };
 
 class Mixture {
@@ -48,13 +50,19 @@ public:
         c.builder.getBoolAttr(true));
     Value weights = b.reshape(chosen.getValues(), {tokens, b.number(top), b.number(1)});
     ids = chosen.getIndices();
+    if (m.routing) {
+      if (Compose::rank(m.routing) != 2 || Compose::constant(Compose::shape(m.routing).back()) != experts)
+        return b.fail("the routing weights must be [tokens, " + Twine(experts) + "]");
+      weights = b.reshape(taken(b.reshape(m.routing, {tokens, b.number(experts)}), tokens, experts, top),
+                          {tokens, b.number(top), b.number(1)});
+    }
     if (c.integer(op, "normalize_routing_weights", 0))
       weights = b.binary("div", weights, b.reshape(b.reduce("sum", weights, {1}), {tokens, b.number(1), b.number(1)}));
 
-    Value y = product(x, m.first, m.firstBias);
+    Value y = product(x, m.first, m.firstBias, m.firstScale);
     if (y && failed(activate(y, m, x)))
       return failure();
-    y = product(y, m.second, m.secondBias);
+    y = product(y, m.second, m.secondBias, m.secondScale);
     if (!y)
       return failure();
     if (dimension(m.second, 2) != hidden)
@@ -63,12 +71,21 @@ public:
   }
 
 private:
+  /// from[t, ids[t,j]] of from [tokens, E]: row t's elements begin at t * E.
+  Value taken(Value from, AffineExpr tokens, int64_t experts, int64_t top) {
+    Value row = nn::IotaOp::create(c.builder, b.loc, c.typeOf({tokens}, c.i32()),
+                                   AffineMapAttr::get(AffineMap::get(0, c.symbols, b.number(0))),
+                                   c.builder.getI64IntegerAttr(experts));
+    Value index = b.binary("add", ids, b.reshape(row, {tokens, b.number(1)}));
+    return b.gather(b.reshape(from, {c.simplify(tokens * experts)}), index);
+  }
+
   static int64_t dimension(Value value, int64_t axis) {
     return Compose::rank(value) == 3 ? Compose::constant(Compose::shape(value)[axis]) : -1;
   }
 
   /// [tokens, k, N] of x [tokens, K] or [tokens, k, K]; null after an error.
-  Value product(Value x, Value weight, Value bias) {
+  Value product(Value x, Value weight, Value bias, Value scale) {
     if (!x)
       return {};
     Compose::Shape from = Compose::shape(x), to = Compose::shape(ids);
@@ -81,6 +98,15 @@ private:
     }
     to.push_back(b.number(out));
     Value y = nn::ExpertMatMulOp::create(c.builder, b.loc, c.typeOf(to, c.f32()), x, ids, weight);
+    if (scale) {
+      if (Compose::rank(scale) != 1 || Compose::shape(scale)[0] != Compose::shape(weight)[0]) {
+        (void)b.fail("global scales must be [experts]");
+        return {};
+      }
+      Compose::Shape each(to);
+      each.back() = b.number(1);
+      y = b.binary("mul", y, b.reshape(b.gather(scale, ids), each));
+    }
     if (bias && (Compose::rank(bias) != 2 || Compose::shape(bias)[1] != b.number(out) ||
                  Compose::shape(bias)[0] != Compose::shape(weight)[0])) {
       (void)b.fail("a bias must be [experts, " + Twine(out) + "]");
@@ -98,7 +124,7 @@ private:
       if (fusion && width % 2)
         return b.fail("fc1 must have an even number of columns when gate and up are fused");
       if (fusion == 0) {
-        up = product(x, m.third, m.thirdBias);
+        up = product(x, m.third, m.thirdBias, m.thirdScale);
       } else {
         AffineExpr half = b.number(width / 2);
         up = fusion == 1 ? b.slice(y, 2, b.number(1), half, 2) : b.slice(y, 2, half, half);
@@ -119,7 +145,7 @@ private:
     if (activation != "identity")
       y = b.unary(activation == "gelu" ? "gelu_tanh" : activation, y);
     if (m.third) {
-      up = product(x, m.third, m.thirdBias);
+      up = product(x, m.third, m.thirdBias, m.thirdScale);
       y = up ? b.binary("mul", y, up) : Value();
     }
     return success(static_cast<bool>(y));
@@ -144,7 +170,14 @@ LogicalResult convertMoE(Converter &c, Operation *op) {
   for (unsigned input : {2u, 4u, 6u})
     if (b.has(input) && Compose::rank(b.input(input)) != 3)
       return b.fail("weights must be [experts, out, in]");
-  return Mixture(b).run({matrix(2), b.input(3), matrix(4), b.input(5), matrix(6), b.input(7)});
+  Matrices m;
+  m.first = matrix(2);
+  m.firstBias = b.input(3);
+  m.second = matrix(4);
+  m.secondBias = b.input(5);
+  m.third = matrix(6);
+  m.thirdBias = b.input(7);
+  return Mixture(b).run(m);
 }
 
 /// Inputs: x, router, then weight [E, out, bytes of in], scales and bias of fc1, fc2, fc3, then their zero points.
@@ -152,11 +185,9 @@ LogicalResult convertQMoE(Converter &c, Operation *op) {
   Compose b(c, op);
   if (failed(b.require({0, 1, 2, 3, 5, 6})))
     return failure();
-  if (auto kind = op->getAttrOfType<StringAttr>("quant_type"); kind && kind.getValue() != "int")
-    return b.fail("quant_type " + kind.getValue() + " is not supported; remedy: integers of 4 or 8 bits");
-  if (b.has(14))
-    return b.fail(
-        "routing weights apart from the router's logits (input 14) are not supported; remedy: export without them");
+  if (auto kind = op->getAttrOfType<StringAttr>("quant_type");
+      kind && kind.getValue() != "int" && kind.getValue() != "fp4")
+    return b.fail("quant_type " + kind.getValue() + " is not supported; remedy: integers of 4 or 8 bits, or fp4");
   Matrices m;
   for (unsigned i : {0u, 1u, 2u}) {
     unsigned input = 2 + 3 * i;
@@ -169,7 +200,11 @@ LogicalResult convertQMoE(Converter &c, Operation *op) {
       return failure();
     (i == 0 ? m.first : i == 1 ? m.second : m.third) = weight;
     (i == 0 ? m.firstBias : i == 1 ? m.secondBias : m.thirdBias) = b.input(input + 2);
+    if (b.has(15 + i))
+      (i == 0 ? m.firstScale : i == 1 ? m.secondScale : m.thirdScale) = b.input(15 + i);
   }
+  if (b.has(14))
+    m.routing = b.input(14);
   return Mixture(b).run(m);
 }
 

@@ -1,5 +1,6 @@
 // Elements and rows picked, placed, ordered or counted by index.
 #include "compiler/OnnxToNN/Build.h"
+#include "compiler/OnnxToNN/OpenLists.h"
 
 #include "llvm/ADT/StringMap.h"
 
@@ -125,6 +126,8 @@ static LogicalResult scatterKind(Operation *op, StringRef &kind) {
   return success();
 }
 
+static Value termsOfSet(Converter &c, Build &b, Operation *op, Value updates);
+
 static LogicalResult convertScatterElements(Converter &c, Operation *op) {
   Build b(c, op->getLoc());
   Symbolic data = c.get(op->getOperand(0)), indices = c.get(op->getOperand(1)), updates = c.get(op->getOperand(2));
@@ -137,8 +140,10 @@ static LogicalResult convertScatterElements(Converter &c, Operation *op) {
            << ": indices and updates must have one shape of the data's rank, updates the data's type";
   Value flat = b.flatten(flatPositions(b, c.materialise(indices, op->getLoc()), data.shape, axis));
   Shape column{b.product(data.shape), c.constant(1)}, values{b.product(updates.shape), c.constant(1)};
-  Value result = b.scatter(kind, b.reshape(c.materialise(data, op->getLoc()), column), flat,
-                           b.reshape(c.materialise(updates, op->getLoc()), values));
+  Value terms = termsOfSet(c, b, op, c.materialise(updates, op->getLoc()));
+  if (!terms)
+    return op->emitError("ScatterElements: it adds another number of rows than positions");
+  Value result = b.scatter(kind, b.reshape(c.materialise(data, op->getLoc()), column), flat, b.reshape(terms, values));
   return c.finish(op, b.reshape(result, data.shape));
 }
 
@@ -157,8 +162,10 @@ static LogicalResult convertScatterND(Converter &c, Operation *op) {
   Value flat = b.flatten(tuplePositions(b, c.materialise(indices, op->getLoc()), data.shape, 0));
   AffineExpr run = b.product(ArrayRef(data.shape).drop_front(q));
   Shape rows{b.product(ArrayRef(data.shape).take_front(q)), run}, values{b.shapeOf(flat).front(), run};
-  Value result = b.scatter(kind, b.reshape(c.materialise(data, op->getLoc()), rows), flat,
-                           b.reshape(c.materialise(updates, op->getLoc()), values));
+  Value terms = termsOfSet(c, b, op, c.materialise(updates, op->getLoc()));
+  if (!terms)
+    return op->emitError("ScatterND: it adds another number of rows than positions");
+  Value result = b.scatter(kind, b.reshape(c.materialise(data, op->getLoc()), rows), flat, b.reshape(terms, values));
   return c.finish(op, b.reshape(result, data.shape));
 }
 
@@ -189,6 +196,34 @@ static LogicalResult convertOneHot(Converter &c, Operation *op) {
   return c.finish(op, b.select(hit, b.element(values, 1), b.element(values, 0)));
 }
 
+/// Positions among all elements as a column of coordinates each: [rank, count].
+static Value coordinates(Build &b, Value positions, ArrayRef<AffineExpr> shape, AffineExpr count) {
+  SmallVector<Value> rows;
+  Value rest = positions;
+  for (size_t d = 0; d < shape.size(); ++d) {
+    Value stride = b.extent(b.product(shape.drop_front(d + 1)));
+    Value coordinate = b.binary("div", rest, stride);
+    rest = b.sub(rest, b.mul(coordinate, stride));
+    rows.push_back(b.reshape(coordinate, {b.c.constant(1), count}));
+  }
+  if (rows.empty()) // a scalar counts as one dimension
+    rows.push_back(b.reshape(positions, {b.c.constant(1), count}));
+  return b.concat(rows, 0);
+}
+
+/// What is added at the positions of a list that is taken in full: zero where a position is not set.
+static Value termsOfSet(Converter &c, Build &b, Operation *op, Value updates) {
+  Operation *list = listBehind(op->getOperand(1));
+  auto found = list ? c.openLists.find(list) : c.openLists.end();
+  if (found == c.openLists.end())
+    return updates;
+  Shape column(b.shapeOf(updates).size(), c.constant(1));
+  if (column.empty() || b.shapeOf(updates)[0] != b.shapeOf(found->second)[0])
+    return {};
+  column[0] = b.shapeOf(updates)[0];
+  return b.select(b.reshape(found->second, column), updates, b.number(0, b.elementOf(updates)));
+}
+
 /// The positions of non-zero elements come first when all positions are sorted with the others' replaced by the count
 /// of elements. The number of them is only known when the program runs, so the graph must say it; a run that disagrees
 /// is an error.
@@ -196,12 +231,21 @@ static LogicalResult convertNonZero(Converter &c, Operation *op) {
   Build b(c, op->getLoc());
   Symbolic input = c.get(op->getOperand(0));
   int64_t rank = input.shape.size();
-  SmallVector<AffineExpr> shape;
-  if (failed(c.shapeFromData(op, 0, 2, shape)))
-    return failure();
+  bool open = isOpenList(op);
+  AffineExpr total = b.product(input.shape);
+  SmallVector<AffineExpr> shape{c.constant(rank), total};
+  if (!open) {
+    shape.clear();
+    if (failed(c.shapeFromData(op, 0, 2, shape)))
+      return failure();
+  }
   Value x = b.flatten(c.materialise(input, op->getLoc()));
-  AffineExpr total = b.product(input.shape), count = shape[1];
+  AffineExpr count = shape[1];
   Value isSet = input.element == c.i1() ? x : b.unary("not", b.binary("equal", x, b.number(0, input.element)));
+  if (open) {
+    c.openLists[op] = isSet;
+    return c.finish(op, coordinates(b, b.iota(total), input.shape, count));
+  }
   Value keys = b.select(isSet, b.iota(total), b.extent(total));
   // One more than are declared: there must not be another.
   keys = b.concat({keys, b.broadcast(b.extent(total), {c.constant(1)})}, 0);
@@ -213,17 +257,7 @@ static LogicalResult convertNonZero(Converter &c, Operation *op) {
         next = b.slice(sorted.getValues(), 0, count, c.constant(1));
   Value nothing = b.gather(b.iota(c.constant(1)), b.sub(b.extent(total), next), 0); // fails unless next is the end mark
   positions = b.add(b.gather(b.iota(total), positions, 0), nothing);
-  SmallVector<Value> rows;
-  Value rest = positions;
-  for (int64_t d = 0; d < rank; ++d) {
-    Value stride = b.extent(b.product(ArrayRef(input.shape).drop_front(d + 1)));
-    Value coordinate = b.binary("div", rest, stride);
-    rest = b.sub(rest, b.mul(coordinate, stride));
-    rows.push_back(b.reshape(coordinate, {c.constant(1), count}));
-  }
-  if (rows.empty()) // a scalar counts as one dimension
-    rows.push_back(b.reshape(positions, {c.constant(1), count}));
-  return c.finish(op, b.concat(rows, 0));
+  return c.finish(op, coordinates(b, positions, input.shape, count));
 }
 
 static LogicalResult convertTopK(Converter &c, Operation *op) {

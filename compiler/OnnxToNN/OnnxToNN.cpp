@@ -167,8 +167,8 @@ public:
     }
     if (options.batch > 1) {
       if (!prefix.empty())
-        return graph.emitError("--batch=") << options.batch
-                                           << ": a model of several graphs runs one sequence a call; remedy: --batch=1";
+        return graph.emitError("--batch=")
+               << options.batch << ": a model of several graphs runs one sequence a call; remedy: --batch=1";
       // Sequences beside each other, all of one length; what is padding is the model's own mask to say.
       sequences = options.batch;
       bool found = false;

@@ -386,11 +386,51 @@ LogicalResult convertQuantize(Converter &c, Operation *op) {
 
 } // namespace
 
+/// Experts in OCP MXFP4: E2M1 elements, two to a byte, low one first, under an E8M0 scale for each 32 of a row (a byte
+/// 2^(e - 127), whatever type the model gives it).
+static Value expertsInMxfp4(Compose &b, unsigned data, unsigned scales, unsigned zeros) {
+  auto fail = [&](const Twine &message) {
+    (void)b.fail(message);
+    return Value();
+  };
+  constexpr int64_t block = 32;
+  if (b.c.integer(b.op, "expert_weight_bits", 4) != 4)
+    return fail("quant_type fp4 has weights of 4 bits, not of " + Twine(b.c.integer(b.op, "expert_weight_bits", 4)));
+  if (b.c.integer(b.op, "block_size", block) != block)
+    return fail("quant_type fp4 has blocks of 32, not of " + Twine(b.c.integer(b.op, "block_size", block)));
+  if (b.has(zeros))
+    return fail("quant_type fp4 has no zero points");
+  std::optional<Source> stored = sourceOf(b.c, b.op->getOperand(data)),
+                        factors = sourceOf(b.c, b.op->getOperand(scales));
+  if (!stored || !factors)
+    return fail("its weights and scales must be constants");
+  RankedTensorType type = stored->type;
+  Type element = factors->type.getElementType();
+  if (type.getRank() != 3 || !type.getElementType().isInteger(8))
+    return fail("weights must be bytes [experts, out, bytes of in]");
+  if (!isa<Float8E8M0FNUType>(element) && !element.isInteger(8))
+    return fail("quant_type fp4 has scales of 8 bits (E8M0)");
+  int64_t experts = type.getDimSize(0), out = type.getDimSize(1), in = type.getDimSize(2) * 2;
+  if (factors->type.getNumElements() != experts * out * ((in + block - 1) / block))
+    return fail("it must have " + Twine(experts * out * ((in + block - 1) / block)) + " scales, one a block");
+  if (stored->value || factors->value)
+    return fail("weights and scales this small are not supported; remedy: the float operator MoE");
+  MLIRContext *context = b.op->getContext();
+  stored->type = RankedTensorType::get({experts, out, in}, Float4E2M1FNType::get(context));
+  factors->type = RankedTensorType::get(factors->type.getShape(), Float8E8M0FNUType::get(context));
+  Scaling scaling{2, block, 0, *factors, std::nullopt, 0};
+  Builder builder(context);
+  return makeWeight(b, *stored, {experts, in, out}, {scaling.step(builder), step(builder, "transpose", {0, 2, 1})});
+}
+
 Value expertsInBlocks(Compose &b, unsigned data, unsigned scales, unsigned zeros) {
   auto fail = [&](const Twine &message) {
     (void)b.fail(message);
     return Value();
   };
+  auto kind = b.op->getAttrOfType<StringAttr>("quant_type");
+  if (kind && kind.getValue() == "fp4")
+    return expertsInMxfp4(b, data, scales, zeros);
   int64_t bits = b.c.integer(b.op, "expert_weight_bits", 4), block = b.c.integer(b.op, "block_size", 0);
   if (bits != 4 && bits != 8)
     return fail(Twine(bits) + " bits are not supported; remedy: quantise to 4 or 8 bits");

@@ -60,7 +60,8 @@ private:
         llvm::DenseMap<Value, Value> made;
         parts.push_back(sequence(product.getResult(), batch, i, true, builder, made));
       }
-      Value all = nn::ConcatOp::create(builder, product.getLoc(), product.getType(), builder.getI64IntegerAttr(0), parts);
+      Value all =
+          nn::ConcatOp::create(builder, product.getLoc(), product.getType(), builder.getI64IntegerAttr(0), parts);
       product.getResult().replaceAllUsesWith(all);
       product.erase();
     }

@@ -374,7 +374,7 @@ def Onnx_MsMoEOp : Onnx_MsNode<"MoE", "Mixture of experts: x, router, fc1, bias,
         OptionalAttr<StrAttr>:$activation_type, OptionalAttr<I64Attr>:$k,
         OptionalAttr<I64Attr>:$normalize_routing_weights, OptionalAttr<I64Attr>:$swiglu_fusion,
         OptionalAttr<F32Attr>:$swiglu_limit, OptionalAttr<I64Attr>:$use_sparse_mixer)>;
-def Onnx_MsQMoEOp : Onnx_MsNode<"QMoE", "Mixture of quantised experts: x, router, then weights, scales and biases of fc1, fc2, fc3, then zero points", 7, 15, 1, 1,
+def Onnx_MsQMoEOp : Onnx_MsNode<"QMoE", "Mixture of quantised experts: x, router, then weights, scales and biases of fc1, fc2, fc3, their zero points, routing weights, global scales", 7, 18, 1, 1,
     (ins OptionalAttr<F32Attr>:$activation_alpha, OptionalAttr<F32Attr>:$activation_beta,
         OptionalAttr<StrAttr>:$activation_type, OptionalAttr<I64Attr>:$block_size,
         OptionalAttr<I64Attr>:$expert_weight_bits, OptionalAttr<I64Attr>:$k,

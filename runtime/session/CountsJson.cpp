@@ -30,6 +30,19 @@ Json classesJson(const timing::ClassTable &classes) {
   return root;
 }
 
+std::string Session::routingJson() const {
+  Json calls = Json::array();
+  for (const CallMetrics &call : metrics) {
+    if (call.routing.empty())
+      continue;
+    Json routing = Json::object();
+    for (const auto &[number, ids] : call.routing)
+      routing[std::to_string(number)] = ids;
+    calls.push_back({{"entry", call.entry}, {"routing", routing}});
+  }
+  return Json{{"calls", calls}}.dump() + "\n";
+}
+
 std::string Session::countsJson() const {
   Json root;
   root["calls"] = Json::array();

@@ -275,8 +275,15 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
     outputs[binding.name] =
         fetchTensor(binding, dims, reading ? reading->host(hostOffset(binding.operand)) : nullptr, context.halves);
   }
-  if (!reading)
-    routing = drawRouting(prog, *entry, values, options.seed, metrics.size());
+  if (!reading) {
+    routing = drawRouting(prog, *entry, values, options.seed, metrics.size(), options.routing);
+    size_t number = size_t(std::count_if(metrics.begin(), metrics.end(),
+                                         [&](const CallMetrics &before) { return before.entry == entryName; }));
+    if (!replayRouting(prog, *entry, values, options.routing, number, routing, error))
+      return fail();
+  }
+  if (options.keepRouting)
+    call.routing = routing.ids;
   if (!timing::countNodes(prog, *entry, values, card, call.nodes, error, routing))
     return fail();
   for (const timing::NodeCounts &node : call.nodes)

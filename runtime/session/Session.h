@@ -4,6 +4,7 @@
 
 #include "runtime/program/Program.h"
 #include "runtime/session/Npy.h"
+#include "runtime/session/Routing.h"
 #include "runtime/timing/NodeCounts.h"
 #include "runtime/timing/Timing.h"
 #include "targets/Machine.h"
@@ -26,6 +27,8 @@ struct SessionOptions {
   int threads = 0;          // 0: one a hardware thread
   bool nodeCounts = false;  // keep every call's counts by ONNX node
   uint64_t seed = 0;        // of the experts that the timing reading draws when nothing computes them
+  RoutingTable routing;     // what the timing reading replays, or draws by, then
+  bool keepRouting = false; // keep which experts every call chose
   /// Fields of the card to change ("launch.command=5us", targets/Settings.h). Those that change the memory map, for
   /// which the program was placed, are refused.
   std::vector<std::string> settings;
@@ -53,6 +56,7 @@ struct CallMetrics {
   std::vector<timing::EnergyPart> energyParts; // what it is the sum of
   std::vector<std::pair<std::string, double>> utilization;
   double wallSeconds = 0;
+  ExpertIds routing; // where SessionOptions::keepRouting asks for it
 };
 
 /// What the session knows about a call beyond its inputs.
@@ -141,6 +145,8 @@ public:
   std::string metricsJson(const std::string &comparison = "") const;
   /// Counts by call, ONNX node, class and tier as --counts writes them; docs/metrics.md states the form.
   std::string countsJson() const;
+  /// Which experts every call chose, as RoutingTable reads it. Needs SessionOptions::keepRouting.
+  std::string routingJson() const;
   /// Ids from the program's options ("start_ids", "end_ids"); empty when absent.
   std::vector<int64_t> optionIds(const std::string &key) const;
 

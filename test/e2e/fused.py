@@ -312,5 +312,49 @@ def fixed_cache(name, rank):
 fixed_cache("fixed.cache.rank3", 3)
 fixed_cache("fixed.cache.rank4", 4)
 
+# --- Mixtures of experts ----------------------------------------------------------------------------------------------
+
+def experts(E, n, m, codes, scales):
+    """Random weights [E,n,m] in blocks of 32: data, scale bytes or numbers, and what they mean."""
+    data = RNG.integers(0, 256, (E, n, m // 2), dtype=np.uint8)
+    values = codes[np.stack([data & 15, data >> 4], -1)].reshape(E, n, m)
+    return data, scales[0], values * np.repeat(scales[1], 32, -1)
+
+
+def mixture(x, logits, weights, w1, w2, k, normalize):
+    y = np.zeros((len(x), w2.shape[1]))
+    for t in range(len(x)):
+        ids = np.argsort(-logits[t])[:k]
+        chosen = weights[t, ids].astype(np.float64)
+        for j, e in enumerate(ids):
+            h = w1[e] @ x[t]
+            gate, up = h[0::2], h[1::2]
+            y[t] += chosen[j] / (chosen.sum() if normalize else 1) * (w2[e] @ (gate / (1 + np.exp(-gate)) * up))
+    return y.astype(np.float32)
+
+
+SWIGLU = dict(domain="com.microsoft", k=2, activation_type="swiglu", swiglu_fusion=1, activation_alpha=1.0, activation_beta=0.0, expert_weight_bits=4, block_size=32)
+for normalize in (0, 1):
+    # What the chosen experts weigh stands apart from what chooses them.
+    whole = np.arange(16, dtype=np.float32) - 8
+    made = [experts(4, n, 64, whole, (s := (RNG.random((4, n, 2)) * 0.02 + 0.005).astype(np.float32), s)) for n in (128, 64)]
+    x, logits, weights = real(5, 64), real(5, 4), RNG.random((5, 4)).astype(np.float32)
+    check(f"QMoE, routing weights, normalised {normalize}",
+          [helper.make_node("QMoE", ["x", "logits", "d1", "s1", "", "d2", "s2"] + [""] * 7 + ["w"], ["y"], normalize_routing_weights=normalize, **SWIGLU)],
+          {"x": x, "logits": logits, "w": weights}, {"d1": made[0][0], "s1": made[0][1], "d2": made[1][0], "s2": made[1][1]},
+          {"y": mixture(x, logits, weights, made[0][2], made[1][2], 2, normalize)}, opset=21)
+
+# MXFP4 experts under powers of two, and a factor for each expert.
+E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], np.float32)
+powers = [RNG.integers(118, 124, (4, n, 2), dtype=np.uint8) for n in (128, 64)]
+made = [experts(4, n, 64, np.concatenate([E2M1, -E2M1]), (p, np.exp2(p.astype(np.float32) - 127))) for n, p in zip((128, 64), powers)]
+factors = [(RNG.random(4) + 0.5).astype(np.float32) for _ in range(2)]
+x, logits = real(5, 64), real(5, 4)
+chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+check("QMoE, MXFP4 with global scales",
+      [helper.make_node("QMoE", ["x", "logits", "d1", "s1", "", "d2", "s2"] + [""] * 8 + ["g1", "g2"], ["y"], quant_type="fp4", **SWIGLU)],
+      {"x": x, "logits": logits}, {"d1": made[0][0], "s1": made[0][1], "d2": made[1][0], "s2": made[1][1], "g1": factors[0], "g2": factors[1]},
+      {"y": mixture(x, logits, chances, made[0][2] * factors[0][:, None, None], made[1][2] * factors[1][:, None, None], 2, 0)}, opset=21)
+
 print(f"{len(passed)} passed, {len(failed)} failed")
 sys.exit(1 if failed or not passed else 0)

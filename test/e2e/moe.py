@@ -14,7 +14,10 @@ from harness import ORACLE, ROOT, WORK, finish, run, test
 
 MODELS = {"MoE, silu": "Mixtral-8x7B --style=genai", "MoE, clamped": "GPT-OSS-20B --style=genai",
           "QMoE, 4 bits": "Qwen3-235B-A22B --style=genai --weights-bits=4", "QMoE, 8 bits": "GPT-OSS-20B --style=genai --weights-bits=8",
+          "QMoE, MXFP4": "GPT-OSS-20B --style=genai --weights-bits=4 --quantize=mxfp4",
           "dense, one-hot": "Mixtral-8x7B --style=optimum", "dense, scattered": "GPT-OSS-20B --style=onnx23", "dense, groups": "DeepSeek-V3 --style=optimum"}
+# Loops over experts that gather each one's tokens: every expert computes, whatever is chosen.
+LOOPS = {"loop": "Mixtral-8x7B --style=optimum --moe=loop", "loop, groups": "DeepSeek-V3 --style=optimum --moe=loop"}
 IDS = [int(i) for i in np.random.default_rng(11).integers(0, 256, 40)]
 NODE = ORACLE if shutil.which("node") else ROOT / "no node"
 
@@ -40,10 +43,12 @@ def logits(words, chunk=64, *extra):
     return np.load(out)
 
 
-for title, words in MODELS.items():
+for title, words in {**MODELS, **LOOPS}.items():
     @test(f"logits: {title}", NODE)
     def _():
-        jobs = [{"model": str(model(words) / "model.onnx"), "ids": IDS, "chunk": 7, "out": str(model(words) / "reference.bin"), "level": "disabled"}]
+        # No CPU runs MXFP4 experts: the floats that they stand for are the reference.
+        reference = model(words + " --dequantized" if "mxfp4" in words else words)
+        jobs = [{"model": str(reference / "model.onnx"), "ids": IDS, "chunk": 7, "out": str(model(words) / "reference.bin"), "level": "disabled"}]
         (model(words) / "jobs.json").write_text(json.dumps(jobs))
         subprocess.run(["node", str(ROOT / "test/e2e/zoo.mjs"), str(model(words) / "jobs.json")], check=True, capture_output=True,
                        env=dict(os.environ, ORT_NODE_DIR=str(ORACLE.parents[1])))
@@ -57,6 +62,32 @@ for title, words in MODELS.items():
         reference = logits(words, 64)
         for chunk in (1, 7):
             assert (logits(words, chunk) == reference).all(), f"chunks of {chunk} give other bits"
+
+    if title in LOOPS:
+        continue
+
+    @test(f"routing: {title}")
+    def _():
+        # A recorded routing, replayed without values, takes the time and bytes of the run that recorded it.
+        record, metrics = model(words) / "routing.json", model(words) / "replayed.json"
+        timed = lambda: [(c["entry"], c["latency_ps"], c["bytes"]) for c in json.loads(metrics.read_text())["calls"] if c["entry"] == "decode"]
+        prompt = IDS[:33]
+        run("ahm-run", program(words), "--prompt-ids=" + ",".join(map(str, prompt)), "--generate=4", "--ignore-eos", f"--routing-out={record}", f"--metrics={metrics}")
+        executed = timed()
+        recorded = json.loads(record.read_text())
+        recorded["calls"] = [c for c in recorded["calls"] if c["entry"] == "decode"]
+        record.write_text(json.dumps(recorded))
+        again = model(words) / "again.json"
+        run("ahm-run", program(words), "--functional=off", f"--context={len(prompt)}", "--generate=3", f"--routing={record}", f"--routing-out={again}", f"--metrics={metrics}")
+        assert timed() == executed and json.loads(again.read_text()) == recorded
+        # What does not fit is refused.
+        recorded["calls"][0]["routing"] = {k: [len(ids) * 1000] * len(ids) for k, ids in recorded["calls"][0]["routing"].items()}
+        again.write_text(json.dumps(recorded))
+        done = run("ahm-run", program(words), "--functional=off", "--context=33", "--generate=1", f"--routing={again}", status=1)
+        assert "holds id" in done.stderr and "entry 'decode'" in done.stderr, done.stderr
+        again.write_text('{"frequencies": "all"}')
+        done = run("ahm-run", program(words), "--functional=off", "--context=33", "--generate=1", f"--routing={again}", status=1)
+        assert "again.json: the frequencies" in done.stderr, done.stderr
 
     @test(f"times: {title}")
     def _():

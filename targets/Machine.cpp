@@ -27,7 +27,16 @@ std::vector<Field> fieldsOf(Machine &m) {
     addReal(path + ".nominal", unit, band.nominal, 1e9);
     addReal(path + ".high", unit, band.high, 1e9);
   };
+  auto addWord = [&](const std::string &path, std::string &target, std::vector<std::string> words) {
+    Field field{path, Unit::Word, 0, 0};
+    field.word = &target;
+    field.words = std::move(words);
+    field.optional = true;
+    fields.push_back(field);
+  };
   const double ms = 1e9, exa = 1e15;
+  addWord("limits", m.limits, {});
+  addWord("placement", m.placement, {"hybrid", "sram-only", "dram-only", "static", "lru", "belady"});
   add("cards", Unit::Count, m.cards, 1, 1024);
   fields.back().optional = true;
   add("chiplets", Unit::Count, m.chiplets, 1, 1024);
@@ -57,7 +66,7 @@ std::vector<Field> fieldsOf(Machine &m) {
   add("vector.gather", Unit::PerCycle, m.vector.gatherBytes, 1, 1e6);
   add("network.bandwidth", Unit::PerCycle, m.network.bandwidth, 1, 1e7);
   add("network.latency", Unit::Cycle, m.network.latency, 0, 1e6);
-  add("dram.capacity", Unit::Size, m.dram.capacity, 0, 1e14);
+  add("dram.capacity", Unit::Size, m.dram.capacity, 1, 1e14);
   add("dram.channels", Unit::Count, m.dram.channels, 1, 4096);
   // Those that follow from a DRAM type are checked by readDram.
   size_t derived = fields.size();

@@ -89,6 +89,10 @@ struct EnergyModel {
 
 struct Machine {
   std::string name;
+  /// What a figure of this card must be read with (`limits`, optional): the tools print it beside their results.
+  std::string limits;
+  /// The placement policy that programs for this card get unless another is asked for (`placement`, optional).
+  std::string placement;
   /// Cards that work as one larger memory with that many times the bandwidth and arithmetic, until programs are truly
   /// split over them (`cards` in the file, 1 when absent). chiplets, pcie and power are those of all cards together.
   int64_t cards = 1;

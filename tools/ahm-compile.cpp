@@ -182,6 +182,9 @@ int main(int argc, char **argv) {
       return fail("--set: " + error);
   if (cards.getNumOccurrences() && !ahm::targets::withCards(cards, options.targetText, target, options.machine, error))
     return fail(error);
+  // A card may ask for a policy of its own, a command line for any.
+  if (!placement.getNumOccurrences() && !options.machine.placement.empty())
+    options.placement = options.machine.placement;
 
   mlir::DialectRegistry registry;
   ahm::registerDialects(registry);
@@ -235,6 +238,8 @@ int main(int argc, char **argv) {
                << megabytes(kept.reservedActivations) << "), DRAM " << megabytes(kept.reservedDram)
                << "\n  compiled in " << llvm::format("%.2f", seconds) << " s, peak memory "
                << resources.ru_maxrss / 1024 << " MiB\n";
+  if (!options.machine.limits.empty())
+    llvm::outs() << "  limits of target " << options.machine.name << ": " << options.machine.limits << "\n";
   if (options.machine.cards > 1)
     llvm::outs() << "  " << options.machine.cards << " cards are taken as one larger memory with "
                  << options.machine.cards

@@ -37,6 +37,8 @@ static void printSummary(const session::Session &session, bool timed) {
       if (open)
         first += call.latency;
     }
+  if (!session.machine().limits.empty())
+    std::fprintf(stderr, "limits of target %s: %s\n", session.machine().name.c_str(), session.machine().limits.c_str());
   if (session.machine().cards > 1)
     std::fprintf(stderr,
                  "%lld cards, timed as one larger memory with %lld times the bandwidth and arithmetic and all-reduces "

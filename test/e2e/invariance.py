@@ -132,8 +132,16 @@ def compile_to_nn(files, out):
     return normalised(out)
 
 
+def zoo(words):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="ahm-invariance-zoo-"))
+    subprocess.run([str(ROOT / "models/zoo"), *words.split(), "--layers=2", "--scale=tiny", f"--out={folder}"], check=True, capture_output=True)
+    return folder
+
+
+ZOO = ("deepseek-v3", "deepseek-v3 --cache=parts", "deepseek-v3 --style=onnx23 --cache=static", "mixtral-8x7b", "mixtral-8x7b --moe=loop",
+       "gpt-oss-20b --style=onnx23", "gpt-oss-20b --style=genai", "bert-base", "gpt-2")
 passed = failed = skipped = 0
-for title, folder, files in (("kjv-llama", KJV, ["model_optimum.onnx"]), ("kjv-llama genai", KJV, ["model_genai.onnx"]),
+for title, folder, files in (*((words, zoo(words), ["model.onnx"]) for words in ZOO), ("kjv-llama", KJV, ["model_optimum.onnx"]), ("kjv-llama genai", KJV, ["model_genai.onnx"]),
                              ("kjv-llama genai int4", KJV, ["model_genai_int4.onnx"]), ("kjv-llama onnx23", KJV, ["model_onnx23.onnx"]), ("moonshine", MOONSHINE, ["encoder_model.onnx", "decoder_model_merged.onnx"])):
     if not folder.exists():
         skipped += 1
@@ -144,9 +152,9 @@ for title, folder, files in (("kjv-llama", KJV, ["model_optimum.onnx"]), ("kjv-l
     for seed, change in enumerate((rename, shuffle, identities)):
         variant = work / change.__name__
         variant.mkdir()
-        for side in ("weights.bin", "config.json"):
-            if (folder / side).exists():
-                shutil.copy(folder / side, variant / side)
+        for side in folder.iterdir():
+            if side.name == "config.json" or side.suffix in (".bin", ".data", ".onnx_data"):
+                shutil.copy(side, variant / side.name)
         for file in files:
             model = onnx.load(str(folder / file), load_external_data=False)
             change(model, random.Random(seed))

@@ -82,3 +82,28 @@ func.func @branches(%c: tensor<i1> {onnx.name = "c", onnx.dims = []}, %x: tensor
   }
   return %0 : tensor<*xf32>
 }
+
+// -----
+
+func.func @graph(%x: tensor<2x64xf32> {onnx.name = "x", onnx.dims = [2, 64]}, %r: tensor<2x4xf32> {onnx.name = "r", onnx.dims = [2, 4]},
+    %d: tensor<4x64x32xui8> {onnx.name = "d", onnx.dims = [4, 64, 32]}, %s: tensor<4x64x2xf32> {onnx.name = "s", onnx.dims = [4, 64, 2]})
+    -> (tensor<2x64xf32> {onnx.name = "y", onnx.dims = [2, 64]}) attributes {onnx.opset = 21 : i64} {
+  %none = onnx.None : none
+  // expected-error@+1 {{QMoE: quant_type nvfp4 is not supported; remedy: integers of 4 or 8 bits, or fp4}}
+  %y = onnx.ms.QMoE(%x, %r, %d, %s, %none, %d, %s) {k = 2 : i64, quant_type = "nvfp4"} : (tensor<2x64xf32>, tensor<2x4xf32>, tensor<4x64x32xui8>, tensor<4x64x2xf32>, none, tensor<4x64x32xui8>, tensor<4x64x2xf32>) -> tensor<2x64xf32>
+  return %y : tensor<2x64xf32>
+}
+
+// -----
+
+onnx.Weight @d : tensor<4x64x32xui8> in "" at 0 size 8192
+onnx.Weight @s : tensor<4x64x2xf32> in "" at 8192 size 2048
+func.func @graph(%x: tensor<2x64xf32> {onnx.name = "x", onnx.dims = [2, 64]}, %r: tensor<2x4xf32> {onnx.name = "r", onnx.dims = [2, 4]})
+    -> (tensor<2x64xf32> {onnx.name = "y", onnx.dims = [2, 64]}) attributes {onnx.opset = 21 : i64} {
+  %none = onnx.None : none
+  %d = onnx.UseWeight @d : tensor<4x64x32xui8>
+  %s = onnx.UseWeight @s : tensor<4x64x2xf32>
+  // expected-error@+1 {{QMoE: quant_type fp4 has scales of 8 bits (E8M0)}}
+  %y = onnx.ms.QMoE(%x, %r, %d, %s, %none, %d, %s) {k = 2 : i64, quant_type = "fp4"} : (tensor<2x64xf32>, tensor<2x4xf32>, tensor<4x64x32xui8>, tensor<4x64x2xf32>, none, tensor<4x64x32xui8>, tensor<4x64x2xf32>) -> tensor<2x64xf32>
+  return %y : tensor<2x64xf32>
+}

@@ -47,7 +47,7 @@ static cl::opt<std::string> kv("kv",
 static cl::list<std::string> settings("set", cl::value_desc("FIELD=VALUE"),
                                       cl::desc("Change a field of the card, as in launch.command=5us; may be repeated"),
                                       cl::cat(category));
-static cl::opt<int64_t> batch("batch", cl::init(1), cl::desc("Sequences a decode call (default 1)"), cl::cat(category));
+static cl::opt<int64_t> batch("batch", cl::init(1), cl::desc("Sequences a decode call, or those that a model without caches takes beside each other (default 1)"), cl::cat(category));
 static cl::opt<int64_t> maxContext("max-context", cl::init(0),
                                    cl::desc("Tokens that a cache can hold (default: the model's)"), cl::cat(category));
 static cl::opt<int64_t> prefillChunk("prefill-chunk", cl::init(64),

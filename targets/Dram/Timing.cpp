@@ -172,9 +172,10 @@ DramClocks dramClocks(const DramTiming &t) {
   auto either = [&](const ClockedTime &time, int64_t otherwise) { return time.given ? cycles(time) : otherwise; };
   DramClocks c;
   c.ck = t.ck;
-  // BL transfers at the data rate; the division rounds to a picosecond, as 1/6400 MT/s x 16 = 2.5 ns is exact.
-  c.burst =
-      std::max<int64_t>(1, ceilDiv(static_cast<int64_t>(__int128(t.burstLength) * kPicosecond / t.dataRate), t.ck));
+  // A clock given in whole picoseconds is a little off its data rate: half a percent does not cost a cycle.
+  __int128 transfers = __int128(t.dataRate) * t.ck; // a cycle, times 10^12
+  c.burst = std::max<int64_t>(
+      1, static_cast<int64_t>((__int128(t.burstLength) * kPicosecond * 995 / 1000 + transfers - 1) / transfers));
   c.burstMax = either(t.burstMax, c.burst);
   c.rcd = cycles(t.tRCD);
   c.rcdWrite = either(t.tRCDWR, c.rcd);
@@ -211,7 +212,12 @@ DramClocks dramClocks(const DramTiming &t) {
   return c;
 }
 
-int64_t dramPeak(const DramTiming &t) { return static_cast<int64_t>(__int128(t.dataRate) * t.width / 8); }
+int64_t dramPeak(const DramTiming &t) {
+  DramClocks c = dramClocks(t);
+  // With the clock's rounding, see dramClocks.
+  return std::max(static_cast<int64_t>(__int128(t.dataRate) * t.width / 8),
+                  static_cast<int64_t>(__int128(t.burstBytes()) * kPicosecond / (c.burst * c.ck)));
+}
 
 bool parseDramRefresh(const std::string &text, DramRefresh &refresh) {
   if (text == "per-bank")

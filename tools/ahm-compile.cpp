@@ -62,9 +62,18 @@ static cl::opt<std::string> prefillLogits("prefill-logits", cl::init("last"),
                                           cl::desc("last or all: rows of logits that prefill returns (default last)"),
                                           cl::cat(category));
 static cl::opt<std::string> placement("placement", cl::init("hybrid"),
-                                      cl::desc("Policy: hybrid sram-only dram-only static lru belady (default "
+                                      cl::desc("Policy: hybrid sram-only dram-only static lru belady exact (default "
                                                "hybrid: resident where it fits, streamed where it costs least)"),
                                       cl::cat(category));
+static cl::opt<std::string>
+    placementIn("placement-in", cl::value_desc("F.json"),
+                cl::desc("Take the placement from a file that --placement-trace wrote, edited or not"),
+                cl::cat(category));
+static cl::opt<std::string> placementTrace("placement-trace", cl::value_desc("F.json"),
+                                           cl::desc("Write every decision of the placement with its reason"),
+                                           cl::cat(category));
+static cl::opt<bool> remarks("remarks", cl::desc("Say of every weight and cache that does not stay in SRAM why"),
+                             cl::cat(category));
 static cl::opt<std::string>
     workload("workload", cl::value_desc("prompt=N,output=N,batch=N|F.json"),
              cl::desc("What a request is like: tokens of prompt and output, requests side by side. Placement weighs "
@@ -136,6 +145,9 @@ int main(int argc, char **argv) {
   options.maxContext = maxContext;
   options.prefillChunk = prefillChunk;
   options.placement = placement;
+  options.placementIn = placementIn;
+  options.placementTrace = placementTrace;
+  options.remarks = remarks;
   options.timingOnly = timingOnly;
   options.compileTo = compileTo;
   options.dumpPhasesTo = dumpPhasesTo;
@@ -235,8 +247,15 @@ int main(int argc, char **argv) {
                << " read in DRAM (placement " << summary.policy << ")\n  reserved: SRAM "
                << megabytes(kept.reservedSram) << " (ring " << megabytes(kept.reservedRing) << "), stash "
                << megabytes(kept.reservedStash) << " (caches " << megabytes(kept.caches) << ", activations "
-               << megabytes(kept.reservedActivations) << "), DRAM " << megabytes(kept.reservedDram)
-               << "\n  compiled in " << llvm::format("%.2f", seconds) << " s, peak memory "
+               << megabytes(kept.reservedActivations) << "), DRAM " << megabytes(kept.reservedDram);
+  for (const ahm::CompileSummary::Times &times : summary.placement)
+    llvm::outs() << "\n  " << times.entry << ": predicted " << llvm::format("%.3f ms", times.predicted / 1e9)
+                 << ", no placement is below " << llvm::format("%.3f ms", times.lowerBound / 1e9);
+  llvm::outs() << "\n  gap over the workload " << llvm::format("%.2f %%", summary.gap * 100) << ", placed in "
+               << llvm::format("%.2f s", summary.placed.seconds);
+  if (!summary.placed.whatIf.empty())
+    llvm::outs() << "\n  " << summary.placed.whatIf;
+  llvm::outs() << "\n  compiled in " << llvm::format("%.2f", seconds) << " s, peak memory "
                << resources.ru_maxrss / 1024 << " MiB\n";
   if (!options.machine.limits.empty())
     llvm::outs() << "  limits of target " << options.machine.name << ": " << options.machine.limits << "\n";

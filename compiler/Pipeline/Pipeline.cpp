@@ -95,6 +95,10 @@ public:
     place.machine = machine;
     place.policy = options.placement;
     place.workload = options.workload;
+    place.planIn = options.placementIn;
+    place.traceOut = options.placementTrace;
+    place.remarks = options.remarks;
+    place.report = [&](const PlaceReport &report) { summary.placed = report; };
 
     // Shapes first: everything after speaks of run-time values only.
     if (failed(phase("nn", [&](PassManager &pm) { pm.addPass(createOnnxToNNPass(toNN)); })) ||
@@ -174,7 +178,7 @@ private:
 
   /// After a placement that failed: the smallest number of cards that holds the model, by doubling and then by halves.
   void suggestCards() {
-    if (!untiled || options.machine.cards != 1)
+    if (!untiled || options.machine.cards != 1 || !options.placementIn.empty())
       return;
     constexpr int64_t most = 1024;
     int64_t none = 1, enough = 2;
@@ -335,6 +339,8 @@ private:
   void summarize(const program::Program &result, CompileSummary &summary) {
     summary.policy = result.placementPolicy;
     summary.gap = placementGap;
+    for (const auto &[entry, times] : predictions)
+      summary.placement.push_back({entry, times.first, times.second});
     summary.footprint = program::footprint(result);
     for (const program::Entry &entry : result.entries)
       summary.entries.push_back(entry.name);

@@ -31,8 +31,10 @@ struct CompileOptions {
   bool kvState = true, prefillLogitsAll = false, timingOnly = false;
   std::string placement = "hybrid";
   Workload workload;
-  std::string compileTo;    // a phase name; empty: all the way
-  std::string dumpPhasesTo; // a folder
+  std::string placementIn, placementTrace; // files of compiler/Place/PlanFile.h; empty: none
+  bool remarks = false;                    // on what does not stay resident
+  std::string compileTo;                   // a phase name; empty: all the way
+  std::string dumpPhasesTo;                // a folder
   std::vector<int64_t> startIds, endIds;
   /// When set: called as the compilation goes on, with what is done now and, where total is not 0, how much of it.
   std::function<void(const std::string &what, int64_t done, int64_t total)> progress;
@@ -44,9 +46,15 @@ const std::vector<std::string> &phaseNames();
 /// What a compilation did, for the line that ahm-compile prints.
 struct CompileSummary {
   program::Footprint footprint;
-  double gap = 0;
+  double gap = 0; // of the workload's predicted time to its lower bound
   std::string policy;
   std::vector<std::string> entries;
+  struct Times {
+    std::string entry;
+    int64_t predicted = 0, lowerBound = 0; // picoseconds a call, at the longest context
+  };
+  std::vector<Times> placement;
+  PlaceReport placed;
 };
 
 /// Compiles; errors are reported through the context's diagnostics. With compileTo, the IR of that phase goes to

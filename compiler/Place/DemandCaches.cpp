@@ -96,12 +96,12 @@ std::vector<bool> hits(const Problem &problem, Bytes capacity, bool foresight) {
   return result;
 }
 
-bool planDemand(const Problem &problem, const std::vector<CachePlace> &homes, bool foresight, Plan &plan,
-                DoesNotFit &failure) {
+bool planDemand(const Prepared &prepared, bool foresight, Plan &plan, DoesNotFit &failure) {
+  const Problem &problem = prepared.problem;
   Bytes slot = std::min(largestLocal(problem), problem.sram.bytesPerCore),
         whole = problem.sram.bytesPerCore * problem.sram.cores;
   Solution solution;
-  if (pack(problem, plan, homes, solution, failure)) // all of it fits: nothing is ever evicted
+  if (pack(prepared, plan, solution, failure)) // all of it fits: nothing is ever evicted
     return true;
   failure = {};
   plan.onDemand = true;
@@ -114,7 +114,7 @@ bool planDemand(const Problem &problem, const std::vector<CachePlace> &homes, bo
     std::vector<bool> kept = hits(problem, lost < whole ? whole - lost : 0, foresight);
     for (size_t w = 0; w < kept.size(); ++w)
       plan.streamed[w] = kept[w] ? 0 : problem.weights[w].groups;
-    if (pack(problem, plan, homes, solution, failure))
+    if (pack(prepared, plan, solution, failure, /*quick=*/true))
       return true;
     if (lost >= whole)
       break;
@@ -124,11 +124,11 @@ bool planDemand(const Problem &problem, const std::vector<CachePlace> &homes, bo
 
 } // namespace
 
-bool planLru(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure) {
-  return planDemand(problem, homes, /*foresight=*/false, plan, failure);
+bool planLru(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
+  return planDemand(prepared, /*foresight=*/false, plan, failure);
 }
-bool planBelady(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure) {
-  return planDemand(problem, homes, /*foresight=*/true, plan, failure);
+bool planBelady(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
+  return planDemand(prepared, /*foresight=*/true, plan, failure);
 }
 
 } // namespace ahm::placement

@@ -15,14 +15,16 @@ namespace ahm::placement {
 
 namespace {
 
+constexpr size_t kFewWeights = 16;
+
 /// The best plan so far.
 class Search {
 public:
-  Search(const Problem &problem, const std::vector<CachePlace> &homes) : problem(problem), homes(homes) {}
+  explicit Search(const Prepared &prepared) : prepared(prepared), problem(prepared.problem) {}
 
   bool fits(const Plan &plan, Solution &solution) const {
     DoesNotFit ignored;
-    return pack(problem, plan, homes, solution, ignored);
+    return pack(prepared, plan, solution, ignored, /*quick=*/true);
   }
   /// Whether the plan can be packed; it becomes the best when it is.
   bool consider(const Plan &plan) {
@@ -38,8 +40,8 @@ public:
     return true;
   }
 
+  const Prepared &prepared;
   const Problem &problem;
-  const std::vector<CachePlace> &homes;
   bool found = false;
   double bestTime = std::numeric_limits<double>::infinity();
   Plan best;
@@ -52,10 +54,11 @@ struct Quantum {
 };
 
 /// All quanta in the order in which they are streamed, as classes of nearly equal cost, each in program order.
-std::vector<std::vector<Quantum>> quanta(const Problem &problem, const std::vector<size_t> &order, const Plan &plan) {
+std::vector<std::vector<Quantum>> quanta(const Prepared &prepared, const Plan &plan) {
+  const Problem &problem = prepared.problem;
+  const std::vector<uint32_t> &sets = prepared.sets;
   std::vector<Quantum> all;
-  std::vector<uint32_t> sets = coreSets(problem.sram);
-  for (size_t i : order) {
+  for (size_t i : prepared.order) {
     const Weight &weight = problem.weights[i];
     double calls = 0;
     for (const Use &use : weight.uses)
@@ -126,6 +129,14 @@ void fewest(Search &search, const std::vector<std::vector<Quantum>> &classes, Pl
   search.consider(plan);
 }
 
+/// Steps that take every weight in `parts` parts.
+std::vector<uint64_t> stepsOf(const Problem &problem, uint64_t parts) {
+  std::vector<uint64_t> steps;
+  for (const Weight &weight : problem.weights)
+    steps.push_back((weight.groups + parts - 1) / parts);
+  return steps;
+}
+
 /// Moves weights by a quantum, alone and against each other, while the time gets better.
 void improve(Search &search, size_t trials) {
   const Problem &problem = search.problem;
@@ -172,14 +183,14 @@ void improve(Search &search, size_t trials) {
 
 } // namespace
 
-bool planHybrid(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure) {
-  Search search(problem, homes);
+bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
+  const Problem &problem = prepared.problem;
+  Search search(prepared);
   Solution resident;
   plan.tight = false;
-  bool pages = mostPages(problem, homes) > 0;
-  if (pack(problem, plan, homes, resident, failure) && resident.pageRing.slots == 0)
+  bool pages = prepared.mostPages > 0;
+  if (pack(prepared, plan, resident, failure) && resident.pageRing.slots == 0)
     return true; // nothing moves, and every product has all the cores that it can use
-  std::vector<size_t> order = programOrder(problem);
 
   // Everything resident, with the cores that this takes, or with pages in DRAM.
   for (double first : {0.0, 0.5, 1.0})
@@ -190,41 +201,70 @@ bool planHybrid(const Problem &problem, const std::vector<CachePlace> &homes, Pl
         all.pagesFirst = first;
         search.consider(all);
       }
-  Bytes tile = 1;
-  for (const Weight &weight : problem.weights)
-    tile = std::max(tile, weight.tileBytes);
-  for (Bytes rounds : {1, 2, 3, 4, 6, 8, 12, 16, 0}) { // tiles of a core in a piece; 0: a weight in one piece
-    if (2 * rounds * tile > problem.sram.bytesPerCore)
-      continue;
-    Plan candidate = plan;
-    candidate.step.clear();
-    if (rounds)
-      candidate.step = stepsFor(problem, rounds * tile);
-    for (bool tight : {false, true}) {
-      candidate.tight = tight;
-      std::vector<std::vector<Quantum>> classes = quanta(problem, order, candidate);
-      for (uint32_t slots : {2, 3, 4, 6})
-        for (double first : {0.0, 0.25, 0.5, 0.75, 1.0}) {
-          if (first > 0 && (!pages || slots == 6))
-            continue;
-          candidate.slots = slots;
-          candidate.pagesFirst = first;
-          fewest(search, classes, candidate);
-        }
-    }
-  }
   for (auto *other : {planStatic, planDramOnly, planBelady, planLru}) {
     Plan candidate;
     candidate.streamed.assign(problem.weights.size(), 0);
     DoesNotFit ignored;
-    if (other(problem, homes, candidate, ignored))
+    if (other(prepared, candidate, ignored))
       search.consider(candidate);
   }
+
+  // First the pieces' size, with a usual ring; then the ring and the pages' part, for the best of these.
+  Bytes tile = 1;
+  for (const Weight &weight : problem.weights)
+    tile = std::max(tile, weight.tileBytes);
+  Search sizes(prepared);
+  for (Bytes rounds : {1, 2, 3, 4, 6, 8, 12, 16, 0}) { // tiles of a core in a piece; 0: a weight in one piece
+    if (2 * rounds * tile > problem.sram.bytesPerCore)
+      continue;
+    Plan candidate = plan;
+    if (rounds)
+      candidate.step = stepsFor(problem, rounds * tile);
+    for (bool tight : {false, true}) {
+      candidate.tight = tight;
+      std::vector<std::vector<Quantum>> classes = quanta(prepared, candidate);
+      for (uint32_t slots : {2, 3})
+        for (double first : {0.0, 1.0})
+          if (first == 0 || pages) {
+            candidate.slots = slots;
+            candidate.pagesFirst = first;
+            fewest(sizes, classes, candidate);
+          }
+    }
+  }
+  if (sizes.found) {
+    search.consider(sizes.best);
+    Plan candidate = sizes.best;
+    std::vector<std::vector<Quantum>> classes = quanta(prepared, candidate);
+    for (double first : {0.0, 0.25, 0.5, 0.75, 1.0})
+      for (uint32_t slots : {2, 3, 4, 6, 8})
+        if (first == 0 || (pages && slots < 6)) {
+          candidate.slots = slots;
+          candidate.pagesFirst = first;
+          fewest(search, classes, candidate);
+        }
+  }
+  // A few weights leave time to look around every kind of plan.
+  if (problem.weights.size() <= kFewWeights)
+    for (size_t kind = 0; kind < 9; ++kind)
+      for (bool tight : {false, true})
+        for (uint32_t slots : {2, 3, 4}) {
+          Plan candidate = plan;
+          candidate.step = kind < 4 ? stepsOf(problem, kind + 1) : stepsFor(problem, tile << (kind - 4));
+          candidate.tight = tight;
+          candidate.slots = slots;
+          Search local(prepared);
+          fewest(local, quanta(prepared, candidate), candidate);
+          if (!local.found)
+            continue;
+          improve(local, 300);
+          search.consider(local.best);
+        }
   if (!search.found) {
     failure = {};
     return false;
   }
-  improve(search, std::clamp<size_t>(100000 / std::max<size_t>(problem.weights.size(), 1), 50, 4000));
+  improve(search, problem.weights.size() <= kFewWeights ? 2000 : 10000 / problem.weights.size());
   plan = search.best;
   return true;
 }

@@ -6,6 +6,7 @@
 
 #include "mlir/Pass/Pass.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -23,10 +24,20 @@ struct Workload {
 /// `error` says what is wrong and what is expected.
 bool readWorkload(const std::string &text, Workload &workload, std::string &error);
 
+/// What a placement came to, for those who want to print it.
+struct PlaceReport {
+  double seconds = 0; // of the processor, from tiled hmem to a verified answer
+  std::string whatIf; // what more SRAM or bandwidth would give; empty when nothing would help
+};
+
 struct PlaceOptions {
   targets::Machine machine;
   std::string policy = "hybrid"; // see placement::policyNames
   Workload workload;
+  std::string planIn;                              // a file of PlanFile.h that replaces the policy; empty: none
+  std::string traceOut;                            // where the decisions are written as such a file; empty: nowhere
+  bool remarks = false;                            // a remark at every weight and cache that does not stay resident
+  std::function<void(const PlaceReport &)> report; // when set, called after a placement
 };
 
 /// Sets on hmem.weight: residency, cores_first, cores_count, sram_offset or ring_slot, dram_chiplet(s), dram_offset,
@@ -34,7 +45,7 @@ struct PlaceOptions {
 /// hmem.placement {policy, gap}; on each function: hmem.predicted_ps and hmem.lower_bound_ps. A weight that is placed
 /// in several pieces becomes several (SplitWeights.h). What does not fit is an error at the op.
 std::unique_ptr<mlir::Pass> createPlacePass(const PlaceOptions &options);
-/// The command-line form takes target=NAME|FILE.yaml, policy=NAME and workload=.
+/// The command-line form takes target=NAME|FILE.yaml, policy=NAME, workload=, plan-in=, trace= and remarks.
 std::unique_ptr<mlir::Pass> createPlacePass();
 void registerPlacePasses();
 

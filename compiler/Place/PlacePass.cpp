@@ -1,9 +1,15 @@
 // Between hmem and the placement library: the problem from the IR, the answer back into it.
 #include "compiler/Place/Place.h"
+#include "compiler/Place/PlanFile.h"
 #include "compiler/Place/ProblemBuilder.h"
 #include "compiler/Place/SplitWeights.h"
+#include "compiler/Place/WhatIf.h"
 
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+#include <ctime>
 
 using namespace mlir;
 
@@ -98,6 +104,9 @@ struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
         return signalPassFailure();
       }
       options.policy = policy;
+      options.planIn = planIn;
+      options.traceOut = trace;
+      options.remarks = remarks;
       if (!workload.empty() && !readWorkload(workload, options.workload, error)) {
         module.emitError(error);
         return signalPassFailure();
@@ -108,28 +117,90 @@ struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
           << options.policy << "'; policies are " << llvm::join(placement::policyNames(), ", ");
       return signalPassFailure();
     }
+    std::clock_t begin = std::clock();
     ProblemBuilder builder(module, options.machine, options.workload);
-    if (failed(builder.build()))
-      return signalPassFailure();
     placement::Solution solution;
-    placement::DoesNotFit doesNotFit;
-    if (!placement::solve(builder.problem, options.policy, solution, doesNotFit)) {
-      Location loc = module.getLoc();
-      if (Operation *op = module.lookupSymbol(doesNotFit.object))
-        loc = op->getLoc();
-      emitError(loc) << "placement '" << options.policy << "' " << doesNotFit.text();
+    if (failed(builder.build()) || failed(options.planIn.empty() ? solve(builder, options, solution)
+                                                                 : readPlan(builder, options.planIn, solution)))
       return signalPassFailure();
-    }
+    std::string what = options.planIn.empty() ? "the placement" : options.planIn + ": the placement";
     if (std::string error = placement::verify(builder.problem, solution); !error.empty()) {
-      module.emitError("the placement is not sound: ") << error;
+      module.emitError(what) << " is not sound: " << error;
       return signalPassFailure();
     }
+    if (!options.planIn.empty())
+      placement::setTimes(builder.problem, solution);
+    if (options.report)
+      options.report({static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC,
+                      placement::describe(builder.problem, placement::whatIf(builder.problem, solution))});
+    if (!options.traceOut.empty() && failed(writeTrace(builder, options.traceOut, solution)))
+      return signalPassFailure();
+    if (options.remarks)
+      emitRemarks(builder, solution);
     apply(builder, solution);
+  }
+
+  LogicalResult solve(ProblemBuilder &builder, const PlaceOptions &options, placement::Solution &solution) {
+    placement::DoesNotFit doesNotFit;
+    if (placement::solve(builder.problem, options.policy, solution, doesNotFit))
+      return success();
+    ModuleOp module = builder.module;
+    Location loc = module.getLoc();
+    if (Operation *op = module.lookupSymbol(doesNotFit.object))
+      loc = op->getLoc();
+    return emitError(loc) << "placement '" << options.policy << "' " << doesNotFit.text();
+  }
+
+  LogicalResult readPlan(ProblemBuilder &builder, const std::string &path, placement::Solution &solution) {
+    auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/true);
+    if (!buffer)
+      return builder.module.emitError(path) << ": cannot read: " << buffer.getError().message();
+    std::string error;
+    if (placement::readPlan((*buffer)->getBuffer().str(), path, builder.problem, solution, error))
+      return success();
+    return builder.module.emitError(error);
+  }
+
+  /// Appears by rename.
+  LogicalResult writeTrace(ProblemBuilder &builder, const std::string &path, const placement::Solution &solution) {
+    std::string temporary = path + ".part";
+    std::error_code error;
+    {
+      llvm::raw_fd_ostream out(temporary, error);
+      if (!error) {
+        out << placement::writePlan(builder.problem, solution);
+        out.flush();
+        error = out.error();
+        out.clear_error();
+      }
+    }
+    if (!error)
+      error = llvm::sys::fs::rename(temporary, path);
+    if (!error)
+      return success();
+    llvm::sys::fs::remove(temporary);
+    return builder.module.emitError("cannot write ") << path << ": " << error.message();
+  }
+
+  void emitRemarks(ProblemBuilder &builder, const placement::Solution &solution) {
+    for (size_t i = 0; i < builder.weights.size(); ++i)
+      if (solution.weights[i].streamedGroups())
+        emitRemark(builder.weights[i].getLoc())
+            << builder.weights[i].getSymName()
+            << " does not stay in SRAM: " << placement::reasonFor(builder.problem, solution, i);
+    for (size_t i = 0; i < builder.caches.size(); ++i)
+      if (const placement::CachePlace &place = solution.caches[i]; place.dramPages)
+        emitRemark(builder.caches[i].getLoc())
+            << builder.caches[i].getSymName() << " keeps " << place.sramPages
+            << " pages of 64 tokens in SRAM, the next " << place.dramPages << " overflow to DRAM";
   }
 
   Option<std::string> target{*this, "target", llvm::cl::desc("card name or file"), llvm::cl::init("corsair")};
   Option<std::string> policy{*this, "policy", llvm::cl::desc("placement policy"), llvm::cl::init("hybrid")};
   Option<std::string> workload{*this, "workload", llvm::cl::desc("prompt=N,output=N,batch=N or a .json file")};
+  Option<std::string> planIn{*this, "plan-in", llvm::cl::desc("placement to take from a file")};
+  Option<std::string> trace{*this, "trace", llvm::cl::desc("file for the decisions")};
+  Option<bool> remarks{*this, "remarks", llvm::cl::desc("remarks at what does not stay resident")};
   PlaceOptions given;
   bool hasMachine = false;
 };

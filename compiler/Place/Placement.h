@@ -73,8 +73,20 @@ struct PageRing {
   Bytes slotBytes = 0, offset = 0;
   uint64_t piecePages = 0; // a multiple of 16: whole segments of attention
 };
+/// The decisions of an answer.
+struct Plan {
+  std::vector<uint64_t> streamed; // of each weight, how many of its groups stream: the first ones
+  std::vector<uint64_t> step;     // of each weight, the groups of a streamed piece; 0 (or none): in one piece
+  uint32_t slots = 0;             // of the ring; 0 when nothing streams
+  bool tight = false;             // residents cut and dealt so that little SRAM is lost, not over the most cores
+  bool onDemand = false;
+  double pagesFirst =
+      0; // share of the cache pages that have their place before the weights; the others take what is left
+};
+
 struct Solution {
   std::string policy;
+  Plan plan; // what it was made from
   std::vector<WeightPlace> weights;
   std::vector<DensePlace> dense;
   std::vector<CachePlace> caches;
@@ -88,17 +100,6 @@ struct Solution {
   Bytes stashUsed = 0, hostUsed = 0;
   std::vector<Picoseconds> predicted, lowerBound; // one for each entry, at the longest context
   double gap = 0; // weighted: predicted / lower bound - 1, both weighted over the entries
-};
-
-/// The decisions of an answer.
-struct Plan {
-  std::vector<uint64_t> streamed; // of each weight, how many of its groups stream: the first ones
-  std::vector<uint64_t> step;     // of each weight, the groups of a streamed piece; 0 (or none): in one piece
-  uint32_t slots = 0;             // of the ring; 0 when nothing streams
-  bool tight = false;             // residents cut and dealt so that little SRAM is lost, not over the most cores
-  bool onDemand = false;
-  double pagesFirst =
-      0; // share of the cache pages that have their place before the weights; the others take what is left
 };
 
 /// Chiplets that the DRAM pages of a cache are dealt over: whole segments give each the same number of blocks.
@@ -132,6 +133,9 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
 /// tier cannot hold them.
 bool realise(const Problem &problem, const Plan &plan, const std::string &policy, Solution &solution,
              DoesNotFit &failure);
+
+/// Fills in predicted times, lower bounds and the gap of a sound solution.
+void setTimes(const Problem &problem, Solution &solution);
 
 /// Checks a solution against its problem from first principles: capacities, alignment, no two objects on the same bytes
 /// of a core while both live, the ring apart from residents, DRAM homes disjoint and on the chiplets that compute.

@@ -13,8 +13,9 @@
 //    of weight w takes its queue at least r(w), the best of all ways to cut and deal w: a fractional knapsack that
 //    keeps in S the tiles with the largest r(w) per byte. Pages may stand in the stash as well; those that fit nowhere
 //    else move at all chiplets' rate.
-// The second term is a relaxation: pieces of any size, no padding, no fragments, no waiting.
-#include "compiler/Place/Placement.h"
+// The second term is a relaxation: pieces of any size, no padding, no fragments, no waiting. Problems of a few weights,
+// where that says little, have a tighter one (SmallBound.cpp).
+#include "compiler/Place/Towers.h"
 
 #include <array>
 #include <cmath>
@@ -279,7 +280,14 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
     if (stream > 0)
       moved = entry.launch + problem.commandLaunch +
               std::max<Picoseconds>(0, static_cast<Picoseconds>(stream) - problem.dram.slack);
-    result.push_back(std::max(leastPath(problem, entry), moved));
+    Picoseconds least = std::max(leastPath(problem, entry), moved);
+    if (stream > 0 && pages == 0 && isSmall(problem)) {
+      std::vector<double> perTile;
+      for (const Rate &rate : rates)
+        perTile.push_back(rate.perTile);
+      least = std::max(least, smallBound(problem, entry, perTile));
+    }
+    result.push_back(least);
   }
   return result;
 }

@@ -118,8 +118,9 @@ uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, bool
 namespace {
 
 /// Pieces of every weight, without addresses.
-void cut(const Problem &problem, const Plan &plan, Solution &solution) {
-  std::vector<uint32_t> sets = coreSets(problem.sram);
+void cut(const Prepared &prepared, const Plan &plan, Solution &solution) {
+  const Problem &problem = prepared.problem;
+  const std::vector<uint32_t> &sets = prepared.sets;
   solution.weights.assign(problem.weights.size(), {});
   for (size_t i = 0; i < problem.weights.size(); ++i) {
     const Weight &weight = problem.weights[i];
@@ -139,8 +140,10 @@ void cut(const Problem &problem, const Plan &plan, Solution &solution) {
   }
 }
 
-/// Packs the resident pieces into `towers`. False, with the object in `failure`, when one finds no room.
-bool packResidents(const Problem &problem, Towers &towers, Solution &solution, DoesNotFit &failure) {
+/// Packs the resident pieces into `towers` of `limit` bytes. False, with the object in `failure`, when one finds no
+/// room; `quick`: without naming it where it is plain that not all can.
+bool packResidents(const Problem &problem, Towers &towers, Bytes limit, bool quick, Solution &solution,
+                   DoesNotFit &failure) {
   struct Resident {
     size_t weight, piece;
     Bytes local;
@@ -152,6 +155,13 @@ bool packResidents(const Problem &problem, Towers &towers, Solution &solution, D
       if (solution.weights[i].pieces[p].residency == Residency::Resident)
         order.push_back(
             {i, p, alignUp(solution.weights[i].pieces[p].localBytes(problem.weights[i]), problem.alignment)});
+  if (quick) { // most plans that a search tries are far too large
+    Bytes total = 0;
+    for (const Resident &r : order)
+      total += r.local * pieceOf(r).coreCount;
+    if (total > limit * problem.sram.cores)
+      return false;
+  }
   std::stable_sort(order.begin(), order.end(), [&](const Resident &a, const Resident &b) {
     uint32_t ca = pieceOf(a).coreCount, cb = pieceOf(b).coreCount;
     return ca != cb ? ca > cb : a.local > b.local;
@@ -183,10 +193,11 @@ bool packResidents(const Problem &problem, Towers &towers, Solution &solution, D
 }
 
 /// Ring slots in program order, core sets in turn so that every chiplet's DRAM takes its part.
-void assignRing(const Problem &problem, uint32_t slots, Solution &solution) {
+void assignRing(const Prepared &prepared, uint32_t slots, Solution &solution) {
+  const Problem &problem = prepared.problem;
   uint32_t next = 0;
   uint64_t set = 0;
-  for (size_t i : programOrder(problem))
+  for (size_t i : prepared.order)
     for (Piece &piece : solution.weights[i].pieces) {
       if (piece.residency != Residency::Streamed)
         continue;
@@ -313,11 +324,13 @@ bool placeBuffers(const Problem &problem, Solution &solution, DoesNotFit &failur
 
 } // namespace
 
-bool pack(const Problem &problem, const Plan &plan, const std::vector<CachePlace> &homes, Solution &solution,
-          DoesNotFit &failure) {
+bool pack(const Prepared &prepared, const Plan &plan, Solution &solution, DoesNotFit &failure, bool quick) {
+  const Problem &problem = prepared.problem;
+  const std::vector<CachePlace> &homes = prepared.homes;
   solution = {};
+  solution.plan = plan;
   solution.onDemand = plan.onDemand;
-  cut(problem, plan, solution);
+  cut(prepared, plan, solution);
   Bytes slotBytes = 0;
   for (size_t i = 0; i < problem.weights.size(); ++i)
     for (const Piece &piece : solution.weights[i].pieces)
@@ -339,17 +352,15 @@ bool pack(const Problem &problem, const Plan &plan, const std::vector<CachePlace
   }
   Bytes top = problem.sram.bytesPerCore - solution.ringSlots * slotBytes;
   solution.ringOffset = slotBytes ? top : 0;
-  uint64_t most = mostPages(problem, homes);
-  PageRing ring = choosePageRing(problem, homes);
-  std::vector<WeightPlace> pieces = solution.weights;
+  uint64_t most = prepared.mostPages;
+  PageRing ring = prepared.ring;
   auto attempt = [&](Bytes limit, bool allPages) {
-    solution.caches = homes;
-    solution.weights = pieces;
+    solution.caches = homes; // residents' addresses are written over
     Towers towers(problem, limit);
     uint64_t first = allPages ? most : static_cast<uint64_t>(static_cast<double>(most) * plan.pagesFirst);
     if (plan.pagesFirst > 0 && !placePages(problem, ring, first, towers, solution.caches))
       return false;
-    if (!packResidents(problem, towers, solution, failure))
+    if (!packResidents(problem, towers, limit, quick, solution, failure))
       return false;
     if (most == 0 || plan.pagesFirst > 0)
       return true;
@@ -383,7 +394,7 @@ bool pack(const Problem &problem, const Plan &plan, const std::vector<CachePlace
     solution.pageRing = ring;
   }
   if (solution.ringSlots)
-    assignRing(problem, solution.ringSlots, solution);
+    assignRing(prepared, solution.ringSlots, solution);
   return true;
 }
 
@@ -404,8 +415,8 @@ bool finish(const Problem &problem, const std::string &policy, Solution &solutio
 
 bool realise(const Problem &problem, const Plan &plan, const std::string &policy, Solution &solution,
              DoesNotFit &failure) {
-  std::vector<CachePlace> homes;
-  return chooseHomes(problem, homes, failure) && pack(problem, plan, homes, solution, failure) &&
+  Prepared prepared(problem);
+  return prepared.chooseHomes(failure) && pack(prepared, plan, solution, failure) &&
          finish(problem, policy, solution, failure);
 }
 

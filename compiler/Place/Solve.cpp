@@ -5,26 +5,26 @@ namespace ahm::placement {
 
 namespace {
 
-using Planner = bool (*)(const Problem &, const std::vector<CachePlace> &, Plan &, DoesNotFit &);
+using Planner = bool (*)(const Prepared &, Plan &, DoesNotFit &);
 struct Policy {
   const char *name;
   Planner plan;
 };
 constexpr Policy kPolicies[] = {
     {"hybrid", planHybrid}, {"sram-only", planSramOnly}, {"dram-only", planDramOnly}, {"static", planStatic},
-    {"lru", planLru},       {"belady", planBelady}};
+    {"lru", planLru},       {"belady", planBelady},      {"exact", planExact}};
 
 /// A cache in pages, or a weight, for which not even two slots can be had.
-DoesNotFit noRing(const Problem &problem, const std::vector<CachePlace> &homes) {
+DoesNotFit noRing(const Prepared &prepared) {
+  const Problem &problem = prepared.problem;
   Bytes slot = largestLocal(problem);
-  if (mostPages(problem, homes) > 0 && 2 * slot <= problem.sram.bytesPerCore) {
+  if (prepared.mostPages > 0 && 2 * slot <= problem.sram.bytesPerCore) {
     size_t largest = 0;
-    for (size_t i = 1; i < homes.size(); ++i)
+    for (size_t i = 1; i < problem.caches.size(); ++i)
       if (pieceLocalBytes(problem, problem.caches[i], 16) > pieceLocalBytes(problem, problem.caches[largest], 16))
         largest = i;
-    DoesNotFit failure =
-        cacheDoesNotFit(problem, largest, "SRAM of each core, for two staged pieces of 1,024 tokens,",
-                        2 * choosePageRing(problem, homes).slotBytes, problem.sram.bytesPerCore - 2 * slot, 0);
+    DoesNotFit failure = cacheDoesNotFit(problem, largest, "SRAM of each core, for two staged pieces of 1,024 tokens,",
+                                         2 * prepared.ring.slotBytes, problem.sram.bytesPerCore - 2 * slot, 0);
     failure.remedies.push_back("a target with more SRAM a core");
     return failure;
   }
@@ -53,16 +53,16 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
   for (const Policy &known : kPolicies) {
     if (policy != known.name)
       continue;
-    std::vector<CachePlace> homes;
+    Prepared prepared(problem);
     Plan plan;
     plan.streamed.assign(problem.weights.size(), 0);
     failure = {};
-    if (!chooseHomes(problem, homes, failure))
+    if (!prepared.chooseHomes(failure))
       return false;
-    if (known.plan(problem, homes, plan, failure) && pack(problem, plan, homes, solution, failure))
+    if (known.plan(prepared, plan, failure) && pack(prepared, plan, solution, failure))
       return finish(problem, policy, solution, failure);
     if (failure.object.empty())
-      failure = noRing(problem, homes);
+      failure = noRing(prepared);
     return false;
   }
   failure = {"the policy '" + policy + "', which does not exist,", "", "SRAM", 0, 0, {}, {}};
@@ -74,19 +74,20 @@ std::vector<uint64_t> stepsThatFit(const Problem &problem, uint32_t slots) {
   return largestLocal(problem) > most ? stepsFor(problem, most) : std::vector<uint64_t>();
 }
 
-bool planSramOnly(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure) {
+bool planSramOnly(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
+  const Problem &problem = prepared.problem;
   for (bool tight : {false, true}) {
     Solution solution;
     DoesNotFit why;
     plan.tight = tight;
-    if (pack(problem, plan, homes, solution, why) && solution.pageRing.slots == 0)
+    if (pack(prepared, plan, solution, why) && solution.pageRing.slots == 0)
       return true;
     if (!tight)
       failure = why;
   }
   if (failure.object.empty()) { // the weights fit; pages do not
     size_t largest = 0;
-    for (size_t i = 1; i < homes.size(); ++i)
+    for (size_t i = 1; i < problem.caches.size(); ++i)
       if (problem.caches[i].flatBytes > problem.caches[largest].flatBytes)
         largest = i;
     failure = cacheDoesNotFit(problem, largest, "SRAM beside the weights", problem.caches[largest].flatBytes, 0,
@@ -96,7 +97,8 @@ bool planSramOnly(const Problem &problem, const std::vector<CachePlace> &homes, 
   return false;
 }
 
-bool planDramOnly(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure) {
+bool planDramOnly(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
+  const Problem &problem = prepared.problem;
   for (size_t i = 0; i < problem.weights.size(); ++i)
     plan.streamed[i] = problem.weights[i].groups;
   plan.slots = 2;
@@ -104,8 +106,9 @@ bool planDramOnly(const Problem &problem, const std::vector<CachePlace> &homes, 
   return true;
 }
 
-bool planStatic(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure) {
-  std::vector<size_t> order = programOrder(problem);
+bool planStatic(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
+  const Problem &problem = prepared.problem;
+  const std::vector<size_t> &order = prepared.order;
   plan.slots = 2;
   plan.step = stepsThatFit(problem, plan.slots);
   // The longest prefix of the program that fits; what fits shrinks as more is pinned.
@@ -114,7 +117,7 @@ bool planStatic(const Problem &problem, const std::vector<CachePlace> &homes, Pl
     for (size_t k = 0; k < order.size(); ++k)
       plan.streamed[order[k]] = k < count ? 0 : problem.weights[order[k]].groups;
     Solution solution;
-    return pack(problem, plan, homes, solution, failure);
+    return pack(prepared, plan, solution, failure, /*quick=*/true);
   };
   if (pin(high))
     return true;

@@ -69,6 +69,28 @@ uint64_t mostPages(const Problem &problem, const std::vector<CachePlace> &places
 DoesNotFit cacheDoesNotFit(const Problem &problem, size_t cache, const char *tier, Bytes wanted, Bytes hole,
                            Bytes capacity);
 
+/// Weights in the order of their first use: entry by entry, position by position.
+std::vector<size_t> programOrder(const Problem &problem);
+
+/// What every plan of a problem shares.
+struct Prepared {
+  explicit Prepared(const Problem &problem)
+      : problem(problem), sets(coreSets(problem.sram)), order(programOrder(problem)) {}
+  bool chooseHomes(DoesNotFit &failure) {
+    if (!placement::chooseHomes(problem, homes, failure))
+      return false;
+    ring = choosePageRing(problem, homes);
+    mostPages = placement::mostPages(problem, homes);
+    return true;
+  }
+  const Problem &problem;
+  std::vector<uint32_t> sets;    // coreSets
+  std::vector<size_t> order;     // programOrder
+  std::vector<CachePlace> homes; // which caches stand in pages
+  PageRing ring;                 // for them
+  uint64_t mostPages = 0;
+};
+
 /// How many of each weight's groups a piece in a slot of `slotBytes` holds: the number that moves with the least of the
 /// DRAM's time a byte, as large as it gets; at least 1.
 std::vector<uint64_t> stepsFor(const Problem &problem, Bytes slotBytes);
@@ -84,30 +106,29 @@ uint32_t widestCores(const Weight &weight, uint64_t groups, const std::vector<ui
 uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, bool tight,
                      const std::vector<uint32_t> &sets, std::vector<Piece> &pieces);
 
-/// Addresses in SRAM and the rings. `homes` are chooseHomes' answer.
-bool pack(const Problem &problem, const Plan &plan, const std::vector<CachePlace> &homes, Solution &solution,
-          DoesNotFit &failure);
+/// Addresses in SRAM and the rings. With `quick` a failure need not name what does not fit.
+bool pack(const Prepared &prepared, const Plan &plan, Solution &solution, DoesNotFit &failure, bool quick = false);
 
 /// Addresses in DRAM, the stash and host memory, and the times, of a packed solution.
 bool finish(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure);
 
-/// Times and gap of a solution whose places are known.
-void setTimes(const Problem &problem, Solution &solution);
-
-/// Weights in the order of their first use: entry by entry, position by position.
-std::vector<size_t> programOrder(const Problem &problem);
+/// Whether a problem has so few weights that integer programs about it are quick.
+bool isSmall(const Problem &problem);
+/// A lower bound of an entry of a small problem; `perTile`: the least time that the dma queue takes for a tile of each
+/// weight.
+Picoseconds smallBound(const Problem &problem, const EntryPoint &entry, const std::vector<double> &perTile);
 
 /// What one core must hold of the largest weight that is streamed whole.
 Bytes largestLocal(const Problem &problem);
 
 /// The solvers behind the policies' names. Each fills `plan`, whose solution is realised afterwards.
-bool planHybrid(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
-bool planStatic(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
-bool planDramOnly(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
-bool planSramOnly(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
-bool planLru(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
-bool planBelady(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
-bool planExact(const Problem &problem, const std::vector<CachePlace> &homes, Plan &plan, DoesNotFit &failure);
+bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure);
+bool planStatic(const Prepared &prepared, Plan &plan, DoesNotFit &failure);
+bool planDramOnly(const Prepared &prepared, Plan &plan, DoesNotFit &failure);
+bool planSramOnly(const Prepared &prepared, Plan &plan, DoesNotFit &failure);
+bool planLru(const Prepared &prepared, Plan &plan, DoesNotFit &failure);
+bool planBelady(const Prepared &prepared, Plan &plan, DoesNotFit &failure);
+bool planExact(const Prepared &prepared, Plan &plan, DoesNotFit &failure);
 
 } // namespace ahm::placement
 

@@ -7,6 +7,14 @@
 
 namespace ahm::placement {
 
+/// The cores that Tile deals a weight over: all, or the smallest set with one for each tile.
+inline uint32_t coresAsTiled(const Problem &problem, const Weight &weight) {
+  for (uint32_t set : coreSets(problem.sram))
+    if (set >= weight.tiles())
+      return set;
+  return problem.sram.cores;
+}
+
 /// Appends a product that reads the weight: one tile of a core takes `first`, each further one `more`. It awaits the
 /// entry's last command.
 inline void addProduct(Problem &problem, size_t weight, uint32_t entry, Picoseconds first, Picoseconds more) {
@@ -21,7 +29,7 @@ inline void addProduct(Problem &problem, size_t weight, uint32_t entry, Picoseco
   use.first = first;
   use.more = more;
   const Weight &object = problem.weights[weight];
-  command.least = productTime(use, object.tiles(), object.coreCount);
+  command.least = productTime(use, object.tiles(), problem.sram.cores);
   problem.weights[weight].uses.push_back(use);
   std::vector<uint32_t> on;
   if (use.position)

@@ -1,0 +1,448 @@
+// Placements as JSON. See PlanFile.h.
+#include "compiler/Place/PlanFile.h"
+#include "compiler/Place/Towers.h"
+#include "compiler/Place/WhatIf.h"
+
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+namespace ahm::placement {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const char *choiceOf(const Weight &weight, const WeightPlace &place) {
+  uint64_t streamed = place.streamedGroups();
+  return streamed == 0 ? "resident" : streamed == weight.groups ? "streamed" : "split";
+}
+
+/// The dma queue's time for a byte of the weight as a whole, over the workload's calls.
+double cost(const Problem &problem, const Weight &weight) {
+  double calls = 0;
+  for (const Use &use : weight.uses)
+    calls += problem.entries[use.entry].weight;
+  return calls * static_cast<double>(transferTime(problem, weight, weight.tiles(), weight.coreCount)) /
+         static_cast<double>(std::max<Bytes>(weight.bytes(), 1));
+}
+
+/// Reads members of one object of the file; the first wrong one is the error.
+class Reader {
+public:
+  Reader(const std::string &name, std::string &error) : name(name), error(error) {}
+
+  bool fail(const std::string &what) {
+    if (error.empty())
+      error = name + ": " + what;
+    return false;
+  }
+  bool number(const Json &object, const char *member, const std::string &owner, uint64_t most, uint64_t &value) {
+    auto found = object.find(member);
+    if (found == object.end())
+      return fail(owner + " has no member '" + member + "'");
+    if (!found->is_number_unsigned() || found->get<uint64_t>() > most)
+      return fail(owner + ": '" + member + "' is " + found->dump() + ", expected a number from 0 to " +
+                  std::to_string(most));
+    value = found->get<uint64_t>();
+    return true;
+  }
+  template <typename T> bool number(const Json &object, const char *member, const std::string &owner, T &value) {
+    uint64_t read = 0, most = sizeof(T) < 8 ? uint64_t(0x7fffffff) : uint64_t(1) << 60;
+    if (!number(object, member, owner, most, read))
+      return false;
+    value = static_cast<T>(read);
+    return true;
+  }
+  bool text(const Json &object, const char *member, const std::string &owner, std::string &value) {
+    auto found = object.find(member);
+    if (found == object.end() || !found->is_string())
+      return fail(owner + " has no text '" + member + "'");
+    value = found->get<std::string>();
+    return true;
+  }
+  /// The file's list `member`, one object for each of `names`, in any order.
+  bool list(const Json &root, const char *member, const std::vector<std::string> &names,
+            std::vector<const Json *> &objects) {
+    auto found = root.find(member);
+    if (found == root.end() || !found->is_array())
+      return fail(std::string("has no list '") + member + "'");
+    std::map<std::string, std::vector<size_t>> wanted; // names of buffers may repeat: then in order
+    for (size_t i = names.size(); i-- > 0;)
+      wanted[names[i]].push_back(i);
+    objects.assign(names.size(), nullptr);
+    for (const Json &object : *found) {
+      std::string called;
+      if (!object.is_object() || !text(object, "name", std::string("an object of '") + member + "'", called))
+        return fail(std::string("'") + member + "' holds something that is no object with a name");
+      auto at = wanted.find(called);
+      if (at == wanted.end() || at->second.empty())
+        return fail(std::string("'") + member + "' has a place for '" + called + "', which this program does not have" +
+                    (at == wanted.end() ? "" : " so often"));
+      objects[at->second.back()] = &object;
+      at->second.pop_back();
+    }
+    for (const auto &[called, left] : wanted)
+      if (!left.empty())
+        return fail(std::string("'") + member + "' has no place for '" + called + "'");
+    return true;
+  }
+
+private:
+  const std::string &name;
+  std::string &error;
+};
+
+template <typename T> std::vector<std::string> namesOf(const std::vector<T> &objects) {
+  std::vector<std::string> names;
+  for (const T &object : objects)
+    names.push_back(object.name);
+  return names;
+}
+
+Json pieceJson(const Weight &weight, const Piece &piece) {
+  Json json{{"groups", piece.groups},
+            {"bytes", piece.tiles(weight) * weight.tileBytes},
+            {"residency", piece.residency == Residency::Resident ? "resident" : "streamed"},
+            {"cores_first", piece.firstCore},
+            {"cores_count", piece.coreCount}};
+  if (piece.residency == Residency::Resident)
+    json["sram_offset"] = piece.sramOffset;
+  else
+    json["ring_slot"] = piece.ringSlot;
+  json["dram_chiplet"] = piece.firstChiplet;
+  json["dram_chiplets"] = piece.chiplets;
+  json["dram_offset"] = piece.dramOffset;
+  return json;
+}
+
+bool readPieces(Reader &reader, const Json &object, const Weight &weight, WeightPlace &place) {
+  std::string owner = "weight '" + weight.name + "'";
+  auto found = object.find("pieces");
+  if (found == object.end() || !found->is_array())
+    return reader.fail(owner + " has no list 'pieces'");
+  uint64_t first = 0;
+  for (const Json &json : *found) {
+    Piece piece;
+    std::string residency;
+    if (!json.is_object())
+      return reader.fail(owner + " has a piece that is no object");
+    if (!reader.number(json, "groups", owner, weight.groups, piece.groups) ||
+        !reader.text(json, "residency", owner, residency) ||
+        !reader.number(json, "cores_first", owner, piece.firstCore) ||
+        !reader.number(json, "cores_count", owner, piece.coreCount) ||
+        !reader.number(json, "dram_chiplet", owner, piece.firstChiplet) ||
+        !reader.number(json, "dram_chiplets", owner, piece.chiplets) ||
+        !reader.number(json, "dram_offset", owner, piece.dramOffset))
+      return false;
+    if (residency != "resident" && residency != "streamed")
+      return reader.fail(owner + ": residency is '" + residency + "', expected resident or streamed");
+    piece.residency = residency == "resident" ? Residency::Resident : Residency::Streamed;
+    if (!(piece.residency == Residency::Resident ? reader.number(json, "sram_offset", owner, piece.sramOffset)
+                                                 : reader.number(json, "ring_slot", owner, piece.ringSlot)))
+      return false;
+    piece.firstGroup = first;
+    first += piece.groups;
+    place.pieces.push_back(piece);
+  }
+  return true;
+}
+
+/// What the file decides, apart from addresses.
+bool readChoices(Reader &reader, const Json &root, const std::vector<const Json *> &weights, const Problem &problem,
+                 Plan &plan) {
+  const Json none = Json::object();
+  auto found = root.find("plan");
+  const Json &shape = found != root.end() && found->is_object() ? *found : none;
+  if (auto tight = shape.find("tight"); tight != shape.end() && tight->is_boolean())
+    plan.tight = tight->get<bool>();
+  if (auto first = shape.find("pages_first"); first != shape.end() && first->is_number())
+    plan.pagesFirst = std::clamp(first->get<double>(), 0.0, 1.0);
+  if (auto demand = shape.find("on_demand"); demand != shape.end() && demand->is_boolean())
+    plan.onDemand = demand->get<bool>();
+  uint64_t slots = 0;
+  if (!reader.number(shape, "slots", "plan", 1024, slots))
+    return false;
+  plan.slots = static_cast<uint32_t>(slots);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    std::string owner = "weight '" + problem.weights[i].name + "'", choice;
+    uint64_t streamed = 0, step = 0;
+    if (!reader.text(*weights[i], "choice", owner, choice))
+      return false;
+    if (choice == "streamed")
+      streamed = problem.weights[i].groups;
+    else if (choice == "split") {
+      if (!reader.number(*weights[i], "streamed_groups", owner, problem.weights[i].groups, streamed))
+        return false;
+    } else if (choice != "resident") {
+      return reader.fail(owner + ": choice is '" + choice + "', expected resident, streamed or split");
+    }
+    if (weights[i]->contains("step") && !reader.number(*weights[i], "step", owner, problem.weights[i].groups, step))
+      return false;
+    plan.streamed.push_back(streamed);
+    plan.step.push_back(step);
+  }
+  if (plan.slots == 0)
+    for (size_t i = 0; i < weights.size(); ++i)
+      if (plan.streamed[i])
+        return reader.fail("weight '" + problem.weights[i].name + "' streams, but the plan's 'slots' are 0");
+  return true;
+}
+
+} // namespace
+
+std::string reasonFor(const Problem &problem, const Solution &solution, size_t index) {
+  const Weight &weight = problem.weights[index];
+  uint64_t streamed = solution.weights[index].streamedGroups();
+  double dearest = 0, cheapest = 0; // of what streams; of what is resident
+  for (size_t i = 0; i < problem.weights.size(); ++i) {
+    double now = cost(problem, problem.weights[i]);
+    if (solution.weights[i].streamedGroups())
+      dearest = std::max(dearest, now);
+    if (solution.weights[i].streamedGroups() < problem.weights[i].groups)
+      cheapest = cheapest == 0 ? now : std::min(cheapest, now);
+  }
+  auto perMiB = [](double value) { return std::to_string(static_cast<int64_t>(value * 1048576 / 1000)) + " ns"; };
+  std::string own = perMiB(cost(problem, weight)) + " of DRAM time a MiB over the workload";
+  if (dearest == 0)
+    return "everything fits";
+  if (streamed == 0)
+    return "moving it costs " + own + "; the dearest that streams costs " + perMiB(dearest);
+  std::string part = streamed == weight.groups ? "all of it streams"
+                                               : std::to_string(streamed) + " of " + std::to_string(weight.groups) +
+                                                     " groups of columns stream";
+  return part + ": SRAM is full, and moving it costs " + own +
+         (cheapest > 0 ? "; the cheapest that stays would cost " + perMiB(cheapest) : std::string());
+}
+
+std::string writePlan(const Problem &problem, const Solution &solution) {
+  Json root;
+  root["policy"] = solution.policy;
+  root["addresses"] = "given";
+  root["gap"] = solution.gap;
+  for (size_t e = 0; e < problem.entries.size(); ++e)
+    root["entries"].push_back({{"name", problem.entries[e].name},
+                               {"weight", problem.entries[e].weight},
+                               {"predicted_ps", solution.predicted[e]},
+                               {"lower_bound_ps", solution.lowerBound[e]}});
+  WhatIf answers = whatIf(problem, solution);
+  Json &questions = root["what_if"];
+  for (size_t e = 0; e < problem.entries.size(); ++e)
+    questions[problem.entries[e].name] = {{"sram_ps_per_mib", answers.picosecondsPerByte[e] * 1048576},
+                                          {"dram_ps_per_percent", answers.perCentBandwidth[e]}};
+  questions["tokens_without_dram"] = answers.tokensWithoutDram;
+  questions["tokens_at_most"] = answers.tokensAtMost;
+  questions["cards_for_all_in_sram"] = answers.cardsForAllInSram;
+  root["plan"] = {{"slots", solution.plan.slots},
+                  {"tight", solution.plan.tight},
+                  {"on_demand", solution.plan.onDemand},
+                  {"pages_first", solution.plan.pagesFirst}};
+  root["ring"] = {{"slots", solution.ringSlots},
+                  {"slot_bytes", solution.ringSlotBytes},
+                  {"sram_offset", solution.ringOffset},
+                  {"on_demand", solution.onDemand}};
+  root["page_ring"] = {{"slots", solution.pageRing.slots},
+                       {"slot_bytes", solution.pageRing.slotBytes},
+                       {"sram_offset", solution.pageRing.offset},
+                       {"pages", solution.pageRing.piecePages}};
+  root["weights"] = Json::array();
+  for (size_t i = 0; i < problem.weights.size(); ++i) {
+    const Weight &weight = problem.weights[i];
+    const WeightPlace &place = solution.weights[i];
+    Json json{{"name", weight.name},
+              {"node", weight.node},
+              {"bytes", weight.bytes()},
+              {"groups", weight.groups},
+              {"choice", choiceOf(weight, place)},
+              {"streamed_groups", place.streamedGroups()}};
+    json["step"] = i < solution.plan.step.size() ? solution.plan.step[i] : 0;
+    json["reason"] = reasonFor(problem, solution, i);
+    json["marginal_ps_per_mib"] = cost(problem, weight) * 1048576;
+    json["uses"] = Json::array();
+    for (const Use &use : weight.uses)
+      json["uses"].push_back({{"entry", problem.entries[use.entry].name}, {"position", use.position}});
+    json["pieces"] = Json::array();
+    for (const Piece &piece : place.pieces)
+      json["pieces"].push_back(pieceJson(weight, piece));
+    root["weights"].push_back(std::move(json));
+  }
+  for (const char *list : {"caches", "dense", "persistents", "buffers"})
+    root[list] = Json::array();
+  for (size_t i = 0; i < problem.caches.size(); ++i) {
+    const CachePlace &place = solution.caches[i];
+    root["caches"].push_back({{"name", problem.caches[i].name},
+                              {"stash_offset", place.stashOffset},
+                              {"open_pages", place.openPages},
+                              {"sram_pages", place.sramPages},
+                              {"dram_pages", place.dramPages},
+                              {"cores_first", place.firstCore},
+                              {"cores_count", place.coreCount},
+                              {"sram_offset", place.sramOffset},
+                              {"dram_chiplet", place.firstChiplet},
+                              {"dram_chiplets", place.chiplets},
+                              {"dram_offset", place.dramOffset}});
+  }
+  for (size_t i = 0; i < problem.dense.size(); ++i)
+    root["dense"].push_back({{"name", problem.dense[i].name},
+                             {"dram_chiplet", solution.dense[i].chiplet},
+                             {"dram_offset", solution.dense[i].offset}});
+  for (size_t i = 0; i < problem.persistents.size(); ++i)
+    root["persistents"].push_back({{"name", problem.persistents[i].name}, {"stash_offset", solution.persistents[i]}});
+  for (size_t i = 0; i < problem.buffers.size(); ++i)
+    root["buffers"].push_back({{"name", problem.buffers[i].name}, {"offset", solution.buffers[i]}});
+  return root.dump(1) + "\n";
+}
+
+bool readPlan(const std::string &text, const std::string &name, const Problem &problem, Solution &solution,
+              std::string &error) {
+  error.clear();
+  Reader reader(name, error);
+  Json root = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!root.is_object())
+    return reader.fail("is not a JSON object; --placement-trace writes one");
+  std::string addresses, policy = "given";
+  if (!reader.text(root, "addresses", "the plan", addresses))
+    return false;
+  if (addresses != "given" && addresses != "chosen")
+    return reader.fail("'addresses' is '" + addresses + "', expected given or chosen");
+  std::vector<const Json *> weights, caches, dense, persistents, buffers;
+  if (!reader.list(root, "weights", namesOf(problem.weights), weights))
+    return false;
+  Plan plan;
+  if (!readChoices(reader, root, weights, problem, plan))
+    return false;
+  if (addresses == "chosen") {
+    DoesNotFit failure;
+    if (realise(problem, plan, policy, solution, failure))
+      return true;
+    return reader.fail(failure.object.empty() ? "no addresses can be found for this plan" : failure.text());
+  }
+  solution = {};
+  solution.policy = policy;
+  solution.plan = plan;
+  auto member = [&](const char *key, const Json *&object) {
+    auto found = root.find(key);
+    if (found == root.end() || !found->is_object())
+      return reader.fail(std::string("has no object '") + key + "'");
+    object = &*found;
+    return true;
+  };
+  const Json *ring = nullptr, *pages = nullptr;
+  if (!member("ring", ring) || !reader.number(*ring, "slots", "ring", solution.ringSlots) ||
+      !reader.number(*ring, "slot_bytes", "ring", solution.ringSlotBytes) ||
+      !reader.number(*ring, "sram_offset", "ring", solution.ringOffset) || !member("page_ring", pages) ||
+      !reader.number(*pages, "slots", "page_ring", solution.pageRing.slots) ||
+      !reader.number(*pages, "slot_bytes", "page_ring", solution.pageRing.slotBytes) ||
+      !reader.number(*pages, "sram_offset", "page_ring", solution.pageRing.offset) ||
+      !reader.number(*pages, "pages", "page_ring", solution.pageRing.piecePages))
+    return false;
+  if (auto demand = ring->find("on_demand"); demand != ring->end() && demand->is_boolean())
+    solution.onDemand = demand->get<bool>();
+  for (size_t i = 0; i < problem.weights.size(); ++i) {
+    solution.weights.emplace_back();
+    if (!readPieces(reader, *weights[i], problem.weights[i], solution.weights.back()))
+      return false;
+  }
+  if (!reader.list(root, "caches", namesOf(problem.caches), caches) ||
+      !reader.list(root, "dense", namesOf(problem.dense), dense) ||
+      !reader.list(root, "persistents", namesOf(problem.persistents), persistents) ||
+      !reader.list(root, "buffers", namesOf(problem.buffers), buffers))
+    return false;
+  for (size_t i = 0; i < caches.size(); ++i) {
+    std::string owner = "cache '" + problem.caches[i].name + "'";
+    CachePlace place;
+    if (!reader.number(*caches[i], "stash_offset", owner, place.stashOffset) ||
+        !reader.number(*caches[i], "open_pages", owner, place.openPages) ||
+        !reader.number(*caches[i], "sram_pages", owner, place.sramPages) ||
+        !reader.number(*caches[i], "dram_pages", owner, place.dramPages) ||
+        !reader.number(*caches[i], "cores_first", owner, place.firstCore) ||
+        !reader.number(*caches[i], "cores_count", owner, place.coreCount) ||
+        !reader.number(*caches[i], "sram_offset", owner, place.sramOffset) ||
+        !reader.number(*caches[i], "dram_chiplet", owner, place.firstChiplet) ||
+        !reader.number(*caches[i], "dram_chiplets", owner, place.chiplets) ||
+        !reader.number(*caches[i], "dram_offset", owner, place.dramOffset))
+      return false;
+    solution.caches.push_back(place);
+  }
+  for (size_t i = 0; i < dense.size(); ++i) {
+    std::string owner = "'" + problem.dense[i].name + "'";
+    DensePlace place;
+    if (!reader.number(*dense[i], "dram_chiplet", owner, place.chiplet) ||
+        !reader.number(*dense[i], "dram_offset", owner, place.offset))
+      return false;
+    solution.dense.push_back(place);
+  }
+  for (size_t i = 0; i < persistents.size(); ++i)
+    if (!reader.number(*persistents[i], "stash_offset", "'" + problem.persistents[i].name + "'",
+                       solution.persistents.emplace_back()))
+      return false;
+  for (size_t i = 0; i < buffers.size(); ++i)
+    if (!reader.number(*buffers[i], "offset", "buffer '" + problem.buffers[i].name + "'",
+                       solution.buffers.emplace_back()))
+      return false;
+  return true;
+}
+
+bool diffPlans(const std::string &textA, const std::string &nameA, const std::string &textB, const std::string &nameB,
+               std::string &lines, std::string &error) {
+  Json a = Json::parse(textA, nullptr, false), b = Json::parse(textB, nullptr, false);
+  struct Choice {
+    std::string choice;
+    uint64_t bytes = 0, streamed = 0, groups = 1;
+    std::string text() const {
+      return choice == "split"
+                 ? "split (" + std::to_string(streamed) + " of " + std::to_string(groups) + " groups stream)"
+                 : choice;
+    }
+  };
+  auto read = [&](const Json &root, const std::string &name, std::map<std::string, Choice> &choices) {
+    if (!root.is_object() || !root.contains("weights") || !root["weights"].is_array()) {
+      error = name + ": is not a placement that --placement-trace wrote";
+      return false;
+    }
+    for (const Json &weight : root["weights"])
+      if (weight.is_object() && weight.contains("name") && weight["name"].is_string()) {
+        Choice &choice = choices[weight["name"].get<std::string>()];
+        if (auto found = weight.find("choice"); found != weight.end() && found->is_string())
+          choice.choice = found->get<std::string>();
+        for (auto [key, to] :
+             {std::pair{"bytes", &choice.bytes}, {"streamed_groups", &choice.streamed}, {"groups", &choice.groups}})
+          if (auto found = weight.find(key); found != weight.end() && found->is_number_unsigned())
+            *to = found->get<uint64_t>();
+      }
+    return true;
+  };
+  std::map<std::string, Choice> before, after;
+  lines.clear();
+  if (!read(a, nameA, before) || !read(b, nameB, after))
+    return false;
+  for (const auto &[name, choice] : before) {
+    auto found = after.find(name);
+    if (found == after.end())
+      lines += name + ": only in " + nameA + "\n";
+    else if (found->second.text() != choice.text())
+      lines += name + " (" + std::to_string(choice.bytes) + " bytes): " + choice.text() + " -> " +
+               found->second.text() + "\n";
+  }
+  for (const auto &[name, choice] : after)
+    if (!before.count(name))
+      lines += name + ": only in " + nameB + "\n";
+  if (lines.empty())
+    lines = "every weight has the same choice\n";
+  auto times = [](const Json &root) {
+    std::map<std::string, int64_t> result;
+    if (root.contains("entries") && root["entries"].is_array())
+      for (const Json &entry : root["entries"])
+        if (entry.is_object() && entry.contains("name") && entry["name"].is_string() &&
+            entry.contains("predicted_ps") && entry["predicted_ps"].is_number_integer())
+          result[entry["name"].get<std::string>()] = entry["predicted_ps"].get<int64_t>();
+    return result;
+  };
+  std::map<std::string, int64_t> timesA = times(a), timesB = times(b);
+  for (auto [name, time] : timesA)
+    if (auto found = timesB.find(name); found != timesB.end())
+      lines += "predicted " + name + ": " + std::to_string(time) + " ps -> " + std::to_string(found->second) + " ps\n";
+  return true;
+}
+
+} // namespace ahm::placement

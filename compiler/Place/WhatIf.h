@@ -1,0 +1,22 @@
+// What a change of the machine would give, read off the relaxation behind the lower bound.
+#pragma once
+
+#include "compiler/Place/Placement.h"
+
+namespace ahm::placement {
+
+struct WhatIf {
+  // Of each entry: how much less time the bound has with one more byte of SRAM, all cores together, and with one per
+  // cent more DRAM bandwidth: the duals of the relaxation. 0 where it is not bound by what streams.
+  std::vector<double> picosecondsPerByte;
+  std::vector<Picoseconds> perCentBandwidth;
+  // Tokens that the caches hold without a page in DRAM, and before DRAM is full; 0: there are no caches.
+  uint64_t tokensWithoutDram = 0, tokensAtMost = 0;
+  uint64_t cardsForAllInSram = 0; // at least so many times this machine's SRAM hold all weights
+};
+WhatIf whatIf(const Problem &problem, const Solution &solution);
+
+/// "64 MiB more SRAM: -0.167 ms a call of decode; ..." for a person; empty when nothing would help.
+std::string describe(const Problem &problem, const WhatIf &answers);
+
+} // namespace ahm::placement

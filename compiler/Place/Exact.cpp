@@ -308,7 +308,7 @@ bool planExact(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
   steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
   for (const std::vector<uint64_t> &step : steps)
     for (uint32_t slots : {2, 3, 4})
-      for (bool tight : {false, true}) {
+      for (int tight : {0, 1}) {
         Plan shape;
         shape.streamed.assign(problem.weights.size(), 0);
         shape.step = step;

@@ -137,8 +137,8 @@ std::vector<uint64_t> stepsOf(const Problem &problem, uint64_t parts) {
   return steps;
 }
 
-/// Moves weights by a quantum, alone and against each other, while the time gets better.
-void improve(Search &search, size_t trials) {
+/// Moves weights by a quantum, alone and against each other, while the time gets better and trials are left.
+void improve(Search &search, int64_t trials) {
   const Problem &problem = search.problem;
   auto step = [&](size_t w) {
     return w < search.best.step.size() && search.best.step[w] ? search.best.step[w] : problem.weights[w].groups;
@@ -156,19 +156,21 @@ void improve(Search &search, size_t trials) {
     plan.streamed[w] = std::min(problem.weights[w].groups, plan.streamed[w] + step(w));
     return true;
   };
-  bool better = true;
+  bool better = true, few = problem.weights.size() <= kFewWeights;
   while (better && trials > 0) {
     double before = search.bestTime;
-    for (size_t a = 0; a < problem.weights.size() && trials > 0; ++a)
+    for (size_t a = 0; a < problem.weights.size(); ++a)
       for (bool up : {false, true}) {
         Plan plan = search.best;
-        if (!(up ? more(plan, a) : less(plan, a)))
+        if ((up && !few) || trials <= 0 || !(up ? more(plan, a) : less(plan, a)))
           continue;
         --trials;
         if (search.consider(plan) || up)
           continue;
         // No room: something else has to go.
-        for (size_t b = 0; b < problem.weights.size() && trials > 0; ++b) {
+        size_t others = few ? problem.weights.size() : 8;
+        for (size_t k = 1; k <= others && trials > 0; ++k) {
+          size_t b = (a + k) % problem.weights.size();
           Plan swap = plan;
           if (b == a || !more(swap, b))
             continue;
@@ -187,14 +189,14 @@ bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
   const Problem &problem = prepared.problem;
   Search search(prepared);
   Solution resident;
-  plan.tight = false;
+  plan.tight = 0;
   bool pages = prepared.mostPages > 0;
   if (pack(prepared, plan, resident, failure) && resident.pageRing.slots == 0)
     return true; // nothing moves, and every product has all the cores that it can use
 
   // Everything resident, with the cores that this takes, or with pages in DRAM.
   for (double first : {0.0, 0.5, 1.0})
-    for (bool tight : {false, true})
+    for (int tight : {0, 1, 2})
       if (first == 0 || pages) {
         Plan all = plan;
         all.tight = tight;
@@ -220,7 +222,7 @@ bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
     Plan candidate = plan;
     if (rounds)
       candidate.step = stepsFor(problem, rounds * tile);
-    for (bool tight : {false, true}) {
+    for (int tight : {0, 1, 2}) {
       candidate.tight = tight;
       std::vector<std::vector<Quantum>> classes = quanta(prepared, candidate);
       for (uint32_t slots : {2, 3})
@@ -247,7 +249,7 @@ bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
   // A few weights leave time to look around every kind of plan.
   if (problem.weights.size() <= kFewWeights)
     for (size_t kind = 0; kind < 9; ++kind)
-      for (bool tight : {false, true})
+      for (int tight : {0, 1, 2})
         for (uint32_t slots : {2, 3, 4}) {
           Plan candidate = plan;
           candidate.step = kind < 4 ? stepsOf(problem, kind + 1) : stepsFor(problem, tile << (kind - 4));
@@ -264,7 +266,7 @@ bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
     failure = {};
     return false;
   }
-  improve(search, problem.weights.size() <= kFewWeights ? 2000 : 10000 / problem.weights.size());
+  improve(search, problem.weights.size() <= kFewWeights ? 2000 : 4000);
   plan = search.best;
   return true;
 }

@@ -78,7 +78,7 @@ struct Plan {
   std::vector<uint64_t> streamed; // of each weight, how many of its groups stream: the first ones
   std::vector<uint64_t> step;     // of each weight, the groups of a streamed piece; 0 (or none): in one piece
   uint32_t slots = 0;             // of the ring; 0 when nothing streams
-  bool tight = false;             // residents cut and dealt so that little SRAM is lost, not over the most cores
+  int tight = 0; // residents over the most cores; 1, 2: cut and dealt so that little SRAM is lost (cutResident)
   bool onDemand = false;
   double pagesFirst =
       0; // share of the cache pages that have their place before the weights; the others take what is left

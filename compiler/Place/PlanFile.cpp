@@ -154,8 +154,10 @@ bool readChoices(Reader &reader, const Json &root, const std::vector<const Json 
   const Json none = Json::object();
   auto found = root.find("plan");
   const Json &shape = found != root.end() && found->is_object() ? *found : none;
-  if (auto tight = shape.find("tight"); tight != shape.end() && tight->is_boolean())
-    plan.tight = tight->get<bool>();
+  uint64_t tight = 0;
+  if (shape.contains("tight") && !reader.number(shape, "tight", "plan", 2, tight))
+    return false;
+  plan.tight = static_cast<int>(tight);
   if (auto first = shape.find("pages_first"); first != shape.end() && first->is_number())
     plan.pagesFirst = std::clamp(first->get<double>(), 0.0, 1.0);
   if (auto demand = shape.find("on_demand"); demand != shape.end() && demand->is_boolean())

@@ -74,10 +74,12 @@ std::vector<uint64_t> stepsFor(const Problem &problem, Bytes slotBytes) {
   return steps;
 }
 
-uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, bool tight,
+uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, int tight,
                      const std::vector<uint32_t> &sets, std::vector<Piece> &pieces) {
-  // A piece of many tiles a core on few cores leaves ragged towers.
-  constexpr uint64_t kTallest = 8;
+  // A piece of many tiles a core on few cores leaves ragged towers, unless there are many of them.
+  auto tallest = [&](uint32_t set) -> uint64_t {
+    return tight < 2 || set * 2 >= sets.back() ? 8 : set * 4 >= sets.back() ? 2 : 1;
+  };
   auto add = [&](uint64_t from, uint64_t count, uint32_t cores) {
     Piece piece;
     piece.firstGroup = from;
@@ -94,7 +96,7 @@ uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, bool
   auto best = [&](uint64_t count) {
     std::pair<uint64_t, uint32_t> least{padded(count, sets.back()), sets.back()};
     for (uint32_t set : sets)
-      if (uint64_t tiles = padded(count, set); tiles <= least.first && tiles / set <= kTallest)
+      if (uint64_t tiles = padded(count, set); tiles <= least.first && tiles / set <= tallest(set))
         least = {tiles, set}; // of equals the most cores
     return least;
   };

@@ -76,7 +76,7 @@ std::vector<uint64_t> stepsThatFit(const Problem &problem, uint32_t slots) {
 
 bool planSramOnly(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
   const Problem &problem = prepared.problem;
-  for (bool tight : {false, true}) {
+  for (int tight : {0, 1, 2}) {
     Solution solution;
     DoesNotFit why;
     plan.tight = tight;

@@ -63,7 +63,7 @@ double bestOfAll(const Problem &problem) {
     for (uint32_t slots : {2u, 3u, 4u}) {
       if (!any && slots > 2)
         break;
-      for (bool tight : {false, true}) {
+      for (int tight : {0, 1}) {
         plan.slots = slots;
         plan.tight = tight;
         Solution solution;

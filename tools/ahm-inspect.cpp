@@ -1,7 +1,9 @@
 // ahm-inspect: what a compiled program holds, as text.
+#include "compiler/Place/PlanFile.h"
 #include "runtime/program/Loader.h"
 #include "runtime/program/MachineCapacities.h"
 #include "runtime/program/Print.h"
+#include "runtime/session/Files.h"
 #include "targets/Machine.h"
 #include "tools/Arguments.h"
 
@@ -9,13 +11,35 @@
 
 using namespace ahm;
 
+static int diffPlacements(tools::Arguments &arguments) {
+  if (arguments.positionals().size() != 2)
+    arguments.usage("--placement-diff takes two files: A.json B.json");
+  std::string texts[2], lines, error;
+  for (int i : {0, 1}) {
+    std::vector<uint8_t> bytes;
+    if (!session::readFile(arguments.positionals()[i], bytes, error))
+      arguments.fail(error);
+    texts[i].assign(bytes.begin(), bytes.end());
+  }
+  if (!placement::diffPlans(texts[0], arguments.positionals()[0], texts[1], arguments.positionals()[1], lines, error))
+    arguments.fail(error);
+  std::cout << lines << std::flush;
+  if (!std::cout)
+    arguments.fail("cannot write to standard output");
+  return 0;
+}
+
 int main(int argc, char **argv) {
   tools::Arguments arguments(
       "ahm-inspect", "Prints what a compiled program holds.", "PROGRAM.ahm",
       {{"memory-map", "", "every region by tier and address"},
        {"commands", "", "every command of every entry"},
+       {"placement-diff", "",
+        "what differs between two files of ahm-compile's --placement-trace, named instead of a program"},
        {"verify", "", "verify against the machine inside the program, and the weights' checksums"}});
   arguments.parse(argc, argv);
+  if (arguments.has("placement-diff"))
+    return diffPlacements(arguments);
   if (arguments.positionals().size() != 1)
     arguments.usage("one PROGRAM.ahm is needed");
   const std::string path = arguments.positionals()[0];

@@ -5,7 +5,8 @@
 // evenly over the program, so that transfers find products to hide behind everywhere. The fewest that let the rest fit
 // are found by halving. Ring slots of several sizes and numbers, residents dealt widely or tightly, and pages before or
 // behind the weights are all tried, and the plan with the best predicted time stays; then single weights are moved by a
-// quantum each way as long as that helps. All other heuristic policies are candidates too.
+// quantum each way as long as that helps. All other heuristic policies are candidates too, and where a kind of plan has
+// few members, all of them.
 #include "compiler/Place/Towers.h"
 
 #include <cmath>
@@ -185,6 +186,33 @@ void improve(Search &search, int64_t trials) {
 
 } // namespace
 
+namespace {
+
+/// All plans of a kind, when they are few enough. False when they are not.
+bool enumerate(Search &search, Plan plan) {
+  constexpr uint64_t kFewPlans = 4096;
+  const Problem &problem = search.problem;
+  uint64_t plans = 1;
+  for (size_t w = 0; w < problem.weights.size(); ++w) {
+    uint64_t step = std::max<uint64_t>(plan.step[w], 1);
+    plans *= (problem.weights[w].groups + step - 1) / step + 1;
+    if (plans > kFewPlans)
+      return false;
+  }
+  std::fill(plan.streamed.begin(), plan.streamed.end(), 0);
+  for (bool more = true; more;) {
+    search.consider(plan);
+    more = false;
+    for (size_t w = 0; w < plan.streamed.size() && !more; ++w) {
+      more = plan.streamed[w] < problem.weights[w].groups;
+      plan.streamed[w] = more ? std::min(problem.weights[w].groups, plan.streamed[w] + plan.step[w]) : 0;
+    }
+  }
+  return true;
+}
+
+} // namespace
+
 bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
   const Problem &problem = prepared.problem;
   Search search(prepared);
@@ -255,6 +283,8 @@ bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
           candidate.step = kind < 4 ? stepsOf(problem, kind + 1) : stepsFor(problem, tile << (kind - 4));
           candidate.tight = tight;
           candidate.slots = slots;
+          if (kind < 4 && tight < 2 && enumerate(search, candidate))
+            continue;
           Search local(prepared);
           fewest(local, quanta(prepared, candidate), candidate);
           if (!local.found)

@@ -129,8 +129,8 @@ const std::vector<std::string> &policyNames();
 /// Returns false and fills `failure` when the policy cannot place the problem. An unknown policy fails too.
 bool solve(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure);
 
-/// Gives the plan's objects their addresses and the solution its times. False, with the object in `failure`, where a
-/// tier cannot hold them.
+/// Gives the plan's objects their addresses; the times are left to setTimes. False, with the object in `failure`, where
+/// a tier cannot hold them.
 bool realise(const Problem &problem, const Plan &plan, const std::string &policy, Solution &solution,
              DoesNotFit &failure);
 

@@ -409,10 +409,7 @@ void setTimes(const Problem &problem, Solution &solution) {
 
 bool finish(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure) {
   solution.policy = policy;
-  if (!placeDram(problem, solution, failure) || !placeBuffers(problem, solution, failure))
-    return false;
-  setTimes(problem, solution);
-  return true;
+  return placeDram(problem, solution, failure) && placeBuffers(problem, solution, failure);
 }
 
 bool realise(const Problem &problem, const Plan &plan, const std::string &policy, Solution &solution,

@@ -59,8 +59,12 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
     failure = {};
     if (!prepared.chooseHomes(failure))
       return false;
-    if (known.plan(prepared, plan, failure) && pack(prepared, plan, solution, failure))
-      return finish(problem, policy, solution, failure);
+    if (known.plan(prepared, plan, failure) && pack(prepared, plan, solution, failure)) {
+      if (!finish(problem, policy, solution, failure))
+        return false;
+      setTimes(problem, solution);
+      return true;
+    }
     if (failure.object.empty())
       failure = noRing(prepared);
     return false;

@@ -102,14 +102,15 @@ std::vector<uint64_t> stepsThatFit(const Problem &problem, uint32_t slots);
 uint32_t widestCores(const Weight &weight, uint64_t groups, const std::vector<uint32_t> &sets);
 
 /// Resident pieces for groups [first, first + groups): one on the most cores or, tight, one or two on those that pad
-/// the least, of at most eight tiles a core; with 2 as `tight` fewer on less than half of the cores. Returns the tiles that they take, padding included.
+/// the least, of at most eight tiles a core; with 2 as `tight` fewer on less than half of the cores. Returns the tiles
+/// that they take, padding included.
 uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, int tight,
                      const std::vector<uint32_t> &sets, std::vector<Piece> &pieces);
 
 /// Addresses in SRAM and the rings. With `quick` a failure need not name what does not fit.
 bool pack(const Prepared &prepared, const Plan &plan, Solution &solution, DoesNotFit &failure, bool quick = false);
 
-/// Addresses in DRAM, the stash and host memory, and the times, of a packed solution.
+/// Addresses in DRAM, the stash and host memory of a packed solution.
 bool finish(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure);
 
 /// Whether a problem has so few weights that integer programs about it are quick.

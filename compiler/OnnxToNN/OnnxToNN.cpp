@@ -486,10 +486,9 @@ private:
       if (context && isDecoder())
         high = std::min(high, context);
     } else if (arg >= 0 && roleOf(arg) == "encoder_output") {
-      // Frames of the longest audio: no front end gives more than one in 20 ms.
-      high = static_cast<int64_t>(options.audioSeconds * 50);
+      high = frames();
     } else if (isPast && roles.condition >= 0 && crossLength(name)) {
-      high = static_cast<int64_t>(options.audioSeconds * 50);
+      high = frames();
     } else if (isPast) {
       high = context ? context - 1 : roles.condition >= 0 ? static_cast<int64_t>(options.audioSeconds * 6.4) : 0;
     }
@@ -498,6 +497,23 @@ private:
              << name << "' is not known from the model; remedy: --max-dim=" << name << "=N"
              << (isPast ? " or --max-context=N" : "");
     return success();
+  }
+
+  /// Frames that the encoder beside this decoder gives: as many as its graph says, else those of the longest audio (no
+  /// front end gives more than one in 20 ms).
+  int64_t frames() {
+    int64_t most = 0;
+    for (auto function : module.getOps<func::FuncOp>()) {
+      bool converted = function.getSymName() == "encoder.main";
+      if (function == graph || (!converted && findRoles(function).ids >= 0) ||
+          (!converted && !function->hasAttr("onnx.opset")))
+        continue;
+      for (Type result : function.getResultTypes())
+        if (auto type = dyn_cast<RankedTensorType>(result);
+            type && type.getRank() == 3 && isa<FloatType>(type.getElementType()) && !type.isDynamicDim(1))
+          most = std::max(most, type.getDimSize(1));
+    }
+    return most ? most : static_cast<int64_t>(options.audioSeconds * 50);
   }
 
   /// A past of another length than the first one in an encoder-decoder holds the encoder's keys and values.

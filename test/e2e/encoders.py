@@ -91,6 +91,13 @@ for style in STYLES:
         np.save(folder / "features.npy", features)
         program, prompt = folder / "whisper.ahm", [int(i) for i in np.random.default_rng(3).integers(0, 256, 70)]
         run("ahm-compile", folder / "encoder_model.onnx", folder / "model.onnx", "-o", program, "--weights=mxint16", "--prefill-logits=all")
+        # The cross caches hold as many frames as the encoder gives, whichever file is named first.
+        for files in (("encoder_model.onnx", "model.onnx"), ("model.onnx", "encoder_model.onnx")):
+            other = folder / "order.ahm"
+            run("ahm-compile", *(folder / file for file in files), "-o", other, "--weights=mxint16")
+            listed = run("ahm-inspect", other, "--memory-map").stdout.split("Caches")[1].split("sram:")[0]
+            capacities = {int(line.split()[4]) for line in listed.splitlines() if len(line.split()) > 7 and line.split()[4].isdigit()}
+            assert 96 in capacities and 1000 not in capacities, listed
         name = {"genai": "audio_features"}.get(style, "input_features")
         out = folder / "logits.npy"
         done = run("ahm-run", program, f"--input={name}={folder / 'features.npy'}", "--prompt-ids=" + ",".join(map(str, prompt)), "--generate=12", "--ignore-eos",

@@ -3,6 +3,7 @@
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "runtime/program/Opcodes.h"
+#include "runtime/program/Serialize.h"
 #include "runtime/program/Writer.h"
 #include "llvm/ADT/StringMap.h"
 #include <cmath>
@@ -24,7 +25,7 @@ public:
       : module(module), options(options), program(program) {}
 
   LogicalResult run() {
-    program.versionMinor = 2;
+    program.versionMinor = kVersionMinor;
     program.producer = options.producer;
     program.machine = options.machine;
     program.options = options.options;

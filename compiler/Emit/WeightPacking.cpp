@@ -142,7 +142,7 @@ LogicalResult packWeight(hmem::WeightOp weight, const std::string &sourceDirecto
   std::string error;
   if (!source.open(weight, sourceDirectory, error))
     return weight.emitOpError() << "cannot be packed: " << error;
-  return weight.isTiles() ? packTiles(weight, source, sink, loss) : packDense(weight, source, sink);
+  return weight.isTiled() ? packTiles(weight, source, sink, loss) : packDense(weight, source, sink);
 }
 
 } // namespace ahm

@@ -179,12 +179,6 @@ private:
       dims.push_back(getAffineConstantExpr(size, context));
     return AffineMapAttr::get(AffineMap::get(0, symbolCount, dims, context));
   }
-  static StringRef tilesDtype(StringRef format) {
-    return format == "mxint16"  ? "tiles_mx16"
-           : format == "mxint4" ? "tiles_mx4"
-           : format == "int8"   ? "tiles_int8"
-                                : "tiles_mx8";
-  }
   static StringRef denseDtype(Type type) {
     return type.isF32()                ? "f32"
            : type.isInteger(1)         ? "bool"
@@ -195,8 +189,8 @@ private:
   Attribute home(hmem::WeightOp w, unsigned symbolCount = 0) {
     auto type = cast<RankedTensorType>(w.getType());
     dimc::RegionOp region = regions.lookup((w.getSymName() + ".dram").str());
-    if (w.isTiles())
-      return operand(tilesDtype(w.getFormat()), region,
+    if (w.isTiled())
+      return operand(hmem::findTileShape(w.getFormat())->dtype, region,
                      constantDims({w.getContraction(), w.getTileColumns()}, symbolCount));
     return operand(denseDtype(type.getElementType()), region, constantDims(type.getShape(), symbolCount));
   }
@@ -295,7 +289,9 @@ private:
                 return failure();
               region = *found;
             } else if (auto w = symbols.lookup<hmem::WeightOp>(symbol)) {
-              if (w.isStreamed()) {
+              if (view.getPart()) {
+                region = regions.lookup((symbol + ".dram").str());
+              } else if (w.isStreamed()) {
                 for (Value token : exec.getTokens())
                   if (auto transfer = token.getDefiningOp<hmem::TransferOp>();
                       transfer && transfer.getWeight() == symbol)

@@ -42,7 +42,8 @@ int32_t CommandCosts::constant(int64_t value) {
   return found->second;
 }
 
-uint32_t CommandCosts::region(Attribute target, hmem::ExecOp exec) {
+uint32_t CommandCosts::region(hmem::ViewAttr view, hmem::ExecOp exec) {
+  Attribute target = view.getTarget();
   program::Region region;
   const void *key;
   if (auto index = dyn_cast<IntegerAttr>(target)) {
@@ -56,12 +57,15 @@ uint32_t CommandCosts::region(Attribute target, hmem::ExecOp exec) {
     key = op;
     if (auto weight = dyn_cast_or_null<hmem::WeightOp>(op)) {
       region.lifetime = program::LifetimeClass::Weight;
-      region.tier = weight.isTiles()    ? program::Tier::Sram
+      bool inSram = weight.isTiles() && !view.getPart(); // else a reader of its home
+      region.tier = inSram              ? program::Tier::Sram
                     : weight.isVector() ? program::Tier::Stash
                                         : program::Tier::Dram;
-      if (weight.isTiles())
+      if (inSram)
         region.unitCount = static_cast<uint32_t>(weight.getCoresCount());
-      region.bytes = static_cast<uint64_t>(weight.isTiles() ? weight.getLocalBytes() : weight.getBytes());
+      region.bytes = static_cast<uint64_t>(inSram ? weight.getLocalBytes() : weight.getBytes());
+      if (weight.isTiles() && !inSram)
+        key = view.getAsOpaquePointer();
     } else if (auto cache = dyn_cast_or_null<hmem::CacheOp>(op)) {
       region.lifetime = program::LifetimeClass::Kv;
       region.bytes = static_cast<uint64_t>(cache.getStashBytes());
@@ -99,7 +103,7 @@ CommandCosts::Cost CommandCosts::of(hmem::ExecOp exec, func::FuncOp function) {
     for (Attribute attribute : write ? exec.getOuts() : exec.getIns()) {
       auto view = cast<hmem::ViewAttr>(attribute);
       program::Operand operand;
-      operand.region = region(view.getTarget(), exec);
+      operand.region = region(view, exec);
       auto dtype = dtypes.find(view.getDtype().getValue());
       if (dtype == dtypes.end())
         return result;

@@ -30,7 +30,7 @@ public:
   Cost of(hmem::ExecOp exec, mlir::func::FuncOp function);
 
 private:
-  uint32_t region(mlir::Attribute target, hmem::ExecOp exec);
+  uint32_t region(hmem::ViewAttr view, hmem::ExecOp exec);
   int32_t constant(int64_t value);
 
   mlir::SymbolTable symbols;

@@ -33,6 +33,9 @@ static bool isCuttable(StringRef opcode) {
   return opcode == "GemmMx" || opcode == "GemmInt8" || opcode == "GemmExperts";
 }
 
+/// A view of a weight where it has its home in DRAM: a gather of its columns, which takes them from all pieces.
+static bool readsHome(Attribute view) { return cast<hmem::ViewAttr>(view).getPart() != nullptr; }
+
 LogicalResult ProblemBuilder::build() {
   problem.sram = {static_cast<uint64_t>(machine.sramPerCore), static_cast<uint32_t>(machine.cores()),
                   static_cast<uint32_t>(machine.coresPerChiplet()), static_cast<uint32_t>(machine.coresPerQuad())};
@@ -62,7 +65,8 @@ LogicalResult ProblemBuilder::addWeights() {
   llvm::StringMap<bool> cuttable;
   module.walk([&](hmem::ExecOp exec) {
     for (Attribute attribute : exec.getIns())
-      if (auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget())) {
+      if (auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget());
+          symbol && !readsHome(attribute)) {
         auto [found, inserted] = cuttable.try_emplace(symbol.getValue(), true);
         found->second = found->second && isCuttable(exec.getOpcode());
       }
@@ -272,7 +276,7 @@ placement::Command ProblemBuilder::commandOf(hmem::ExecOp exec, func::FuncOp fun
   }
   for (Attribute attribute : exec.getIns())
     if (auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget()))
-      if (auto found = weightIndex.find(symbol.getValue()); found != weightIndex.end()) {
+      if (auto found = weightIndex.find(symbol.getValue()); found != weightIndex.end() && !readsHome(attribute)) {
         addUse(exec, function, cost, found->second, command, entry, position);
         break;
       }

@@ -9,8 +9,16 @@ namespace ahm {
 
 namespace {
 
-int64_t tileColumns(hmem::WeightOp weight) {
-  return weight.getFormat() == "mxint16" ? 32 : weight.getFormat() == "mxint4" ? 128 : 64;
+int64_t tileColumns(hmem::WeightOp weight) { return hmem::findTileShape(weight.getFormat())->columns; }
+
+/// A view of the piece in place of one of the weight.
+hmem::ViewAttr viewOf(hmem::ViewAttr view, hmem::WeightOp piece) {
+  AffineMap dims = view.getDims().getValue();
+  SmallVector<AffineExpr> results(dims.getResults());
+  results.back() = getAffineConstantExpr(piece.getTileColumns(), piece.getContext());
+  return hmem::ViewAttr::get(piece.getContext(), view.getDtype(), FlatSymbolRefAttr::get(piece.getSymNameAttr()),
+                             AffineMapAttr::get(AffineMap::get(0, dims.getNumSymbols(), results, piece.getContext())),
+                             view.getOffset(), view.getPart());
 }
 
 /// The weight's view in `exec`, as one of the piece, and the command's numbers for its columns.
@@ -22,12 +30,7 @@ void retarget(hmem::ExecOp exec, hmem::WeightOp weight, hmem::WeightOp piece) {
     auto symbol = dyn_cast<FlatSymbolRefAttr>(view.getTarget());
     if (!symbol || symbol.getAttr() != weight.getSymNameAttr())
       continue;
-    AffineMap dims = view.getDims().getValue();
-    SmallVector<AffineExpr> results(dims.getResults());
-    results.back() = getAffineConstantExpr(piece.getTileColumns(), context);
-    attribute = hmem::ViewAttr::get(context, view.getDtype(), FlatSymbolRefAttr::get(piece.getSymNameAttr()),
-                                    AffineMapAttr::get(AffineMap::get(0, dims.getNumSymbols(), results, context)),
-                                    view.getOffset(), view.getPart());
+    attribute = viewOf(view, piece);
   }
   exec.setInsAttr(ArrayAttr::get(context, ins));
   SmallVector<int64_t> ints(exec.getInts());
@@ -77,6 +80,21 @@ std::vector<SmallVector<hmem::WeightOp>> splitWeights(ModuleOp module, ArrayRef<
           auto found = symbol ? cut.find(symbol.getAttr()) : cut.end();
           if (found == cut.end())
             continue;
+          if (exec.getOpcode() == "GatherTiles") { // takes chunks of columns one behind the other
+            SmallVector<Attribute> ins;
+            for (Attribute in : exec.getIns()) {
+              auto view = cast<hmem::ViewAttr>(in);
+              auto target = dyn_cast<FlatSymbolRefAttr>(view.getTarget());
+              auto whole = target ? cut.find(target.getAttr()) : cut.end();
+              if (whole == cut.end())
+                ins.push_back(in);
+              else
+                for (hmem::WeightOp piece : result[whole->second])
+                  ins.push_back(viewOf(view, piece));
+            }
+            exec.setInsAttr(ArrayAttr::get(exec.getContext(), ins));
+            break;
+          }
           OpBuilder builder(exec);
           for (hmem::WeightOp piece : result[found->second])
             retarget(cast<hmem::ExecOp>(builder.clone(*exec)), weights[found->second], piece);

@@ -67,6 +67,49 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
     return copy;
   }
 
+  /// Whether a gathered row reaches nothing but rotations: frequencies stay in float32, as everything of the vector
+  /// unit.
+  static bool isRotaryTable(Value rows) {
+    bool rotary = false;
+    SmallVector<Value> work{rows};
+    llvm::DenseSet<Value> seen;
+    while (!work.empty()) {
+      Value value = work.pop_back_val();
+      if (!seen.insert(value).second)
+        continue;
+      for (OpOperand &use : value.getUses()) {
+        Operation *user = use.getOwner();
+        if (isa<nn::RotaryOp>(user) && use.getOperandNumber() > 0)
+          rotary = true;
+        else if (isa<nn::ReshapeOp, nn::TransposeOp, nn::SliceOp, nn::ConcatOp, nn::BroadcastOp, nn::GatherOp>(user))
+          work.append(user->result_begin(), user->result_end());
+        else
+          return false;
+      }
+    }
+    return rotary;
+  }
+
+  /// Gathers of rows of a large table of floats take them from blocks: "embedding tables are stored like any weight".
+  void makeEmbeddings(const llvm::StringMap<nn::WeightOp> &table) {
+    getOperation().walk([&](nn::GatherOp gather) {
+      auto get = gather.getTable().getDefiningOp<nn::GetWeightOp>();
+      auto weight = get ? table.lookup(get.getWeight()) : nn::WeightOp();
+      auto type = weight ? cast<RankedTensorType>(weight.getType()) : RankedTensorType();
+      // What nn.constant would hold is a vector of the stash.
+      if (!type || type.getRank() != 2 || gather.getAxis() != 0 || !type.getElementType().isF32() ||
+          type.getNumElements() <= 4096 || isRotaryTable(gather.getResult()))
+        return;
+      OpBuilder builder(gather);
+      auto embedding = nn::EmbeddingOp::create(builder, gather.getLoc(), gather.getType(), get.getWeightAttr(),
+                                               gather.getIndices());
+      gather.replaceAllUsesWith(embedding.getResult());
+      gather.erase();
+      if (get.use_empty())
+        get.erase();
+    });
+  }
+
   void runOnOperation() override {
     ModuleOp module = getOperation();
     // All three are checked, so that one run tells every mistake.
@@ -98,6 +141,7 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
     llvm::StringMap<nn::WeightOp> table;
     for (auto weight : module.getOps<nn::WeightOp>())
       table[weight.getSymName()] = weight;
+    makeEmbeddings(table);
     bool missing = false;
     auto use = [&](Operation *op, StringRef symbol, StringRef format) -> StringRef {
       auto found = table.find(symbol);
@@ -117,6 +161,8 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
       } else if (auto experts = dyn_cast<nn::ExpertLinearOp>(op)) {
         experts.setWeight(use(op, experts.getWeight(), linearFormat));
         experts.setActivations(activationFormat);
+      } else if (auto embedding = dyn_cast<nn::EmbeddingOp>(op)) {
+        embedding.setWeight(use(op, embedding.getWeight(), linearFormat));
       } else if (auto integer = dyn_cast<nn::Int8LinearOp>(op)) {
         integer.setWeight(use(op, integer.getWeight(), "int8"));
       } else if (auto conv = dyn_cast<nn::Conv1dOp>(op)) {

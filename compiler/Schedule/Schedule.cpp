@@ -72,7 +72,7 @@ private:
           pageReaders[part.getValue()] = exec;
         auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget());
         auto weight = symbol ? symbols.lookup<hmem::WeightOp>(symbol.getAttr()) : hmem::WeightOp();
-        if (!weight || !weight.isTiles())
+        if (!weight || !weight.isTiles() || cast<hmem::ViewAttr>(attribute).getPart())
           continue;
         if (!weight.getResidency())
           return exec.emitOpError() << "reads @" << weight.getSymName()

@@ -160,6 +160,7 @@ private:
   mlir::AffineExpr slotOffset(hmem::CacheOp cache, std::optional<mlir::AffineMap> slot);
   mlir::LogicalResult lower(mlir::Operation *op);
   mlir::LogicalResult linear(nn::LinearOp op);
+  mlir::LogicalResult embedding(nn::EmbeddingOp op);
   mlir::LogicalResult expertLinear(nn::ExpertLinearOp op);
   mlir::LogicalResult int8Linear(nn::Int8LinearOp op);
   mlir::LogicalResult conv(nn::Conv1dOp op);
@@ -170,12 +171,7 @@ private:
   mlir::LogicalResult bindResults(mlir::func::ReturnOp op);
   void addMacs(llvm::ArrayRef<mlir::AffineExpr> factors) { macs += largestElementCount(mapOf(factors), ranges); }
   static llvm::StringRef rowsDtype(llvm::StringRef format) { return format == "mxint16" ? "mx_rows16" : "mx_rows8"; }
-  static llvm::StringRef tilesDtype(llvm::StringRef format) {
-    return format == "mxint16"  ? "tiles_mx16"
-           : format == "mxint4" ? "tiles_mx4"
-           : format == "int8"   ? "tiles_int8"
-                                : "tiles_mx8";
-  }
+  static llvm::StringRef tilesDtype(llvm::StringRef format) { return hmem::findTileShape(format)->dtype; }
 
   mlir::func::FuncOp function;
   WeightTable &weights;

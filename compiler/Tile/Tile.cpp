@@ -140,7 +140,7 @@ LogicalResult FunctionTiler::lower(Operation *op) {
             get ? SymbolTable::lookupNearestSymbolFrom<nn::WeightOp>(op, get.getWeightAttr()) : nn::WeightOp();
         auto type = cast<RankedTensorType>(o.getTable().getType());
         if (weight && o.getAxis() == 0 && type.getNumElements() > 4096) {
-          // An embedding: rows are read from DRAM one by one.
+          // A table of integers, or one that is no embedding: rows are read from DRAM one by one.
           hmem::WeightOp table = weights.dense(weight, true);
           command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(table.getSymNameAttr())},
                                      dtypeOf(o.getTable()), dimsOf(o.getTable().getType())));
@@ -152,6 +152,7 @@ LogicalResult FunctionTiler::lower(Operation *op) {
         emit(op->getLoc(), command);
         return success();
       })
+      .Case<nn::EmbeddingOp>([&](nn::EmbeddingOp o) { return embedding(o); })
       .Case<nn::ArgMaxOp>([&](nn::ArgMaxOp o) {
         SmallVector<AffineExpr> rows = rowsOf(o.getInput().getType());
         Command command{"ArgMax", {}, {}, {}, {}, {}, {}};

@@ -44,6 +44,27 @@ LogicalResult FunctionTiler::linear(nn::LinearOp op) {
   return success();
 }
 
+LogicalResult FunctionTiler::embedding(nn::EmbeddingOp op) {
+  auto weight = SymbolTable::lookupNearestSymbolFrom<nn::WeightOp>(op, op.getWeightAttr());
+  auto type = weight ? dyn_cast<RankedTensorType>(weight.getType()) : RankedTensorType();
+  if (!type || type.getRank() != 2)
+    return op.emitOpError() << "reads @" << op.getWeight() << ", which is no weight [V, H]";
+  auto chunks = weights.table(op, weight);
+  if (chunks.empty())
+    return failure();
+  Command command{"GatherTiles", {}, {}, {}, {}, {}, {}};
+  for (hmem::WeightOp chunk : chunks)
+    // From its home in DRAM, also where a product has it in SRAM.
+    command.ins.push_back(hmem::ViewAttr::get(
+        context, builder.getStringAttr(tilesDtype(weight.getFormat())), FlatSymbolRefAttr::get(chunk.getSymNameAttr()),
+        AffineMapAttr::get(mapOf({number(type.getDimSize(1)), number(chunk.getColumns())})), AffineMapAttr(),
+        chunk.isTiles() ? builder.getStringAttr("dram") : StringAttr()));
+  in(command, op.getIds());
+  out(command, op.getResult(), result(op));
+  emit(op.getLoc(), command);
+  return success();
+}
+
 LogicalResult FunctionTiler::int8Linear(nn::Int8LinearOp op) {
   auto weight = SymbolTable::lookupNearestSymbolFrom<nn::WeightOp>(op, op.getWeightAttr());
   if (!weight)

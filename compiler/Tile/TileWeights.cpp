@@ -39,6 +39,59 @@ WeightTable::WeightTable(ModuleOp module, const TileOptions &options)
     else if (auto name = op.getAttrOfType<StringAttr>(SymbolTable::getSymbolAttrName()))
       names.insert(name.getValue());
   }
+  SymbolTable symbols(module);
+  module.walk([&](nn::LinearOp linear) {
+    if (auto weight = symbols.lookup<nn::WeightOp>(linear.getWeight()))
+      multiplied.insert(
+          keyOf(weight, cast<RankedTensorType>(weight.getType()), weight.getFormat(), weight.getRecipe().getValue()));
+  });
+}
+
+/// Steps that move elements in one form: transposes in a row are one, those that change nothing and casts, which keep
+/// values as they are, are none.
+static ArrayAttr normalRecipe(ArrayRef<Attribute> recipe, Builder &builder) {
+  SmallVector<Attribute> steps;
+  auto isTranspose = [](ArrayAttr step) { return cast<StringAttr>(step[0]).getValue() == "transpose"; };
+  for (Attribute attribute : recipe) {
+    auto step = dyn_cast<ArrayAttr>(attribute);
+    if (!step || step.empty() || !isa<StringAttr>(step[0])) {
+      steps.push_back(attribute);
+      continue;
+    }
+    if (cast<StringAttr>(step[0]).getValue() == "cast")
+      continue;
+    if (!isTranspose(step)) {
+      steps.push_back(step);
+      continue;
+    }
+    auto before = steps.empty() ? ArrayAttr() : dyn_cast<ArrayAttr>(steps.back());
+    bool joins = before && !before.empty() && isTranspose(before) && before.size() == step.size();
+    SmallVector<Attribute> joined{step[0]};
+    bool identity = true;
+    for (size_t i = 1; i < step.size(); ++i) {
+      int64_t axis = cast<IntegerAttr>(step[i]).getInt();
+      if (joins && axis >= 0 && axis + 1 < static_cast<int64_t>(before.size()))
+        axis = cast<IntegerAttr>(before[axis + 1]).getInt();
+      joined.push_back(builder.getI64IntegerAttr(axis));
+      identity &= axis == static_cast<int64_t>(i) - 1;
+    }
+    if (joins)
+      steps.pop_back();
+    if (!identity)
+      steps.push_back(builder.getArrayAttr(joined));
+  }
+  return builder.getArrayAttr(steps);
+}
+
+Attribute WeightTable::keyOf(nn::WeightOp weight, RankedTensorType type, StringRef format, ArrayRef<Attribute> recipe) {
+  Builder builder(module.getContext());
+  // Where the bytes are absent, the place that they were to come from tells weights apart.
+  Attribute source = weight.getValueAttr() ? Attribute(weight.getValueAttr())
+                     : weight.getFile().empty()
+                         ? Attribute(weight.getLoc())
+                         : builder.getArrayAttr({weight.getFileAttr(), weight.getOffsetAttr(), weight.getLengthAttr()});
+  return builder.getArrayAttr({source, weight.getSourceTypeAttr(), TypeAttr::get(type), normalRecipe(recipe, builder),
+                               builder.getStringAttr(format)});
 }
 
 hmem::WeightOp WeightTable::create(Location location, StringRef name, StringRef kind, RankedTensorType type,
@@ -56,16 +109,18 @@ hmem::WeightOp WeightTable::create(Location location, StringRef name, StringRef 
 
 ArrayRef<hmem::WeightOp> WeightTable::tiles(Operation *user, nn::WeightOp weight, RankedTensorType type,
                                             StringRef format, ArrayRef<Attribute> extra) {
-  auto &chunks = tilesByName[(weight.getSymName() + "|" + format).str()];
+  SmallVector<Attribute> recipe(weight.getRecipe().begin(), weight.getRecipe().end());
+  recipe.append(extra.begin(), extra.end());
+  auto &chunks = tilesByKey[keyOf(weight, type, format, recipe)];
   if (!chunks.empty())
     return chunks;
-  int64_t tileColumns = format == "mxint4" ? 128 : format == "mxint16" ? 32 : 64;
-  int64_t tileBytes = 4096 + (format == "int8" ? 0 : 2 * tileColumns);
-  if (format != "mxint4" && format != "mxint8" && format != "mxint16" && format != "int8") {
+  const hmem::TileShape *shape = hmem::findTileShape(format);
+  if (!shape) {
     user->emitOpError() << "reads the weight @" << weight.getSymName() << " in format \"" << format
-                        << "\"; run the quantise pass first (mxint16, mxint8, mxint4 or int8)";
+                        << "\"; run the quantise pass first (" << hmem::tileFormatNames() << ")";
     return {};
   }
+  int64_t tileColumns = shape->columns, tileBytes = shape->bytes;
   // Experts are a third dimension: each has its own tiles of a chunk's columns.
   int64_t experts = type.getRank() == 3 ? type.getDimSize(0) : 1;
   int64_t K = type.getDimSize(type.getRank() - 2), N = type.getShape().back();
@@ -78,8 +133,6 @@ ArrayRef<hmem::WeightOp> WeightTable::tiles(Operation *user, nn::WeightOp weight
   int64_t columnsOfChunk = std::max<int64_t>(mostTiles / kTiles / experts, 1);
   int64_t chunkCount = (columnTiles + columnsOfChunk - 1) / columnsOfChunk;
   columnsOfChunk = (columnTiles + chunkCount - 1) / chunkCount; // near-equal chunks
-  SmallVector<Attribute> recipe(weight.getRecipe().begin(), weight.getRecipe().end());
-  recipe.append(extra.begin(), extra.end());
   Builder builder(module.getContext());
   for (int64_t first = 0, index = 0; first < columnTiles; first += columnsOfChunk, ++index) {
     int64_t count = std::min(columnsOfChunk, columnTiles - first), tileCount = experts * count * kTiles;
@@ -99,6 +152,40 @@ ArrayRef<hmem::WeightOp> WeightTable::tiles(Operation *user, nn::WeightOp weight
     chunk.setMacs(K * chunk.getColumns());
     chunks.push_back(chunk);
   }
+  return chunks;
+}
+
+ArrayRef<hmem::WeightOp> WeightTable::table(Operation *user, nn::WeightOp weight) {
+  auto stored = cast<RankedTensorType>(weight.getType());
+  auto type = RankedTensorType::get({stored.getDimSize(1), stored.getDimSize(0)}, stored.getElementType());
+  Builder builder(module.getContext());
+  Attribute transpose = builder.getArrayAttr(
+      {builder.getStringAttr("transpose"), builder.getI64IntegerAttr(1), builder.getI64IntegerAttr(0)});
+  SmallVector<Attribute> recipe(weight.getRecipe().begin(), weight.getRecipe().end());
+  recipe.push_back(transpose);
+  Attribute key = keyOf(weight, type, weight.getFormat(), recipe);
+  if (multiplied.contains(key))
+    return tiles(user, weight, type, weight.getFormat(), transpose);
+  auto &chunks = tilesByKey[key];
+  if (!chunks.empty())
+    return chunks;
+  const hmem::TileShape *shape = hmem::findTileShape(weight.getFormat());
+  int64_t K = type.getDimSize(0), N = type.getDimSize(1);
+  if (!shape || K <= 0 || N <= 0) {
+    user->emitOpError() << "reads the weight @" << weight.getSymName() << " in format \"" << weight.getFormat()
+                        << "\"; run the quantise pass first (" << hmem::tileFormatNames() << ")";
+    return {};
+  }
+  int64_t tileCount = (K + 63) / 64 * ((N + shape->columns - 1) / shape->columns);
+  auto op = create(weight.getLoc(), weight.getSymName(), "table", type, weight.getSourceType(), weight.getFile(),
+                   static_cast<int64_t>(weight.getOffset()), static_cast<int64_t>(weight.getLength()),
+                   builder.getArrayAttr(recipe), weight.getFormat(), tileCount * shape->bytes);
+  if (weight.getValueAttr())
+    op.setValueAttr(weight.getValueAttr());
+  op.setColumns(N);
+  op.setTiles(tileCount);
+  op.setTileBytes(shape->bytes);
+  chunks.push_back(op);
   return chunks;
 }
 

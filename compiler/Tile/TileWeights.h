@@ -4,6 +4,7 @@
 
 #include "compiler/Tile/Tile.h"
 #include "dialects/NN/NN.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -20,6 +21,9 @@ public:
   /// entries never appear; an empty list means that an error was emitted at `user`.
   llvm::ArrayRef<hmem::WeightOp> tiles(mlir::Operation *user, nn::WeightOp weight, mlir::RankedTensorType type,
                                        llvm::StringRef format, llvm::ArrayRef<mlir::Attribute> extra);
+  /// What a gather of rows of `weight` [V,H] reads: the tiles of the product that has the same weight as its stationary
+  /// operand [H,V] in the same format, else a table of such tiles that stays in DRAM. Empty as above.
+  llvm::ArrayRef<hmem::WeightOp> table(mlir::Operation *user, nn::WeightOp weight);
   /// A dense weight: kind "vector", or "table" when it stays in DRAM.
   hmem::WeightOp dense(nn::WeightOp weight, bool table);
   hmem::WeightOp constant(mlir::Location location, mlir::ElementsAttr value);
@@ -29,10 +33,15 @@ private:
                         mlir::RankedTensorType type, mlir::Type sourceType, llvm::StringRef file, int64_t offset,
                         int64_t length, mlir::ArrayAttr recipe, llvm::StringRef format, int64_t bytes);
 
+  /// Equal for weights of the same bytes, shape and format, by whatever name and recipe.
+  mlir::Attribute keyOf(nn::WeightOp weight, mlir::RankedTensorType type, llvm::StringRef format,
+                        llvm::ArrayRef<mlir::Attribute> recipe);
+
   mlir::ModuleOp module;
   const TileOptions &options;
   mlir::OpBuilder builder;
-  llvm::StringMap<llvm::SmallVector<hmem::WeightOp>> tilesByName;
+  llvm::DenseMap<mlir::Attribute, llvm::SmallVector<hmem::WeightOp>> tilesByKey;
+  llvm::DenseSet<mlir::Attribute> multiplied; // keys of products' weights
   llvm::StringMap<hmem::WeightOp> denseByName;
   llvm::DenseMap<mlir::Attribute, hmem::WeightOp> constants;
   llvm::StringSet<> names;

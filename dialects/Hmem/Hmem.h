@@ -13,6 +13,21 @@
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+#include <string>
+
+namespace ahm::hmem {
+/// How a weight format stands in stationary tiles: the dtype that views them, columns and bytes of a tile, scales
+/// included; the layout of runtime/formats.
+struct TileShape {
+  const char *format, *dtype;
+  int64_t columns, bytes;
+};
+/// Null for a format that has no tiles.
+const TileShape *findTileShape(llvm::StringRef format);
+/// The formats that have tiles, for messages: "mxint16, mxint8, ...".
+std::string tileFormatNames();
+} // namespace ahm::hmem
+
 #include "dialects/Hmem/HmemDialect.h.inc"
 #include "dialects/Hmem/HmemEnums.h.inc"
 #define GET_ATTRDEF_CLASSES

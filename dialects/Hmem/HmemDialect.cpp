@@ -51,7 +51,7 @@ static const CommandShape kCommands[] = {
     {"ArgMax", "vector", 1, 1, 1, 1},      {"AllReduce", "vector", 1, 1, 1, 1},
     {"TopK", "vector", 1, 1, 2, 2},        {"CumSum", "vector", 1, 1, 1, 1},
     {"Scatter", "vector", 3, 3, 1, 1},     {"CacheSeal", "dma", 1, 1, 1, 2},
-    {"CacheFetch", "dma", 1, 1, 1, 1},
+    {"CacheFetch", "dma", 1, 1, 1, 1},     {"GatherTiles", "vector", 2, -1, 1, 1},
 };
 
 const CommandShape *ahm::hmem::findCommandShape(StringRef opcode) {
@@ -59,6 +59,27 @@ const CommandShape *ahm::hmem::findCommandShape(StringRef opcode) {
     if (opcode == shape.name)
       return &shape;
   return nullptr;
+}
+
+static const TileShape kTileShapes[] = {
+    {"mxint16", "tiles_mx16", 32, 4160},
+    {"mxint8", "tiles_mx8", 64, 4224},
+    {"mxint4", "tiles_mx4", 128, 4352},
+    {"int8", "tiles_int8", 64, 4096},
+};
+
+const TileShape *ahm::hmem::findTileShape(StringRef format) {
+  for (const TileShape &shape : kTileShapes)
+    if (format == shape.format)
+      return &shape;
+  return nullptr;
+}
+
+std::string ahm::hmem::tileFormatNames() {
+  std::string names;
+  for (const TileShape &shape : kTileShapes)
+    names += (names.empty() ? "" : &shape == std::end(kTileShapes) - 1 ? " or " : ", ") + std::string(shape.format);
+  return names;
 }
 
 int64_t ahm::hmem::denseElementBytes(StringRef dtype) {
@@ -73,7 +94,7 @@ int64_t ahm::hmem::denseElementBytes(StringRef dtype) {
 
 bool ahm::hmem::isKnownDtype(StringRef dtype) {
   return denseElementBytes(dtype) || dtype == "mx_rows4" || dtype == "mx_rows8" || dtype == "mx_rows16" ||
-         dtype == "tiles_mx4" || dtype == "tiles_mx8" || dtype == "tiles_mx16" || dtype == "tiles_int8";
+         llvm::any_of(kTileShapes, [&](const TileShape &shape) { return dtype == shape.dtype; });
 }
 
 StringRef ahm::hmem::cacheDtype(StringRef format) {
@@ -109,26 +130,28 @@ LogicalResult WeightOp::verify() {
     return emitOpError() << "has kind \"" << getKind() << "\"; kinds are tiles, vector and table";
   if (getOffset() < 0 || getLength() < 0 || getBytes() <= 0)
     return emitOpError() << "has a negative offset or length, or no bytes";
-  if (isTiles()) {
-    if (type.getRank() != 2 && type.getRank() != 3)
-      return emitOpError() << "of tiles needs a [K, N] type, or [experts, K, N], not " << type;
+  if (isTiled()) {
+    if (type.getRank() != 2 && (type.getRank() != 3 || !isTiles()))
+      return emitOpError() << "of tiles needs a [K, N] type" << (isTiles() ? ", or [experts, K, N]" : "") << ", not "
+                           << type;
     int64_t columnCount = type.getShape().back();
     if (getFirstColumn() < 0 || getColumns() <= 0 || getFirstColumn() + getColumns() > columnCount)
       return emitOpError() << "covers columns [" << getFirstColumn() << ", " << getFirstColumn() + getColumns()
                            << ") of a weight with " << columnCount;
-    int64_t tileColumns = getFormat() == "mxint16" ? 32 : getFormat() == "mxint4" ? 128 : 64;
-    if (getFormat() != "mxint16" && getFormat() != "mxint8" && getFormat() != "mxint4" && getFormat() != "int8")
-      return emitOpError() << "has format \"" << getFormat() << "\"; tiles are mxint16, mxint8, mxint4 or int8";
-    if (getFirstColumn() % tileColumns)
-      return emitOpError() << "starts at column " << getFirstColumn() << ", inside a tile of " << tileColumns
+    const TileShape *shape = findTileShape(getFormat());
+    if (!shape)
+      return emitOpError() << "has format \"" << getFormat() << "\"; tiles are " << tileFormatNames();
+    if (getFirstColumn() % shape->columns)
+      return emitOpError() << "starts at column " << getFirstColumn() << ", inside a tile of " << shape->columns
                            << " columns";
-    int64_t wanted = getExperts() * ((getContraction() + 63) / 64) * ((getColumns() + tileColumns - 1) / tileColumns);
+    int64_t wanted =
+        getExperts() * ((getContraction() + 63) / 64) * ((getColumns() + shape->columns - 1) / shape->columns);
     if (getTiles() != wanted)
       return emitOpError() << "has " << getTiles() << " tiles, but its shape takes " << wanted;
     if (getTileBytes() <= 0 || getTileBytes() % kAlignment || getBytes() != getTiles() * getTileBytes())
       return emitOpError() << "has tiles of " << getTileBytes() << " bytes and " << getBytes()
                            << " bytes in all; tiles are whole multiples of " << kAlignment << " bytes";
-    if (getCoresCount() <= 0)
+    if (isTiles() && getCoresCount() <= 0)
       return emitOpError() << "is dealt over " << getCoresCount() << " cores";
   }
   if (getResidency() && *getResidency() != "resident" && *getResidency() != "streamed")
@@ -240,10 +263,14 @@ static LogicalResult verifyView(ExecOp op, Attribute attribute, bool output) {
   if (auto weight = dyn_cast<WeightOp>(target)) {
     if (output)
       return op.emitOpError() << "writes the weight @" << weight.getSymName();
-    if (weight.isTiles() != dtype.starts_with("tiles_"))
+    StringAttr part = view.getPart();
+    if (part && part.getValue() != "dram")
+      return op.emitOpError() << "views the unknown part \"" << part.getValue() << "\" of the weight @"
+                              << weight.getSymName();
+    if (weight.isTiled() != dtype.starts_with("tiles_"))
       return op.emitOpError() << "reads the " << weight.getKind() << " weight @" << weight.getSymName() << " as "
                               << dtype;
-    if (weight.isStreamed()) {
+    if (weight.isStreamed() && !part) {
       bool arrived = false;
       for (Value token : op.getTokens())
         if (auto transfer = token.getDefiningOp<TransferOp>())

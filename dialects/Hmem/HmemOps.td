@@ -47,7 +47,7 @@ def Hmem_ViewAttr : AttrDef<Hmem_Dialect, "View"> {
   let description = [{
     `dtype`: f32 i32 i8 u8 bool bf16 mx_rows4 mx_rows8 mx_rows16 tiles_mx4 tiles_mx8 tiles_mx16 tiles_int8. `dims`: the logical shape.
     `offset`: bytes from the start, 0 when absent. `part`: which home of a cache in pages: "sram", "dram", or "slotN" of the
-    staging ring; absent: what stands in the stash.
+    staging ring; absent: what stands in the stash. Of a weight: "dram" for its home, wherever else it stands.
   }];
   let parameters = (ins "::mlir::StringAttr":$dtype, "::mlir::Attribute":$target, "::mlir::AffineMapAttr":$dims,
       OptionalParameter<"::mlir::AffineMapAttr">:$offset, OptionalParameter<"::mlir::StringAttr">:$part);
@@ -70,7 +70,8 @@ def Hmem_WeightOp : Hmem_Op<"weight", [Symbol]> {
   let description = [{
     `kind`: "tiles" (stationary operand in the normative tile layout: `type` is the whole [K,N] after the recipe, this chunk is columns
     [first_column, first_column+columns); of experts the whole is [E,K,N] and the chunk those columns of each expert, as E equal runs of whole
-    tiles one behind the other), "vector" (dense, copied to the stash by `load`), "table" (dense, stays in DRAM).
+    tiles one behind the other), "vector" (dense, copied to the stash by `load`), "table" (stays in DRAM; dense, or with another format than "dense" in tiles like a stationary
+    operand, of which columns are gathered).
     Source, recipe and format are the nn weight's; `value` holds a constant's elements instead of a source.
     `tiles` tiles of `tile_bytes` are dealt round robin over `cores_count` consecutive cores. `bytes` is the size in the
     weights file. Place sets `residency` ("resident", "streamed"), `cores_first`, `sram_offset` (resident), `ring_slot`
@@ -88,6 +89,8 @@ def Hmem_WeightOp : Hmem_Op<"weight", [Symbol]> {
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     bool isTiles() { return getKind() == "tiles"; }
+    /// Tiles, or a table that is stored like them.
+    bool isTiled() { return isTiles() || (getKind() == "table" && getFormat() != "dense"); }
     /// Of tiles: [experts, K, N], or [K, N] of one.
     int64_t getExperts() {
       auto type = ::llvm::cast<::mlir::RankedTensorType>(getType());
@@ -99,7 +102,7 @@ def Hmem_WeightOp : Hmem_Op<"weight", [Symbol]> {
     }
     /// Columns of the chunk as a view of its tiles has them: those of each expert fill whole tiles.
     int64_t getTileColumns() {
-      int64_t width = getFormat() == "mxint16" ? 32 : getFormat() == "mxint4" ? 128 : 64;
+      int64_t width = findTileShape(getFormat())->columns;
       return getExperts() == 1 ? getColumns() : getExperts() * ((getColumns() + width - 1) / width * width);
     }
     bool isVector() { return getKind() == "vector"; }

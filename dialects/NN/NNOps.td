@@ -169,6 +169,14 @@ def NN_GatherOp : NN_PureOp<"gather"> {
   let assemblyFormat = "$table `[` $indices `]` `axis` $axis attr-dict `:` type($table) `,` type($indices) `->` type($result)";
   let hasVerifier = 1;
 }
+def NN_EmbeddingOp : NN_PureOp<"embedding"> {
+  let summary = "Rows of the weight [V,H] picked by i32 ids, from blocks: the ids' shape, then H";
+  let description = [{ Put in by Quantize for a gather of rows of a weight that is stored like a stationary operand [H,V]. }];
+  let arguments = (ins FlatSymbolRefAttr:$weight, AnyRankedTensor:$ids);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$weight `[` $ids `]` attr-dict `:` type($ids) `->` type($result)";
+  let hasVerifier = 1;
+}
 def NN_ArgMaxOp : NN_PureOp<"argmax"> {
   let summary = "Index of the largest element of the last dimension, i32, lowest on a tie; the last dimension is dropped";
   let arguments = (ins AnyRankedTensor:$input);

@@ -199,6 +199,14 @@ LogicalResult GatherOp::verify() {
     return emitOpError("result rank must be the table's less one plus the indices'");
   return checkAll(*this);
 }
+LogicalResult EmbeddingOp::verify() {
+  if (!tensorOf(getIds()).getElementType().isInteger(32))
+    return emitOpError("ids must be i32");
+  if (!tensorOf(getResult()).getElementType().isF32() ||
+      tensorOf(getResult()).getRank() != tensorOf(getIds()).getRank() + 1)
+    return emitOpError("gives f32 rows: the ids' shape, then a row's length");
+  return checkAll(*this);
+}
 LogicalResult ArgMaxOp::verify() {
   if (tensorOf(getResult()).getRank() + 1 != tensorOf(getInput()).getRank() ||
       !tensorOf(getResult()).getElementType().isInteger(32))

@@ -5,7 +5,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 namespace ahm::formats {
 namespace {
@@ -79,24 +78,6 @@ template <Element E> uint8_t block(const float *v, int16_t *out) {
   return useAvx2() ? blockAvx2<E>(v, out) : blockGeneric<E>(v, out);
 }
 
-// specials: 0 none, 1 only the all-ones code is NaN (E4M3), 2 as IEEE (E5M2, fp16).
-float decode(uint32_t code, int exponentBits, int mantissaBits, int bias, int specials) {
-  uint32_t mantissa = code & ((1u << mantissaBits) - 1);
-  int exponent = static_cast<int>(code >> mantissaBits & ((1u << exponentBits) - 1));
-  bool negative = code >> (exponentBits + mantissaBits) & 1;
-  int top = (1 << exponentBits) - 1;
-  float value;
-  if (specials == 2 && exponent == top)
-    value = mantissa ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
-  else if (specials == 1 && exponent == top && mantissa == (1u << mantissaBits) - 1)
-    value = std::numeric_limits<float>::quiet_NaN();
-  else if (exponent == 0)
-    value = std::ldexp(static_cast<float>(mantissa), 1 - bias - mantissaBits);
-  else
-    value = std::ldexp(static_cast<float>(mantissa | 1u << mantissaBits), exponent - bias - mantissaBits);
-  return negative ? -value : value;
-}
-
 } // namespace
 
 uint8_t quantizeBlock(const float *values, Element e, int16_t *out) {
@@ -159,7 +140,16 @@ float scaleValue(uint8_t e8m0) {
   return std::bit_cast<float>(e8m0 ? static_cast<uint32_t>(e8m0) << 23 : 0x00400000u);
 }
 
-float halfToFloat(uint16_t bits) { return decode(bits, 5, 10, 15, 2); }
+float halfToFloat(uint16_t bits) {
+  uint32_t mantissa = bits & 0x3ff, exponent = bits >> 10 & 31, sign = uint32_t(bits & 0x8000) << 16;
+  if (exponent == 31)
+    return std::bit_cast<float>(sign | (mantissa ? 0x7fc00000u : 0x7f800000u));
+  if (exponent == 0) {
+    float value = static_cast<float>(mantissa) * 0x1p-24f;
+    return sign ? -value : value;
+  }
+  return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
+}
 float bfloatToFloat(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
 uint16_t floatToBfloat(float value) {
@@ -183,11 +173,5 @@ uint16_t floatToHalf(float value) {
   uint32_t rounded = magnitude - 0x38000000u + 0xfff + (magnitude >> 13 & 1);
   return static_cast<uint16_t>(sign | rounded >> 13);
 }
-
-float decodeFp4E2M1(uint8_t code) { return decode(code & 15, 2, 1, 1, 0); }
-float decodeFp6E2M3(uint8_t code) { return decode(code & 63, 2, 3, 1, 0); }
-float decodeFp6E3M2(uint8_t code) { return decode(code & 63, 3, 2, 3, 0); }
-float decodeFp8E4M3(uint8_t code) { return decode(code, 4, 3, 7, 1); }
-float decodeFp8E5M2(uint8_t code) { return decode(code, 5, 2, 15, 2); }
 
 } // namespace ahm::formats

@@ -130,6 +130,13 @@ void unpackTileMx(const uint8_t *tile, int64_t ld, int64_t K, int64_t C, int64_t
           tileElement(tile, k, c, f) * implicit * static_cast<double>(scaleValue(tileScale(tile, k / kBlock, c, f))));
 }
 
+void unpackColumnMx(const uint8_t *tile, int64_t block, int64_t column, TileFormat f, float values[32]) {
+  double unit = std::ldexp(1.0, implicitExponent(elementOf(f))) *
+                static_cast<double>(scaleValue(tileScale(tile, block, column, f)));
+  for (int64_t i = 0; i < kBlock; ++i)
+    values[i] = static_cast<float>(tileElement(tile, block * kBlock + i, column, f) * unit);
+}
+
 void unpackTileInt8(const uint8_t *tile, int64_t ld, int64_t K, int64_t C, int64_t kTile, int64_t columnTile,
                     int8_t *w) {
   int64_t k0 = kTile * kTileRows, c0 = columnTile * 64;

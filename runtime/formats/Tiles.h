@@ -51,6 +51,22 @@ void unpackTileMx(const uint8_t *tile, int64_t ld, int64_t K, int64_t C, int64_t
 void unpackTileInt8(const uint8_t *tile, int64_t ld, int64_t K, int64_t C, int64_t kTile, int64_t columnTile,
                     int8_t *w);
 
+/// Bytes [offset, offset + bytes) of a tile.
+struct TileRun {
+  int64_t offset, bytes;
+};
+/// The run that holds the 32 elements of a column in one block (and those of its neighbours, between which they lie),
+/// and the 32-byte line of scales with the column's own; of plain INT8 the latter is empty.
+inline constexpr TileRun columnElements(int64_t block, int64_t column, TileFormat f) {
+  int64_t groupColumns = f == TileFormat::MxInt4 ? 16 : 8, bytes = f == TileFormat::MxInt16 ? 512 : 256;
+  return {block * (kTileElementBytes / 2) + column / groupColumns * bytes, bytes};
+}
+inline constexpr TileRun columnScales(int64_t block, int64_t column, TileFormat f) {
+  return {kTileElementBytes + block * tileColumns(f) + column / 32 * 32, f == TileFormat::Int8 ? 0 : 32};
+}
+/// The values of a column in one block of an MX tile.
+void unpackColumnMx(const uint8_t *tile, int64_t block, int64_t column, TileFormat f, float values[32]);
+
 /// One element (row 0..63 in the tile) and one scale byte (block 0..1).
 int tileElement(const uint8_t *tile, int64_t row, int64_t column, TileFormat f);
 inline uint8_t tileScale(const uint8_t *tile, int64_t block, int64_t column, TileFormat f) {

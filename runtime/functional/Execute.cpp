@@ -118,6 +118,7 @@ static bool runCommand(Context &context) {
   case Opcode::Slice:
   case Opcode::Concat:
   case Opcode::Gather:
+  case Opcode::GatherTiles:
     return runShape(context);
   case Opcode::Reduce:
   case Opcode::Softmax:
@@ -156,9 +157,10 @@ bool runEntry(const Program &program, const Entry &entry, const std::vector<int6
   if (shadow && !shadow->beginCall(entry, values, error))
     return false;
   Context context{program, entry, values, memory, blobs, options, shadow, counters, error};
-  bool loads = std::any_of(entry.commands.begin(), entry.commands.end(),
-                           [](const Command &c) { return c.op == Opcode::HostToDram; });
-  if (loads)
+  bool needsHomes = std::any_of(entry.commands.begin(), entry.commands.end(), [](const Command &c) {
+    return c.op == Opcode::HostToDram || c.op == Opcode::GatherTiles;
+  });
+  if (needsHomes)
     for (const Entry &other : program.entries)
       for (const Command &c : other.commands)
         if (c.op == Opcode::DmaTiles) {

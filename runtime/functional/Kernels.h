@@ -97,12 +97,6 @@ inline formats::Element elementOfBits(int bits) {
 }
 /// Of MxRows, and what Bf16 becomes on the array.
 inline formats::Element mxElement(DType dtype) { return elementOfBits(cacheElementBits(dtype)); }
-inline formats::TileFormat tileFormat(DType dtype) {
-  return dtype == DType::TilesMx4    ? formats::TileFormat::MxInt4
-         : dtype == DType::TilesMx16 ? formats::TileFormat::MxInt16
-         : dtype == DType::TilesInt8 ? formats::TileFormat::Int8
-                                     : formats::TileFormat::MxInt8;
-}
 inline Dims rowMajorStrides(const Dims &dims) {
   Dims strides(dims.size(), 1);
   for (size_t i = dims.size(); i-- > 1;)

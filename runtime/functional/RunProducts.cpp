@@ -70,7 +70,7 @@ bool gemm(Context &c) {
     return false;
   uint64_t macs = static_cast<uint64_t>(m) * static_cast<uint64_t>(k) * static_cast<uint64_t>(columns);
   c.counters.macs += macs;
-  formats::TileFormat format = tileFormat(w.dtype);
+  formats::TileFormat format = tileFormatOf(w.dtype);
   int64_t width = formats::tileColumns(format), groups = formats::columnTiles(columns, format);
   float *target = y.as<float>() + n0;
   float scale = plain ? *ins[1].as<float>() * c.command->floats[0] : 0;
@@ -97,7 +97,7 @@ bool gemmExperts(Context &c) {
   const std::vector<int64_t> &ints = c.command->ints;
   int64_t n0 = ints[0], n = ints[1], experts = ints[3], columns = ints[4], repeat = ints[5], k = a.last();
   int64_t chosen = ids.count(), top = ids.last();
-  formats::TileFormat format = tileFormat(w.dtype);
+  formats::TileFormat format = tileFormatOf(w.dtype);
   int64_t perExpert = formats::tileCount(k, columns, format);
   const Region &region = c.program.regions[w.region];
   if (w.dims[0] != k || tileCount(w.dtype, k, w.dims[1]) != experts * perExpert || a.rows() * repeat != chosen ||
@@ -214,7 +214,7 @@ bool conv1d(Context &c) {
       formats::quantizeRowMx(patch.data(), k, kElement, rows.data() + l * rowBytes);
     }
     if (end > begin)
-      formats::gemmMx(rows.data() + begin * rowBytes, kElement, end - begin, k, tileFormat(w.dtype), tiles.data(), co,
+      formats::gemmMx(rows.data() + begin * rowBytes, kElement, end - begin, k, tileFormatOf(w.dtype), tiles.data(), co,
                       product.data() + begin * co, co);
   });
   const float *bias = ins.size() > 2 ? ins[2].as<float>() : nullptr;

@@ -116,12 +116,68 @@ bool gather(Context &c, const View &table, const View &indices, const View &y) {
   return true;
 }
 
+/// Columns of tiles in DRAM, dequantised: each from the runs of the tiles that hold it.
+bool gatherTiles(Context &c, const std::vector<View> &ins, const View &y) {
+  const View &ids = ins.back();
+  size_t chunks = ins.size() - 1;
+  DType dtype = ins[0].dtype;
+  formats::TileFormat format = tileFormatOf(dtype);
+  int64_t k = ins[0].dims[0], columns = 0, n = ids.count(), size = tileBytes(dtype), kTiles = formats::kTiles(k);
+  for (size_t i = 0; i < chunks; ++i)
+    columns += ins[i].dims[1];
+  if (y.last() != k || y.rows() != n)
+    return c.fail("operand shapes do not fit");
+  if (!c.read(ids) || !c.write(y))
+    return false;
+  for (int64_t i = 0; i < n; ++i) {
+    int64_t id = ids.as<int32_t>()[i], column = id < 0 ? id + columns : id; // ONNX counts negative ones from the end
+    if (column < 0 || column >= columns)
+      return c.fail("index " + std::to_string(id) + " is outside the table's " + std::to_string(columns) +
+                    " rows (region '" + c.program.regions[ins[0].region].name + "'); check the ids fed to this call");
+    size_t chunk = 0;
+    for (; column >= ins[chunk].dims[1]; ++chunk)
+      column -= ins[chunk].dims[1];
+    const Operand &operand = c.command->ins[chunk];
+    const Region &region = c.program.regions[operand.region];
+    auto paired = c.pairedCores.find(operand.region);
+    uint64_t offset = c.offsetOf(operand);
+    int64_t width = formats::tileColumns(format), first = column / width * kTiles, at = column % width;
+    for (int64_t t = 0; t < kTiles; ++t) {
+      auto tile = static_cast<uint64_t>(first + t);
+      TileAddress place{region.firstUnit, region.offset + tile * static_cast<uint64_t>(size)};
+      if (paired != c.pairedCores.end())
+        place = dramTileAddress(region, paired->second.first, paired->second.count, c.memory.config().coresPerChiplet,
+                                tile, static_cast<uint64_t>(size));
+      place.offset += offset;
+      const uint8_t *bytes = c.memory.at(Tier::Dram, place.unit, place.offset, static_cast<uint64_t>(size));
+      if (!bytes)
+        return c.fail("tiles of region '" + region.name + "' lie outside the card's dram");
+      for (int64_t block = 0; block < 2; ++block) {
+        int64_t row = t * formats::kTileRows + block * formats::kBlock, used = std::min(formats::kBlock, k - row);
+        if (used <= 0)
+          break;
+        for (formats::TileRun run :
+             {formats::columnElements(block, at, format), formats::columnScales(block, at, format)})
+          if (!c.touch(operand.region, place.unit, place.offset + static_cast<uint64_t>(run.offset),
+                       static_cast<uint64_t>(run.bytes), false))
+            return false;
+        float values[formats::kBlock];
+        formats::unpackColumnMx(bytes, block, at, format, values);
+        std::memcpy(y.as<float>() + i * k + row, values, static_cast<size_t>(used) * sizeof(float));
+      }
+    }
+  }
+  return true;
+}
+
 } // namespace
 
 bool runShape(Context &c) {
   std::vector<View> ins, outs;
   if (!c.views(ins, outs))
     return false;
+  if (c.command->op == Opcode::GatherTiles)
+    return gatherTiles(c, ins, outs[0]);
   const View &y = outs[0];
   for (const View &x : ins)
     if (c.command->op != Opcode::Gather && x.dtype != y.dtype)

@@ -146,6 +146,9 @@ private:
   bool isCache(const Operand &operand, const char *name) {
     return hasType(operand, name, {DType::MxRows4, DType::MxRows8, DType::MxRows16, DType::Bf16});
   }
+  bool isProductTiles(const Operand &operand, const char *name) {
+    return hasType(operand, name, {DType::TilesMx4, DType::TilesMx8, DType::TilesMx16});
+  }
   bool isActivation(size_t i) {
     return c.ints[i] == 4 || c.ints[i] == 8 || c.ints[i] == 16 ||
            fail("activations of " + std::to_string(c.ints[i]) + " bits");
@@ -210,6 +213,7 @@ private:
   bool checkAttentionShapes();
   bool checkPagedAttention();
   bool checkExperts();
+  bool checkGatherTiles();
   bool checkAttention();
   bool checkMaskAndSinks(const Dims &q);
   bool checkVectorShapes();

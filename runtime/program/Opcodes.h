@@ -73,6 +73,12 @@
 //   Iota    out y[i32 N]               ints: step; exprs: start
 //   Gather  in table, indices[i32] out y   ints: axis. The table may stand in DRAM or stash, f32, u8 or i8;
 //            rows are read one by one. Index checked: out of range is a run error.
+//   GatherTiles in w[Tiles K,C]..., ids[i32 ..] out y[f32 ..,K]   columns of a stationary operand as float32, each
+//            value rounded once: an embedding that is stored like any weight. The w, all of one format but plain INT8,
+//            are chunks of columns one behind the other, in DRAM: in the order of their tiles, or where DmaTiles of
+//            this region finds them. Each id is a column, negative ones count from the end; out of range is a run
+//            error. Read are, for each block of 32 and id, the run of elements that holds the column's and the line of
+//            scales (formats/Tiles.h); both may come from one chiplet for all ids, and are timed as if they did.
 //   Fill    out y                      floats or ints: value
 //   LayerNorm in x,[gamma],[beta] out y    ints: hasGamma, hasBeta; floats: epsilon. Over the last dim.
 //   RmsNorm   in x,[gamma] out y           ints: hasGamma; floats: epsilon

@@ -66,7 +66,7 @@ constexpr const char *kOpcodeNames[] = {"HostToStash", "StashToHost", "HostToDra
                                         "Copy",        "Broadcast",   "Slice",           "Concat",     "Iota",
                                         "Gather",      "Fill",        "LayerNorm",       "RmsNorm",    "GroupNorm",
                                         "Rotary",      "ArgMax",      "AllReduce",       "TopK",       "CumSum",
-                                        "Scatter",     "CacheSeal",   "CacheFetch",      "GemmExperts"};
+                                        "Scatter",     "CacheSeal",   "CacheFetch",      "GemmExperts", "GatherTiles"};
 static_assert(std::size(kOpcodeNames) == static_cast<size_t>(kLastOpcode) + 1);
 
 constexpr const char *kUnaryNames[] = {"neg",       "abs",  "sqrt",    "rsqrt",      "exp",       "log",

@@ -124,9 +124,10 @@ enum class Opcode : uint16_t {
   Scatter,
   CacheSeal,
   CacheFetch, // pages of a cache
-  GemmExperts // the arrays' product by chosen experts
+  GemmExperts, // the arrays' product by chosen experts
+  GatherTiles  // columns of a stationary operand
 };
-inline constexpr Opcode kLastOpcode = Opcode::GemmExperts;
+inline constexpr Opcode kLastOpcode = Opcode::GatherTiles;
 
 struct Command {
   Opcode op = Opcode::Copy;
@@ -184,7 +185,7 @@ struct Source {         // where a command comes from
 };
 
 struct Program {
-  uint32_t versionMajor = 0, versionMinor = 2;
+  uint32_t versionMajor = 0, versionMinor = 3;
   std::string producer;
   std::string machine; // the complete target description (YAML text), as compiled for
   std::string placementPolicy;

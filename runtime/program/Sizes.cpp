@@ -2,7 +2,6 @@
 #include "runtime/program/Sizes.h"
 
 #include "runtime/formats/Formats.h"
-#include "runtime/formats/Tiles.h"
 
 namespace ahm::program {
 
@@ -37,20 +36,18 @@ const char *queueName(Queue queue) {
   return static_cast<unsigned>(queue) < 4 ? names[static_cast<unsigned>(queue)] : "unknown";
 }
 
-namespace {
-formats::TileFormat tileFormat(DType dtype) {
+formats::TileFormat tileFormatOf(DType dtype) {
   return dtype == DType::TilesMx4    ? formats::TileFormat::MxInt4
          : dtype == DType::TilesMx8  ? formats::TileFormat::MxInt8
          : dtype == DType::TilesMx16 ? formats::TileFormat::MxInt16
                                      : formats::TileFormat::Int8;
 }
-} // namespace
 
-int64_t tileColumns(DType dtype) { return isTiles(dtype) ? formats::tileColumns(tileFormat(dtype)) : 0; }
-int64_t tileBytes(DType dtype) { return isTiles(dtype) ? formats::tileBytes(tileFormat(dtype)) : 0; }
+int64_t tileColumns(DType dtype) { return isTiles(dtype) ? formats::tileColumns(tileFormatOf(dtype)) : 0; }
+int64_t tileBytes(DType dtype) { return isTiles(dtype) ? formats::tileBytes(tileFormatOf(dtype)) : 0; }
 
 int64_t tileCount(DType dtype, int64_t k, int64_t columns) {
-  return isTiles(dtype) ? formats::tileCount(k, columns, tileFormat(dtype)) : 0;
+  return isTiles(dtype) ? formats::tileCount(k, columns, tileFormatOf(dtype)) : 0;
 }
 
 bool viewBytes(DType dtype, const std::vector<int64_t> &dims, uint64_t &bytes) {
@@ -69,7 +66,7 @@ bool viewBytes(DType dtype, const std::vector<int64_t> &dims, uint64_t &bytes) {
   if (isTiles(dtype)) {
     if (dims.size() != 2)
       return false;
-    if (!times(formats::kTiles(dims[0])) || !times(formats::columnTiles(dims[1], tileFormat(dtype))) ||
+    if (!times(formats::kTiles(dims[0])) || !times(formats::columnTiles(dims[1], tileFormatOf(dtype))) ||
         !times(tileBytes(dtype)))
       return false;
   } else if (isMxRows(dtype)) {

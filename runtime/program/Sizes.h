@@ -2,6 +2,7 @@
 // of Program.h's enumerations.
 #pragma once
 
+#include "runtime/formats/Tiles.h"
 #include "runtime/program/Program.h"
 
 #include <cstdint>
@@ -22,6 +23,8 @@ const char *tierName(Tier tier);
 const char *lifetimeName(LifetimeClass lifetime);
 const char *queueName(Queue queue);
 
+/// The layout of a Tiles* dtype; of another one, that of plain INT8.
+formats::TileFormat tileFormatOf(DType dtype);
 /// Columns and bytes (scales included) of one stationary tile; 0 for a dtype that has no tiles.
 int64_t tileColumns(DType dtype);
 int64_t tileBytes(DType dtype);

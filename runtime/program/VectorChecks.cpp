@@ -4,6 +4,8 @@
 namespace ahm::program::detail {
 
 bool CommandChecker::checkVectorForm() {
+  if (c.op == Opcode::GatherTiles)
+    return checkGatherTiles();
   if (c.op != Opcode::Gather && !allInStash())
     return false;
   for (const auto *list : {&c.ins, &c.outs})
@@ -130,6 +132,17 @@ bool CommandChecker::checkVectorForm() {
   }
 }
 
+bool CommandChecker::checkGatherTiles() {
+  if (!counts(2, SIZE_MAX, 1) || !numbers(0, 0, 0) || !isIn(c.ins.back(), "the ids", {Tier::Stash}) ||
+      !hasType(c.ins.back(), "the ids", {DType::I32}) || !isIn(c.outs[0], "y", {Tier::Stash}) ||
+      !hasType(c.outs[0], "y", {DType::F32}))
+    return false;
+  for (size_t i = 0; i + 1 < c.ins.size(); ++i)
+    if (!isIn(c.ins[i], "w", {Tier::Dram}) || !isProductTiles(c.ins[i], "w") || !sameType(c.ins[0], c.ins[i]))
+      return false;
+  return true;
+}
+
 bool CommandChecker::checkVectorShapes() {
   switch (c.op) {
   case Opcode::Unary:
@@ -196,6 +209,13 @@ bool CommandChecker::checkVectorShapes() {
                        !__builtin_mul_overflow(expected, count(in(1)), &expected) && expected == count(out()),
                    "y is not the table's rows at the indices");
   }
+  case Opcode::GatherTiles:
+    for (size_t i = 0; i + 1 < c.ins.size(); ++i)
+      if (!require(in(i)[0] == last(out()), "a row of y is not as long as the contraction of w") ||
+          !require(i + 2 == c.ins.size() || in(i)[1] % tileColumns(c.ins[i].dtype) == 0,
+                   "a chunk before the last ends inside a tile"))
+        return false;
+    return require(rows(out()) == count(in(c.ins.size() - 1)), "y does not have a row for each id");
   case Opcode::LayerNorm:
   case Opcode::RmsNorm:
     for (size_t i = 1; i < c.ins.size(); ++i)

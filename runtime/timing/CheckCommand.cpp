@@ -41,6 +41,7 @@ Needs needsOf(Opcode op) {
   case Opcode::Select:
     return {3, 1, 0, 0};
   case Opcode::Gather:
+  case Opcode::GatherTiles:
     return {2, 1, 0, 0};
   case Opcode::Iota:
   case Opcode::Fill:

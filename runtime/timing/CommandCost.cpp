@@ -36,6 +36,12 @@ std::vector<int64_t> dramBytesByChiplet(const Program &program, const Command &c
     }
     return bytes;
   }
+  if (command.op == Opcode::GatherTiles) {
+    // Which chiplets hold the columns depends on the ids; all on one is the slowest.
+    bytes[static_cast<size_t>(std::min<int64_t>(program.regions[command.ins[0].region].firstUnit, machine.chiplets - 1))] =
+        total;
+    return bytes;
+  }
   if (counts.dramBlocks > 0) {
     // Pages of a cache: blocks dealt one by one over the chiplets of their home.
     for (const std::vector<Operand> *operands : {&command.ins, &command.outs})

@@ -212,6 +212,7 @@ private:
   int64_t unaryLanes(UnaryKind kind) const;
   int64_t binaryLanes(BinaryKind kind) const;
   void vectorOperation();
+  void gatherTiles();
 };
 
 } // namespace ahm::timing

@@ -146,7 +146,8 @@ class Check:
         for weight, size in derivation.stationary.items():
             self.tiles[module.path, weight] = size
         for table, size in derivation.tables.items():
-            self.tables[module.path, table] = size
+            if table not in derivation.stationary or derivation.stationary[table] != size:  # else it is stored once, as both
+                self.tables[module.path, table] = size
         for weight, size in derivation.moved.items():
             self.moved[module.path, weight] = size
 

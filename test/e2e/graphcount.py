@@ -8,7 +8,8 @@ became operations of their own (the names that its commands carry), which weight
 A graph node that is no operation of its own has been fused into the next operation that its result reaches ("owner"). So
 
   macs         every MatMul, MatMulInteger and Conv, masked positions included; a product over a contraction of one is element-wise
-  weights      sram: each product reads its stationary operand once; dram: rows taken from tables, and what streams;
+  weights      sram: each product reads its stationary operand once; dram: rows taken from tables (of floats: in blocks, like any
+               weight, and stored once where a product has the same table), and what streams;
                stash: every constant that enters an operation (gains, biases, rotary frequencies)
   kv           an attention reads its keys and values over the whole context, at their own number of heads; appending writes new rows only
   io           each input and output of the graph that is neither state nor mask, and the chosen ids
@@ -359,10 +360,15 @@ class Derivation:
         if owner in self.appends and self.appended(out) is not None:
             return self._moves(owner, self.appends[owner], 0)
         if node.op == "Gather" and node.inputs[0].constant and not node.inputs[1].constant:
-            row = out.elements * min(4, node.inputs[0].dtype.itemsize)
-            self.counts.add(owner, "weights", "dram" if len(node.inputs[0].shape) > 1 else "stash", "read", row)
-            if len(node.inputs[0].shape) > 1:
-                self.tables[node.inputs[0].name] = node.inputs[0].bytes
+            table = node.inputs[0]
+            row = out.elements * min(4, table.dtype.itemsize)
+            if len(table.shape) == 2 and table.dtype.kind == "f" and table.elements > 4096:  # an embedding, in the weights' format
+                width = table.shape[1]
+                row = out.elements // width * stationary_bytes(width, 1, self.formats.weights)
+                self.tables[table.name] = stationary_bytes(width, table.shape[0], self.formats.weights)
+            elif len(table.shape) > 1:
+                self.tables[table.name] = table.bytes
+            self.counts.add(owner, "weights", "dram" if len(table.shape) > 1 else "stash", "read", row)
             return self._moves(owner, node.inputs[1].bytes, out.bytes)
         operands, fused = self._operands(node)
         for tensor in operands:  # a single number is an attribute of a fused operation, an operand of a plain one

@@ -216,6 +216,69 @@ TEST(Functional, GatherNamesTheNodeOfABadIndex) {
   EXPECT_NE(error.find("index 10"), std::string::npos) << error;
 }
 
+/// Columns of tiles: of a weight that DmaTiles deals over chiplets too, and of a table that stays in the order of its
+/// tiles, in two chunks.
+TEST(Functional, GatherTilesReadsAColumnWhereItsTilesStand) {
+  constexpr int64_t k = 200, c = 300;
+  for (auto [dtype, format] : {std::pair{DType::TilesMx4, formats::TileFormat::MxInt4},
+                               {DType::TilesMx8, formats::TileFormat::MxInt8},
+                               {DType::TilesMx16, formats::TileFormat::MxInt16}}) {
+    int64_t bytes = tileBytes(dtype), tiles = tileCount(dtype, k, c), first = tileColumns(dtype) * 2;
+    Builder b;
+    uint32_t home = b.region("w", Tier::Dram, (tiles + 7) / 8 * 4 * bytes, 0, 2),
+             slot = b.region("w", Tier::Sram, (tiles + 7) / 8 * bytes, 0, 8);
+    b.program.regions[home].persistent = true;
+    Operand dram = b.view(home, dtype, {k, c}), sram = b.view(slot, dtype, {k, c});
+    Operand left = b.make("left", dtype, {k, first}, Tier::Dram),
+            right = b.make("right", dtype, {k, c - first}, Tier::Dram);
+    Operand ids = b.make("ids", DType::I32, {2, 2}), y = b.make("y", DType::F32, {2, 2, k}),
+            z = b.make("z", DType::F32, {2, 2, k});
+    b.program.weights = {{"w", home, 0, uint64_t(tiles * bytes), 0}};
+    b.entry("load");
+    b.add(Opcode::HostToDram, Queue::Host, {}, {dram}, {0});
+    b.entry("main");
+    b.add(Opcode::GatherTiles, Queue::Vector, {dram, ids}, {y});
+    b.add(Opcode::GatherTiles, Queue::Vector, {left, right, ids}, {z});
+    b.entry("other");
+    b.add(Opcode::DmaTiles, Queue::Dma, {dram}, {sram}, {bytes, tiles});
+
+    std::vector<float> weights = randomFloats(k * c, 1), kept(k * c);
+    std::vector<uint8_t> blob(tiles * bytes);
+    for (int64_t t = 0; t < tiles; ++t) {
+      formats::packTileMx(weights.data(), c, k, c, t % 4, t / 4, format, &blob[t * bytes]);
+      formats::unpackTileMx(&blob[t * bytes], c, k, c, t % 4, t / 4, format, kept.data());
+    }
+    BlobReader reader = [&](uint32_t, const uint8_t *&data, uint64_t &size, std::string &) {
+      data = blob.data();
+      size = blob.size();
+      return true;
+    };
+    CardMemory memory(b.program, kConfig);
+    Counters counters;
+    std::string error;
+    ASSERT_TRUE(run(b.program, memory, error, nullptr, &counters, reader, 0)) << error;
+    size_t split = blob.size() - static_cast<size_t>(tileCount(dtype, k, c - first) * bytes);
+    std::memcpy(memory.dram(0, b.program.regions[left.region].offset), blob.data(), split);
+    std::memcpy(memory.dram(0, b.program.regions[right.region].offset), blob.data() + split, blob.size() - split);
+    const int32_t wanted[] = {0, 299, -1, static_cast<int32_t>(first)};
+    std::memcpy(stash<int32_t>(memory, b.program, ids), wanted, sizeof wanted);
+    counters = {};
+    ASSERT_TRUE(run(b.program, memory, error, nullptr, &counters, reader, 1)) << error;
+    for (int64_t i = 0; i < 4; ++i)
+      for (int64_t j = 0; j < k; ++j) {
+        float expected = kept[j * c + (wanted[i] < 0 ? wanted[i] + c : wanted[i])];
+        ASSERT_EQ(stash<float>(memory, b.program, y)[i * k + j], expected) << dtypeName(dtype) << i << " " << j;
+        ASSERT_EQ(stash<float>(memory, b.program, z)[i * k + j], expected) << dtypeName(dtype) << i << " " << j;
+      }
+    // 7 blocks of 32, each a run of elements and a line of scales; two commands, four ids.
+    EXPECT_EQ(counters.tiers[size_t(Tier::Dram)].read,
+              2u * 4 * 7 * ((format == formats::TileFormat::MxInt16 ? 512 : 256) + 32));
+    stash<int32_t>(memory, b.program, ids)[1] = 300;
+    EXPECT_FALSE(run(b.program, memory, error, nullptr, &counters, reader, 1));
+    EXPECT_NE(error.find("index 300 is outside the table's 300 rows"), std::string::npos) << error;
+  }
+}
+
 TEST(Functional, GemmFromTheWeightsFileOverTwoChiplets) {
   constexpr int64_t m = 3, k = 200, c = 300, tiles = 4 * 5, bytes = 4224;
   Builder b;

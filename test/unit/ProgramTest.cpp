@@ -352,6 +352,34 @@ TEST(Program, Expressions) {
   expectRefused("exceeds maximum", [](Example &x) { x.p.values[0].min = 9; });
 }
 
+TEST(Program, GatherOfTiles) {
+  auto gather = [](Example &x) -> Command & {
+    Command &c = x.command(2);
+    c.op = Opcode::GatherTiles;
+    c.ints.clear();
+    c.ins[0] = x.command(1).ins[0];
+    return c;
+  };
+  EXPECT_EQ(errorAfter([&](Example &x) { gather(x); }), "");
+  EXPECT_EQ(errorAfter([&](Example &x) {
+              Command &c = gather(x);
+              c.ins.insert(c.ins.begin(), x.command(5).ins[0]); // two chunks
+            }),
+            "");
+  expectRefused("where this command cannot use it", [&](Example &x) { gather(x).ins[0] = x.command(1).outs[0]; });
+  expectRefused("does not take", [&](Example &x) { gather(x).ins[0].dtype = DType::TilesInt8; });
+  expectRefused("does not take", [&](Example &x) { gather(x).outs[0].dtype = DType::I32; });
+  expectRefused("carries 1 ints", [&](Example &x) { gather(x).ints = {0}; });
+  expectRefused("it takes 2 to any number", [&](Example &x) { gather(x).ins.resize(1); });
+  expectRefused("not as long as the contraction", [&](Example &x) { gather(x).outs[0].dims[1] = x.constant(32); });
+  expectRefused("does not have a row for each id", [&](Example &x) { gather(x).outs[0].dims[0] = x.constant(2); });
+  expectRefused("ends inside a tile", [&](Example &x) {
+    Command &c = gather(x);
+    c.ins.insert(c.ins.begin(), x.command(5).ins[0]);
+    c.ins[0].dims[1] = x.constant(63);
+  });
+}
+
 TEST(Program, RegionsAndWeights) {
   expectRefused("outside the tier", [](Example &x) { x.p.regions[x.slots[0]].offset = 1 << 20; });
   expectRefused("outside the tier", [](Example &x) { x.p.regions[x.slots[0]].offset = ~uint64_t(0); });

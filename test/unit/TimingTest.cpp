@@ -202,6 +202,26 @@ TEST(Counts, GatherReadsUsedRowsAndSliceTakenElements) {
   EXPECT_EQ(c[Tier::Stash].read, 400u);
 }
 
+TEST(Counts, GatherTilesReadsRunsOfItsColumnsTiles) {
+  targets::Machine m = card("test-small");
+  for (auto [dtype, run, needed] :
+       {std::tuple{DType::TilesMx4, 256u, 144u}, {DType::TilesMx8, 256u, 288u}, {DType::TilesMx16, 512u, 576u}}) {
+    Builder b;
+    uint32_t home = b.region(Tier::Dram);
+    b.program.regions[home].lifetime = LifetimeClass::Weight;
+    b.add(Opcode::GatherTiles, Queue::Vector, {b.operand(home, dtype, {288, 32768}), b.stash(DType::I32, {1, 3})},
+          {b.stash(DType::F32, {1, 3, 288})});
+    CommandCounts c = b.count(m);
+    EXPECT_EQ(c[Tier::Dram].read, 3u * 9 * (run + 32));
+    const ClassBytes &weights = c.classes[size_t(TrafficClass::Weights)][size_t(Tier::Dram)];
+    EXPECT_EQ(weights.read - weights.readPadding, 3u * (needed + 9));
+    EXPECT_EQ(c.dramPieces, 3u * 9 * 2);
+    EXPECT_EQ(c[Tier::Stash].read, 12u);
+    EXPECT_EQ(c[Tier::Stash].written, 3u * 288 * 4);
+    EXPECT_EQ(c.laneCycles, 3u * 9 * (run + 32) / 32 + 3 * 288);
+  }
+}
+
 TEST(Counts, FormatsNeedWhatTheirBlocksHold) {
   EXPECT_EQ(formatBytes(DType::F32, 3, 5), 60u);
   EXPECT_EQ(formatBytes(DType::MxRows8, 2, 36), 2u * (36 + 2));

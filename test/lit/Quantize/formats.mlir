@@ -1,4 +1,4 @@
-// A float model is stored in mxint8; a tied table stays f32 for the gather and becomes a second symbol for the product.
+// A float model is stored in mxint8; a small table stays f32 for the gather and becomes a second symbol for the product.
 // RUN: ahm-opt %s -nn-quantize | FileCheck %s --check-prefix=AUTO
 // RUN: ahm-opt %s -nn-quantize="weights=mxint16" | FileCheck %s --check-prefix=WIDE
 // RUN: ahm-opt %s -nn-quantize="kv=mxint16 activations=mxint16" | FileCheck %s --check-prefix=MIXED

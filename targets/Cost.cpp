@@ -19,8 +19,20 @@ Wide ceilDiv(Wide a, Wide b) { return a <= 0 ? 0 : (a + b - 1) / b; }
 
 } // namespace
 
-int64_t tileColumns(TileFormat format) {
+TileFormat arrayFormat(TileFormat format) {
   switch (format) {
+  case TileFormat::Fp4:
+  case TileFormat::Fp6:
+    return TileFormat::Mx8;
+  case TileFormat::Fp8:
+    return TileFormat::Mx16;
+  default:
+    return format;
+  }
+}
+
+int64_t tileColumns(TileFormat format) {
+  switch (arrayFormat(format)) {
   case TileFormat::Mx4:
     return 128;
   case TileFormat::Mx8:
@@ -28,8 +40,9 @@ int64_t tileColumns(TileFormat format) {
     return 64;
   case TileFormat::Mx16:
     return 32;
+  default:
+    return 64;
   }
-  return 64;
 }
 
 Bytes tileBytes(TileFormat format) {
@@ -42,6 +55,12 @@ Bytes tileBytes(TileFormat format) {
     return 4160;
   case TileFormat::Int8:
     return 4096;
+  case TileFormat::Fp4:
+    return 2176;
+  case TileFormat::Fp6:
+    return 3200;
+  case TileFormat::Fp8:
+    return 2112;
   }
   return 4224;
 }
@@ -63,6 +82,7 @@ Cycles tileCycles(const Machine &machine, int64_t tiles, int64_t rows, TileForma
   if (tiles <= 0 || rows <= 0)
     return 0;
   const ArrayModel &array = machine.array;
+  stationary = arrayFormat(stationary); // expanding takes the expanded format's cycles
   Wide fill = stationary == TileFormat::Mx4    ? array.fillMx4
               : stationary == TileFormat::Mx8  ? array.fillMx8
               : stationary == TileFormat::Mx16 ? array.fillMx16

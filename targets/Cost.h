@@ -8,16 +8,20 @@
 
 namespace ahm::targets {
 
-/// Storage of a stationary operand in the array.
-enum class TileFormat : uint8_t { Mx4, Mx8, Mx16, Int8 };
+/// How a stationary operand stands in DRAM and SRAM. The array computes with 4-, 8- or 16-bit integers: the
+/// floating-point formats become 8-bit (Fp4, Fp6) or 16-bit (Fp8) ones while it is filled.
+enum class TileFormat : uint8_t { Mx4, Mx8, Mx16, Int8, Fp4, Fp6, Fp8 };
+/// What the array computes with: the format itself, or Mx8 or Mx16 of a floating-point one.
+TileFormat arrayFormat(TileFormat format);
 
 /// Contraction elements of a stationary tile, every format.
 inline constexpr int64_t kTileRows = 64;
 
-/// Columns of a stationary tile: 128 in 4-bit, 64 in 8-bit, 32 in 16-bit formats.
+/// Columns of a stationary tile: 128 in 4-bit, 64 in 8-bit, 32 in 16-bit formats of the array.
 int64_t tileColumns(TileFormat format);
 
-/// Bytes of a stationary tile in SRAM and DRAM, scales included: 4352 Mx4, 4224 Mx8, 4160 Mx16, 4096 Int8.
+/// Bytes of a stationary tile in SRAM and DRAM, scales included: 4352 Mx4, 4224 Mx8, 4160 Mx16, 4096
+/// Int8, 2176 Fp4, 3200 Fp6, 2112 Fp8.
 Bytes tileBytes(TileFormat format);
 
 /// Tiles of a stationary operand of K contraction elements and C columns.

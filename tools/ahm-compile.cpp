@@ -32,9 +32,10 @@ static cl::opt<int64_t>
     cards("cards", cl::init(1),
           cl::desc("Cards the program runs on, as one larger memory with all-reduces between them (default 1)"),
           cl::cat(category));
-static cl::opt<std::string> weights("weights", cl::init("auto"),
-                                    cl::desc("Format of weights: auto mxint16 mxint8 mxint4 int8 (default auto: "
-                                             "what the model stores where the card takes it, mxint8 otherwise)"),
+static cl::opt<std::string> weights("weights", cl::init("auto"), cl::value_desc("FORMAT[,PATTERN=FORMAT...]"),
+                                    cl::desc("Format of weights: auto mxint16 mxint8 mxint4 mxfp8 mxfp6 mxfp4 int8 "
+                                             "(default auto: what the model stores where the card takes it, mxint8 "
+                                             "otherwise); and of those whose initializer or node a glob names"),
                                     cl::cat(category));
 static cl::opt<std::string> activations(
     "activations",

@@ -162,6 +162,9 @@ private:
                                                         {"tiles_mx8", DType::TilesMx8},
                                                         {"tiles_mx16", DType::TilesMx16},
                                                         {"tiles_int8", DType::TilesInt8},
+                                                        {"tiles_fp4", DType::TilesFp4},
+                                                        {"tiles_fp6", DType::TilesFp6},
+                                                        {"tiles_fp8", DType::TilesFp8},
                                                         {"mx_rows4", DType::MxRows4},
                                                         {"bf16", DType::Bf16}};
     for (auto &[text, value] : names)
@@ -336,14 +339,22 @@ private:
     }
     if (!writer.finish(program.weightsFileBytes, error))
       return module.emitError() << error;
-    if (loss.weights && loss.energy > 0) {
-      char percent[32];
-      std::snprintf(percent, sizeof(percent), "%.3g", 100 * std::sqrt(loss.error / loss.energy));
-      emitWarning(UnknownLoc::get(module.getContext()))
-          << loss.weights
-          << " weights stored in integers under float scales were rounded to blocks under powers of two: " << percent
-          << " % of the weights (root mean square); --weights=mxint16 keeps more";
-    }
+    auto percent = [](const PackingLoss::Part &part) {
+      char text[32];
+      std::snprintf(text, sizeof(text), "%.3g", 100 * std::sqrt(part.error / part.energy));
+      return std::string(text);
+    };
+    Location nowhere = UnknownLoc::get(module.getContext());
+    if (loss.scales.weights && loss.scales.energy > 0)
+      emitWarning(nowhere) << loss.scales.weights
+                           << " weights stored in integers under float scales were rounded to blocks under powers of "
+                              "two: "
+                           << percent(loss.scales)
+                           << " % of the weights (root mean square); --weights=mxint16 keeps more";
+    if (loss.expansion.weights && loss.expansion.energy > 0)
+      emitWarning(nowhere) << loss.expansion.weights
+                           << " weights in MXFP8 are rounded once more, to 16-bit integers, as the arrays are filled: "
+                           << percent(loss.expansion) << " % of the weights (root mean square)";
     return success();
   }
 

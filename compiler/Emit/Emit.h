@@ -32,10 +32,13 @@ mlir::LogicalResult emitProgram(mlir::ModuleOp module, const EmitOptions &option
 
 /// Receives a blob's bytes in order; false with a reason stops the packing.
 using ByteSink = std::function<bool(std::span<const uint8_t> bytes, std::string &error)>;
-/// What block formats of power-of-two scales lose of weights that stand under float scales.
+/// What block formats of power-of-two scales lose of weights that stand under float scales, and what MXFP8 weights lose
+/// as they become integers while the array is filled.
 struct PackingLoss {
-  unsigned weights = 0;         // tiled weights with float scales
-  double error = 0, energy = 0; // sums of squares: of the differences, of the values
+  struct Part {
+    unsigned weights = 0;         // tiled weights that it happens to
+    double error = 0, energy = 0; // sums of squares: of the differences, of the values
+  } scales, expansion;
 };
 /// Packs one weight: tiles in tile order, or dense row-major elements; exactly the op's `bytes`. Adds to `loss` where
 /// it is given.

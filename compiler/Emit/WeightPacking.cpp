@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstring>
 #include <limits>
+#include <optional>
 
 using namespace mlir;
 
@@ -15,12 +16,34 @@ namespace {
 
 constexpr int64_t kBatchTiles = 512; // about 2 MiB at a time
 
+std::optional<formats::TileFormat> tileFormat(StringRef name) {
+  using formats::TileFormat;
+  static const std::pair<StringRef, TileFormat> names[] = {
+      {"mxint4", TileFormat::MxInt4}, {"mxint8", TileFormat::MxInt8}, {"mxint16", TileFormat::MxInt16},
+      {"int8", TileFormat::Int8},     {"mxfp4", TileFormat::MxFp4},   {"mxfp6", TileFormat::MxFp6},
+      {"mxfp8", TileFormat::MxFp8}};
+  for (auto &[text, format] : names)
+    if (text == name)
+      return format;
+  return std::nullopt;
+}
+
+/// Adds what the values kept in place of others lose.
+struct Loss {
+  double error = 0, energy = 0;
+  void add(float value, float kept) {
+    double difference = static_cast<double>(value) - kept;
+    error += difference * difference;
+    energy += static_cast<double>(value) * value;
+  }
+};
+
 LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const ByteSink &sink, PackingLoss *loss) {
   StringRef name = weight.getFormat();
-  formats::TileFormat format = name == "mxint4"    ? formats::TileFormat::MxInt4
-                               : name == "mxint16" ? formats::TileFormat::MxInt16
-                               : name == "int8"    ? formats::TileFormat::Int8
-                                                   : formats::TileFormat::MxInt8;
+  std::optional<formats::TileFormat> known = tileFormat(name);
+  if (!known)
+    return weight.emitOpError() << "has format \"" << name << "\"; tiles are " << hmem::tileFormatNames();
+  formats::TileFormat format = *known;
   bool plain = format == formats::TileFormat::Int8;
   if (plain && (!source.isInteger() || source.hasSteps()))
     return weight.emitOpError() << "is stored as int8, but its source is not plain int8 or uint8";
@@ -33,16 +56,16 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
     return weight.emitOpError() << "has tiles of " << weight.getTileBytes() << " bytes; " << name << " tiles have "
                                 << bytesOfTile;
   // A 16-bit format's loss is below what the products keep.
-  bool measures = loss && source.hasFloatScales() &&
-                  (format == formats::TileFormat::MxInt8 || format == formats::TileFormat::MxInt4);
-  std::vector<std::pair<double, double>> losses; // of each tile, added in order
+  bool measures = loss && source.hasFloatScales() && !plain && format != formats::TileFormat::MxInt16;
+  bool expands = loss && format == formats::TileFormat::MxFp8;
+  std::vector<std::pair<Loss, Loss>> losses; // of each tile, added in order: of the scales, of the expansion
   std::vector<uint8_t> batch;
   std::string error;
   std::atomic<bool> outOfRange = false;
   for (int64_t first = 0; first < tiles; first += kBatchTiles) {
     int64_t count = std::min(kBatchTiles, tiles - first);
     batch.assign(static_cast<size_t>(count * bytesOfTile), 0);
-    losses.assign(measures ? static_cast<size_t>(count) : 0, {0.0, 0.0});
+    losses.assign(measures || expands ? static_cast<size_t>(count) : 0, {});
     llvm::parallelFor(0, static_cast<size_t>(count), [&](size_t i) {
       int64_t tile = (first + static_cast<int64_t>(i)) % tilesOfExpert, kTile = tile % kTiles,
               columnTile = tile / kTiles;
@@ -76,24 +99,34 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
       if (measures) {
         float kept[64 * 128];
         formats::unpackTileMx(out, columns, rows, columns, 0, 0, format, kept);
-        for (int64_t at = 0; at < rows * columns; ++at) {
-          double difference = static_cast<double>(values[at]) - kept[at];
-          losses[i].first += difference * difference;
-          losses[i].second += static_cast<double>(values[at]) * values[at];
-        }
+        for (int64_t at = 0; at < rows * columns; ++at)
+          losses[i].first.add(values[at], kept[at]);
       }
+      if (expands)
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t c = 0; c < columns; ++c) {
+            auto code = static_cast<uint8_t>(formats::tileElement(out, r, c, format));
+            float scale = formats::scaleValue(formats::tileScale(out, r / formats::kBlock, c, format));
+            formats::FloatElement element = formats::floatElement(format);
+            losses[i].second.add(formats::decodeElement(code, element) * scale,
+                                 formats::expandedValue(code, element) * scale);
+          }
     });
-    for (auto [difference, energy] : losses) {
-      loss->error += difference;
-      loss->energy += energy;
+    for (auto &[scales, expansion] : losses) {
+      loss->scales.error += scales.error;
+      loss->scales.energy += scales.energy;
+      loss->expansion.error += expansion.error;
+      loss->expansion.energy += expansion.energy;
     }
     if (outOfRange)
       return weight.emitOpError() << "has elements beyond 8 bits";
     if (!sink(batch, error))
       return weight.emitError() << error;
   }
-  if (measures)
-    ++loss->weights;
+  if (loss) {
+    loss->scales.weights += measures;
+    loss->expansion.weights += expands;
+  }
   return success();
 }
 

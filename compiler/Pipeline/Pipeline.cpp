@@ -253,7 +253,9 @@ private:
         array.push_back(id);
       return array;
     };
+    // The scale rule stands in every file, as others round scales up (NUMERICS "Block formats").
     llvm::json::Object object{{"weights", options.weights},
+                              {"mx_scale_rule", "2^(floor(log2 max) - emax), OCP MX v1.0"},
                               {"activations", options.activations},
                               {"kv", options.kv},
                               {"batch", options.batch},

@@ -58,9 +58,7 @@ uint32_t CommandCosts::region(hmem::ViewAttr view, hmem::ExecOp exec) {
     if (auto weight = dyn_cast_or_null<hmem::WeightOp>(op)) {
       region.lifetime = program::LifetimeClass::Weight;
       bool inSram = weight.isTiles() && !view.getPart(); // else a reader of its home
-      region.tier = inSram              ? program::Tier::Sram
-                    : weight.isVector() ? program::Tier::Stash
-                                        : program::Tier::Dram;
+      region.tier = inSram ? program::Tier::Sram : weight.isVector() ? program::Tier::Stash : program::Tier::Dram;
       if (inSram)
         region.unitCount = static_cast<uint32_t>(weight.getCoresCount());
       region.bytes = static_cast<uint64_t>(inSram ? weight.getLocalBytes() : weight.getBytes());
@@ -86,7 +84,7 @@ CommandCosts::Cost CommandCosts::of(hmem::ExecOp exec, func::FuncOp function) {
   }();
   static const llvm::StringMap<program::DType> dtypes = [] {
     llvm::StringMap<program::DType> map;
-    for (auto type = static_cast<uint8_t>(program::DType::F32); type <= static_cast<uint8_t>(program::DType::Bf16);
+    for (auto type = static_cast<uint8_t>(program::DType::F32); type <= static_cast<uint8_t>(program::kLastDType);
          ++type)
       map[program::dtypeName(static_cast<program::DType>(type))] = static_cast<program::DType>(type);
     return map;

@@ -25,6 +25,12 @@ static targets::TileFormat tileFormat(StringRef format) {
     return targets::TileFormat::Mx4;
   if (format == "mxint16")
     return targets::TileFormat::Mx16;
+  if (format == "mxfp4")
+    return targets::TileFormat::Fp4;
+  if (format == "mxfp6")
+    return targets::TileFormat::Fp6;
+  if (format == "mxfp8")
+    return targets::TileFormat::Fp8;
   return format == "int8" ? targets::TileFormat::Int8 : targets::TileFormat::Mx8;
 }
 

@@ -10,8 +10,10 @@
 namespace ahm {
 
 struct QuantizeOptions {
-  /// Weights of float linear layers: auto (mxint8), mxint16, mxint8 or mxint4. In a module with int8 layers those stay
-  /// int8 and what it leaves in float is mxint16 (NUMERICS.md): auto, int8 or mxint16 there, the others are errors.
+  /// Weights of float linear layers and embeddings: auto (a block format that the model stores, mxint8 otherwise),
+  /// mxint16, mxint8, mxint4, mxfp8, mxfp6 or mxfp4; behind a comma PATTERN=FORMAT, for those whose initializer or node
+  /// a glob names (see WeightFormats.h). In a module with int8 layers those stay int8 and what it leaves in float is
+  /// mxint16 (NUMERICS.md): auto, int8 or mxint16 there for all, the others are errors.
   std::string weights = "auto";
   /// Activations of linear layers: mxint16 or mxint8; empty: mxint16 beside mxint16 weights, mxint8 otherwise.
   std::string activations;

@@ -1,5 +1,6 @@
 // Weights and constants as hmem.weight symbols: chunk sizes, core sets and names. See TileWeights.h.
 #include "compiler/Tile/TileWeights.h"
+#include "dialects/NN/Recipe.h"
 
 using namespace mlir;
 
@@ -47,51 +48,9 @@ WeightTable::WeightTable(ModuleOp module, const TileOptions &options)
   });
 }
 
-/// Steps that move elements in one form: transposes in a row are one, those that change nothing and casts, which keep
-/// values as they are, are none.
-static ArrayAttr normalRecipe(ArrayRef<Attribute> recipe, Builder &builder) {
-  SmallVector<Attribute> steps;
-  auto isTranspose = [](ArrayAttr step) { return cast<StringAttr>(step[0]).getValue() == "transpose"; };
-  for (Attribute attribute : recipe) {
-    auto step = dyn_cast<ArrayAttr>(attribute);
-    if (!step || step.empty() || !isa<StringAttr>(step[0])) {
-      steps.push_back(attribute);
-      continue;
-    }
-    if (cast<StringAttr>(step[0]).getValue() == "cast")
-      continue;
-    if (!isTranspose(step)) {
-      steps.push_back(step);
-      continue;
-    }
-    auto before = steps.empty() ? ArrayAttr() : dyn_cast<ArrayAttr>(steps.back());
-    bool joins = before && !before.empty() && isTranspose(before) && before.size() == step.size();
-    SmallVector<Attribute> joined{step[0]};
-    bool identity = true;
-    for (size_t i = 1; i < step.size(); ++i) {
-      int64_t axis = cast<IntegerAttr>(step[i]).getInt();
-      if (joins && axis >= 0 && axis + 1 < static_cast<int64_t>(before.size()))
-        axis = cast<IntegerAttr>(before[axis + 1]).getInt();
-      joined.push_back(builder.getI64IntegerAttr(axis));
-      identity &= axis == static_cast<int64_t>(i) - 1;
-    }
-    if (joins)
-      steps.pop_back();
-    if (!identity)
-      steps.push_back(builder.getArrayAttr(joined));
-  }
-  return builder.getArrayAttr(steps);
-}
-
 Attribute WeightTable::keyOf(nn::WeightOp weight, RankedTensorType type, StringRef format, ArrayRef<Attribute> recipe) {
   Builder builder(module.getContext());
-  // Where the bytes are absent, the place that they were to come from tells weights apart.
-  Attribute source = weight.getValueAttr() ? Attribute(weight.getValueAttr())
-                     : weight.getFile().empty()
-                         ? Attribute(weight.getLoc())
-                         : builder.getArrayAttr({weight.getFileAttr(), weight.getOffsetAttr(), weight.getLengthAttr()});
-  return builder.getArrayAttr({source, weight.getSourceTypeAttr(), TypeAttr::get(type), normalRecipe(recipe, builder),
-                               builder.getStringAttr(format)});
+  return builder.getArrayAttr({nn::weightIdentity(weight, type, recipe), builder.getStringAttr(format)});
 }
 
 hmem::WeightOp WeightTable::create(Location location, StringRef name, StringRef kind, RankedTensorType type,

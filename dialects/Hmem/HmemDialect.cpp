@@ -62,9 +62,8 @@ const CommandShape *ahm::hmem::findCommandShape(StringRef opcode) {
 }
 
 static const TileShape kTileShapes[] = {
-    {"mxint16", "tiles_mx16", 32, 4160},
-    {"mxint8", "tiles_mx8", 64, 4224},
-    {"mxint4", "tiles_mx4", 128, 4352},
+    {"mxint16", "tiles_mx16", 32, 4160}, {"mxint8", "tiles_mx8", 64, 4224}, {"mxint4", "tiles_mx4", 128, 4352},
+    {"mxfp8", "tiles_fp8", 32, 2112},    {"mxfp6", "tiles_fp6", 64, 3200},  {"mxfp4", "tiles_fp4", 64, 2176},
     {"int8", "tiles_int8", 64, 4096},
 };
 

@@ -45,7 +45,8 @@ def Hmem_ViewAttr : AttrDef<Hmem_Dialect, "View"> {
   let mnemonic = "view";
   let summary = "A typed view of a buffer operand (its index) or of a weight or cache (its symbol)";
   let description = [{
-    `dtype`: f32 i32 i8 u8 bool bf16 mx_rows4 mx_rows8 mx_rows16 tiles_mx4 tiles_mx8 tiles_mx16 tiles_int8. `dims`: the logical shape.
+    `dtype`: f32 i32 i8 u8 bool bf16 mx_rows4 mx_rows8 mx_rows16 tiles_mx4 tiles_mx8 tiles_mx16 tiles_int8 tiles_fp4 tiles_fp6
+    tiles_fp8. `dims`: the logical shape.
     `offset`: bytes from the start, 0 when absent. `part`: which home of a cache in pages: "sram", "dram", or "slotN" of the
     staging ring; absent: what stands in the stash. Of a weight: "dram" for its home, wherever else it stands.
   }];

@@ -39,7 +39,7 @@ def NN_WeightOp : NN_Op<"weight", [Symbol]> {
     (q - zero point i/block) * scale i/block; only ahead of steps that move elements). A SOURCE is a dictionary {type, file, offset,
     length} or {value}; `zeros` may be absent: then all are `zero`; scales and zeros of `axis` -1 have one element.
     `value`, where present, stands for the source's bytes. `type` is the logical type after the recipe. `format` is set by Quantize: "f32", "int8",
-    "mxint8", "mxint16", "mxint4" and is empty before.
+    "mxint8", "mxint16", "mxint4", "mxfp8", "mxfp6", "mxfp4" and is empty before.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$type, TypeAttr:$source_type, StrAttr:$file,
       I64Attr:$offset, I64Attr:$length, ArrayAttr:$recipe, DefaultValuedStrAttr<StrAttr, "">:$format, OptionalAttr<ElementsAttr>:$value);

@@ -22,8 +22,7 @@ AHM_INLINE uint32_t encodeMagnitude(uint32_t bits, const FloatShape &shape) {
   normal -= static_cast<uint32_t>(127 - shape.bias) << shape.mantissaBits;
   // Subnormal ones are counted in units of the last place, which adding a number of that unit does.
   uint32_t unit = static_cast<uint32_t>(127 + 23 + 1 - shape.bias - shape.mantissaBits) << 23;
-  uint32_t subnormal =
-      std::bit_cast<uint32_t>(std::bit_cast<float>(bits) + std::bit_cast<float>(unit)) - unit;
+  uint32_t subnormal = std::bit_cast<uint32_t>(std::bit_cast<float>(bits) + std::bit_cast<float>(unit)) - unit;
   uint32_t smallest = static_cast<uint32_t>(128 - shape.bias) << 23;
   uint32_t code = bits < smallest ? subnormal : normal;
   uint32_t largest = static_cast<uint32_t>(shape.largestCode);
@@ -74,8 +73,8 @@ float decode(uint32_t code, FloatElement e) {
   else if (exponent == 0)
     value = std::ldexp(static_cast<float>(mantissa), 1 - shape.bias - shape.mantissaBits);
   else
-    value = std::ldexp(static_cast<float>(mantissa | 1u << shape.mantissaBits),
-                       exponent - shape.bias - shape.mantissaBits);
+    value =
+        std::ldexp(static_cast<float>(mantissa | 1u << shape.mantissaBits), exponent - shape.bias - shape.mantissaBits);
   return magnitude != code ? -value : value;
 }
 
@@ -155,8 +154,8 @@ void quantizeRowBfp64(const float *values, int64_t k, uint8_t *row) {
     }
     row[b] = static_cast<uint8_t>(std::bit_cast<uint32_t>(largest) >> 23);
     for (int64_t i = 0; i < used; ++i) {
-      double scaled = std::nearbyint(std::ldexp(static_cast<double>(values[b * kWideBlock + i]),
-                                                127 - row[b] - implicitExponent(Element::Int8)));
+      double scaled = std::nearbyint(
+          std::ldexp(static_cast<double>(values[b * kWideBlock + i]), 127 - row[b] - implicitExponent(Element::Int8)));
       row[scaleBytes + b * kWideBlock + i] =
           static_cast<uint8_t>(static_cast<int8_t>(std::clamp(scaled, -127.0, 127.0)));
     }

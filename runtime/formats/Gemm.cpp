@@ -206,9 +206,10 @@ void combineParts(float *sums, int64_t parts, int64_t n) {
         sums[p * n + i] += sums[(p + width) * n + i];
 }
 
+// F: what the array computes with. stored: what the tiles hold, expanded block by block as the array is filled.
 template <TileFormat F>
-void gemmChunk(const Moving &a, int64_t rows, int64_t K, int elementExponents, const uint8_t *const *tiles, int64_t C,
-               float *y, int64_t ldy, int64_t parts) {
+void gemmChunk(const Moving &a, int64_t rows, int64_t K, int elementExponents, TileFormat stored,
+               const uint8_t *const *tiles, int64_t C, float *y, int64_t ldy, int64_t parts) {
   constexpr int64_t columns = tileColumns(F);
   const bool avx2 = useAvx2();
   int64_t n = rows * columns, tilesAlongK = kTiles(K);
@@ -223,12 +224,20 @@ void gemmChunk(const Moving &a, int64_t rows, int64_t K, int elementExponents, c
         std::fill(acc, acc + n, 0.0f);
         for (int64_t b = s; b < std::min(end, s + kSegmentBlocks); ++b) {
           const uint8_t *tile = tiles[ct * tilesAlongK + b / 2];
+          const uint8_t *w = tile + b % 2 * (tileElementBytes(F) / 2),
+                        *scales = tile + tileElementBytes(F) + b % 2 * columns;
+          uint8_t filled[tileElementBytes(F) / 2], filledScales[columns];
+          if (stored != F) {
+            expandTileBlock(tile, b % 2, stored, filled, filledScales);
+            w = filled;
+            scales = filledScales;
+          }
           BlockJob job{a.elements.data() + b * kBlock,
                        a.blocks * kBlock,
                        a.scales + b,
                        a.scaleStride,
-                       tile + b % 2 * (kTileElementBytes / 2),
-                       tile + kTileElementBytes + b % 2 * columns,
+                       w,
+                       scales,
                        elementExponents - 254,
                        acc,
                        columns};
@@ -248,7 +257,7 @@ void gemmChunk(const Moving &a, int64_t rows, int64_t K, int elementExponents, c
 }
 
 template <TileFormat F>
-void gemmRows(const uint8_t *aRows, Element aElem, int64_t M, int64_t K, int weightExponent,
+void gemmRows(const uint8_t *aRows, Element aElem, int64_t M, int64_t K, int weightExponent, TileFormat stored,
               const uint8_t *const *tiles, int64_t C, float *y, int64_t ldy, int64_t parts) {
   Moving a;
   a.blocks = mxBlocks(K);
@@ -259,7 +268,7 @@ void gemmRows(const uint8_t *aRows, Element aElem, int64_t M, int64_t K, int wei
     a.scales = aRows + m * a.scaleStride;
     for (int64_t r = 0; r < rows; ++r)
       expandRowMx(a.scales + r * a.scaleStride, K, aElem, a.elements.data() + r * width);
-    gemmChunk<F>(a, rows, K, implicitExponent(aElem) + weightExponent, tiles, C, y + m * ldy, ldy, parts);
+    gemmChunk<F>(a, rows, K, implicitExponent(aElem) + weightExponent, stored, tiles, C, y + m * ldy, ldy, parts);
   }
 }
 
@@ -349,7 +358,7 @@ void rowsToTiles(const uint8_t *b, Element be, int64_t N, int64_t K, int64_t n0,
     expandRowMx(source, K, be, row.data());
     for (int64_t block = 0; block < blocks; ++block) {
       uint8_t *tile = bytes.data() + block / 2 * size;
-      tile[kTileElementBytes + block % 2 * columns + c] = source[block];
+      tile[tileElementBytes(f) + block % 2 * columns + c] = source[block];
       int64_t at = ((block % 2 * (columns / 8) + c / 8) * 16) * 16 + c % 8 * 2;
       const int16_t *from = row.data() + block * kBlock;
       if (f == TileFormat::MxInt16) {
@@ -369,15 +378,17 @@ void rowsToTiles(const uint8_t *b, Element be, int64_t N, int64_t K, int64_t n0,
 
 void gemmMx(const uint8_t *aRows, Element aElem, int64_t M, int64_t K, TileFormat f, const uint8_t *const *tiles,
             int64_t C, float *y, int64_t ldy, int64_t parts) {
-  switch (f) {
+  // What a floating-point format expands to stands under its scale times 2^emax.
+  int shift = isFloat(f) ? floatShape(floatElement(f)).emax() : 0;
+  switch (arrayFormat(f)) {
   case TileFormat::MxInt4:
-    return gemmRows<TileFormat::MxInt4>(aRows, aElem, M, K, -2, tiles, C, y, ldy, parts);
+    return gemmRows<TileFormat::MxInt4>(aRows, aElem, M, K, -2, f, tiles, C, y, ldy, parts);
   case TileFormat::MxInt8:
-    return gemmRows<TileFormat::MxInt8>(aRows, aElem, M, K, -6, tiles, C, y, ldy, parts);
+    return gemmRows<TileFormat::MxInt8>(aRows, aElem, M, K, -6 + shift, f, tiles, C, y, ldy, parts);
   case TileFormat::MxInt16:
-    return gemmRows<TileFormat::MxInt16>(aRows, aElem, M, K, -14, tiles, C, y, ldy, parts);
-  case TileFormat::Int8:
-    return; // not a block format; gemmInt8 takes it
+    return gemmRows<TileFormat::MxInt16>(aRows, aElem, M, K, -14 + shift, f, tiles, C, y, ldy, parts);
+  default:
+    return; // plain INT8 is no block format; gemmInt8 takes it
   }
 }
 
@@ -404,9 +415,9 @@ void matmulRowsMx(const uint8_t *a, Element ae, int64_t M, const uint8_t *b, Ele
       tiles[t] = bytes.data() + static_cast<int64_t>(t) * tileBytes(f);
     int64_t used = std::min(tileColumns(f), N - n0);
     if (f == TileFormat::MxInt16)
-      gemmRows<TileFormat::MxInt16>(a, ae, M, K, implicitExponent(be), tiles.data(), used, y + n0, ldy, 1);
+      gemmRows<TileFormat::MxInt16>(a, ae, M, K, implicitExponent(be), f, tiles.data(), used, y + n0, ldy, 1);
     else
-      gemmRows<TileFormat::MxInt8>(a, ae, M, K, implicitExponent(be), tiles.data(), used, y + n0, ldy, 1);
+      gemmRows<TileFormat::MxInt8>(a, ae, M, K, implicitExponent(be), f, tiles.data(), used, y + n0, ldy, 1);
   }
 }
 

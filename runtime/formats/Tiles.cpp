@@ -1,8 +1,8 @@
 // Packing and unpacking of stationary tiles.
 #include "runtime/formats/Tiles.h"
-#include "runtime/formats/Formats.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -13,20 +13,30 @@ Element elementOf(TileFormat f) {
   return f == TileFormat::MxInt4 ? Element::Int4 : f == TileFormat::MxInt16 ? Element::Int16 : Element::Int8;
 }
 
-// Index of the element's byte; for INT16 of its 2-byte word.
+bool hasNibbles(TileFormat f) { return f == TileFormat::MxInt4 || f == TileFormat::MxFp4 || f == TileFormat::MxFp6; }
+
+// Where the element's bits stand: of nibbles the byte, of INT16 the 2-byte word, else the byte.
 int64_t position(int64_t row, int64_t column, TileFormat f) {
-  int64_t groupColumns = f == TileFormat::MxInt4 ? 16 : 8, groups = tileColumns(f) / groupColumns;
-  int64_t block = row / 32, pair = row % 32 / 2;
-  return ((block * groups + column / groupColumns) * 16 + pair) * 16 + column % 8 * 2 + row % 2;
+  int64_t groupColumns = hasNibbles(f) ? 16 : 8, groups = tileColumns(f) / groupColumns;
+  int64_t block = row / 32, pair = row % 32 / 2,
+          within = (column / groupColumns * 16 + pair) * 16 + column % 8 * 2 + row % 2;
+  return block * (f == TileFormat::MxFp6 ? 1536 : groups * 256) + within;
+}
+// Of MXFP6: the byte of the high bits.
+int64_t highPosition(int64_t row, int64_t column) {
+  return row / 32 * 1536 + 1024 + (column / 32 * 16 + row % 32 / 2) * 16 + column % 8 * 2 + row % 2;
 }
 
+// The tile is zero before.
 void put(uint8_t *tile, int64_t row, int64_t column, TileFormat f, int value) {
   int64_t at = position(row, column, f);
   if (f == TileFormat::MxInt16) {
     tile[2 * at] = static_cast<uint8_t>(value);
     tile[2 * at + 1] = static_cast<uint8_t>(value >> 8);
-  } else if (f == TileFormat::MxInt4) {
+  } else if (hasNibbles(f)) {
     tile[at] |= static_cast<uint8_t>((value & 15) << (column % 16 < 8 ? 0 : 4));
+    if (f == TileFormat::MxFp6)
+      tile[highPosition(row, column)] |= static_cast<uint8_t>((value >> 4 & 3) << column / 8 % 4 * 2);
   } else {
     tile[at] = static_cast<uint8_t>(value);
   }
@@ -38,18 +48,37 @@ void putColumn(uint8_t *tile, int64_t block, int64_t column, TileFormat f, const
   if (f == TileFormat::MxInt16) {
     for (int p = 0; p < 16; ++p)
       std::memcpy(tile + 2 * (at + 16 * p), elements + 2 * p, 4);
-  } else if (f == TileFormat::MxInt4) {
+  } else if (hasNibbles(f)) {
     int shift = column % 16 < 8 ? 0 : 4;
     for (int p = 0; p < 16; ++p) {
       tile[at + 16 * p] |= static_cast<uint8_t>((elements[2 * p] & 15) << shift);
       tile[at + 16 * p + 1] |= static_cast<uint8_t>((elements[2 * p + 1] & 15) << shift);
     }
+    if (f == TileFormat::MxFp6)
+      for (int64_t i = 0; i < kBlock; ++i)
+        tile[highPosition(block * kBlock + i, column)] |=
+            static_cast<uint8_t>((elements[i] >> 4 & 3) << column / 8 % 4 * 2);
   } else {
     for (int p = 0; p < 16; ++p) {
       tile[at + 16 * p] = static_cast<uint8_t>(elements[2 * p]);
       tile[at + 16 * p + 1] = static_cast<uint8_t>(elements[2 * p + 1]);
     }
   }
+}
+
+uint8_t quantizeColumn(const float *values, TileFormat f, int16_t *elements) {
+  if (!isFloat(f))
+    return quantizeBlock(values, elementOf(f), elements);
+  uint8_t codes[kBlock];
+  uint8_t scale = quantizeBlock(values, floatElement(f), codes);
+  std::copy(codes, codes + kBlock, elements);
+  return scale;
+}
+
+/// The value of an element, or code, under scale 1.
+double unscaled(int element, TileFormat f) {
+  return isFloat(f) ? static_cast<double>(decodeElement(static_cast<uint8_t>(element), floatElement(f)))
+                    : std::ldexp(element, implicitExponent(elementOf(f)));
 }
 
 void packStrided(const float *w, int64_t rowStride, int64_t columnStride, int64_t K, int64_t C, int64_t kTile,
@@ -74,7 +103,7 @@ void packStrided(const float *w, int64_t rowStride, int64_t columnStride, int64_
       }
       for (int64_t c = 0; c < width; ++c) {
         int16_t elements[kBlock];
-        tile[kTileElementBytes + block * columns + strip + c] = quantizeBlock(values[c], elementOf(f), elements);
+        tile[tileElementBytes(f) + block * columns + strip + c] = quantizeColumn(values[c], f, elements);
         putColumn(tile, block, strip + c, f, elements);
       }
     }
@@ -94,7 +123,7 @@ void packTileMxTransposed(const float *w, int64_t ld, int64_t K, int64_t C, int6
 
 void packTileInt8(const int8_t *w, int64_t rowStride, int64_t columnStride, int64_t K, int64_t C, int64_t kTile,
                   int64_t columnTile, uint8_t *tile) {
-  std::memset(tile, 0, static_cast<size_t>(kTileElementBytes));
+  std::memset(tile, 0, static_cast<size_t>(tileElementBytes(TileFormat::Int8)));
   int64_t k0 = kTile * kTileRows, c0 = columnTile * 64;
   for (int64_t k = 0; k < std::min(kTileRows, K - k0); ++k)
     for (int64_t c = 0; c < std::min<int64_t>(64, C - c0); ++c)
@@ -102,19 +131,23 @@ void packTileInt8(const int8_t *w, int64_t rowStride, int64_t columnStride, int6
 }
 
 void packTileElements(const int16_t *elements, const uint8_t *scales, TileFormat f, uint8_t *tile) {
-  std::memset(tile, 0, static_cast<size_t>(kTileElementBytes));
+  std::memset(tile, 0, static_cast<size_t>(tileElementBytes(f)));
   int64_t columns = tileColumns(f);
   for (int64_t k = 0; k < kTileRows; ++k)
     for (int64_t c = 0; c < columns; ++c)
       put(tile, k, c, f, elements[k * columns + c]);
   if (f != TileFormat::Int8)
-    std::memcpy(tile + kTileElementBytes, scales, static_cast<size_t>(2 * columns));
+    std::memcpy(tile + tileElementBytes(f), scales, static_cast<size_t>(2 * columns));
 }
 
 int tileElement(const uint8_t *tile, int64_t row, int64_t column, TileFormat f) {
   int64_t at = position(row, column, f);
   if (f == TileFormat::MxInt16)
     return static_cast<int16_t>(tile[2 * at] | tile[2 * at + 1] << 8);
+  if (isFloat(f)) {
+    int code = hasNibbles(f) ? tile[at] >> (column % 16 < 8 ? 0 : 4) & 15 : tile[at];
+    return f == TileFormat::MxFp6 ? code | (tile[highPosition(row, column)] >> column / 8 % 4 * 2 & 3) << 4 : code;
+  }
   if (f == TileFormat::MxInt4)
     return column % 16 < 8 ? static_cast<int8_t>(tile[at] << 4) >> 4 : static_cast<int8_t>(tile[at]) >> 4;
   return static_cast<int8_t>(tile[at]);
@@ -123,18 +156,48 @@ int tileElement(const uint8_t *tile, int64_t row, int64_t column, TileFormat f) 
 void unpackTileMx(const uint8_t *tile, int64_t ld, int64_t K, int64_t C, int64_t kTile, int64_t columnTile,
                   TileFormat f, float *w) {
   int64_t columns = tileColumns(f), k0 = kTile * kTileRows, c0 = columnTile * columns;
-  double implicit = std::ldexp(1.0, implicitExponent(elementOf(f)));
   for (int64_t k = 0; k < std::min(kTileRows, K - k0); ++k)
     for (int64_t c = 0; c < std::min(columns, C - c0); ++c)
       w[(k0 + k) * ld + c0 + c] = static_cast<float>(
-          tileElement(tile, k, c, f) * implicit * static_cast<double>(scaleValue(tileScale(tile, k / kBlock, c, f))));
+          unscaled(tileElement(tile, k, c, f), f) * static_cast<double>(scaleValue(tileScale(tile, k / kBlock, c, f))));
 }
 
 void unpackColumnMx(const uint8_t *tile, int64_t block, int64_t column, TileFormat f, float values[32]) {
-  double unit = std::ldexp(1.0, implicitExponent(elementOf(f))) *
-                static_cast<double>(scaleValue(tileScale(tile, block, column, f)));
+  auto scale = static_cast<double>(scaleValue(tileScale(tile, block, column, f)));
   for (int64_t i = 0; i < kBlock; ++i)
-    values[i] = static_cast<float>(tileElement(tile, block * kBlock + i, column, f) * unit);
+    values[i] = static_cast<float>(unscaled(tileElement(tile, block * kBlock + i, column, f), f) * scale);
+}
+
+void expandTileBlock(const uint8_t *tile, int64_t block, TileFormat f, uint8_t *elements, uint8_t *scales) {
+  int64_t columns = tileColumns(f), bytes = tileElementBytes(f) / 2;
+  const uint8_t *codes = tile + block * bytes;
+  std::memcpy(scales, tile + tileElementBytes(f) + block * columns, static_cast<size_t>(columns));
+  if (f == TileFormat::MxFp8) {
+    for (int64_t i = 0; i < bytes; ++i) {
+      int16_t element = expandElement(codes[i], FloatElement::Fp8E4M3);
+      std::memcpy(elements + 2 * i, &element, 2);
+      if ((codes[i] & 0x7f) == 0x7f) // byte i belongs to this column
+        scales[i / 256 * 8 + i % 16 / 2] = 0xff;
+    }
+    return;
+  }
+  // Codes of 4 and 6 bits: a table of bytes that the compiler keeps in registers as shuffles where it can. Low nibbles
+  // are the columns of one group of INT8's, high nibbles those of the next.
+  static const auto table = [](FloatElement e) {
+    std::array<uint8_t, 64> result{};
+    for (size_t code = 0; code < 64; ++code)
+      result[code] = static_cast<uint8_t>(expandElement(static_cast<uint8_t>(code), e));
+    return result;
+  };
+  static const std::array<uint8_t, 64> four = table(FloatElement::Fp4E2M1), six = table(FloatElement::Fp6E2M3);
+  for (int64_t group = 0; group < columns / 8; ++group)
+    for (int64_t i = 0; i < 256; ++i) {
+      int code = codes[group / 2 * 256 + i] >> group % 2 * 4 & 15;
+      elements[group * 256 + i] =
+          f == TileFormat::MxFp4
+              ? four[static_cast<size_t>(code)]
+              : six[static_cast<size_t>(code | (codes[1024 + group / 4 * 256 + i] >> group % 4 * 2 & 3) << 4)];
+    }
 }
 
 void unpackTileInt8(const uint8_t *tile, int64_t ld, int64_t K, int64_t C, int64_t kTile, int64_t columnTile,

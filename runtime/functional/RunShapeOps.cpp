@@ -156,10 +156,9 @@ bool gatherTiles(Context &c, const std::vector<View> &ins, const View &y) {
         int64_t row = t * formats::kTileRows + block * formats::kBlock, used = std::min(formats::kBlock, k - row);
         if (used <= 0)
           break;
-        for (formats::TileRun run :
-             {formats::columnElements(block, at, format), formats::columnScales(block, at, format)})
-          if (!c.touch(operand.region, place.unit, place.offset + static_cast<uint64_t>(run.offset),
-                       static_cast<uint64_t>(run.bytes), false))
+        for (formats::TileRun run : formats::columnRuns(block, at, format).runs)
+          if (run.bytes && !c.touch(operand.region, place.unit, place.offset + static_cast<uint64_t>(run.offset),
+                                    static_cast<uint64_t>(run.bytes), false))
             return false;
         float values[formats::kBlock];
         formats::unpackColumnMx(bytes, block, at, format, values);

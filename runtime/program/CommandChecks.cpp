@@ -9,7 +9,7 @@ bool Checker::checkView(const Operand &operand, const std::string &name, uint64_
     return fail(name + " refers to region " + std::to_string(operand.region) + " of " +
                 std::to_string(program.regions.size()));
   const Region &region = program.regions[operand.region];
-  if (operand.dtype > DType::Bf16)
+  if (operand.dtype > kLastDType)
     return fail(name + " has an unknown data type");
   if (operand.dims.size() > 8)
     return fail(name + " has " + std::to_string(operand.dims.size()) + " dimensions; 8 are the most");

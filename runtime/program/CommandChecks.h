@@ -147,7 +147,8 @@ private:
     return hasType(operand, name, {DType::MxRows4, DType::MxRows8, DType::MxRows16, DType::Bf16});
   }
   bool isProductTiles(const Operand &operand, const char *name) {
-    return hasType(operand, name, {DType::TilesMx4, DType::TilesMx8, DType::TilesMx16});
+    return hasType(operand, name,
+                   {DType::TilesMx4, DType::TilesMx8, DType::TilesMx16, DType::TilesFp4, DType::TilesFp6, DType::TilesFp8});
   }
   bool isActivation(size_t i) {
     return c.ints[i] == 4 || c.ints[i] == 8 || c.ints[i] == 16 ||

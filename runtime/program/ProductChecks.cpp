@@ -8,18 +8,16 @@ bool CommandChecker::checkProductForm() {
   case Opcode::GemmMx:
     return counts(2, 1) && numbers(3, 0, 0) && isIn(c.ins[0], "a", {Tier::Stash}) &&
            isIn(c.ins[1], "w", {Tier::Sram}) && isIn(c.outs[0], "y", {Tier::Stash}) &&
-           hasType(c.ins[0], "a", {DType::MxRows8, DType::MxRows16}) &&
-           isProductTiles(c.ins[1], "w") &&
+           hasType(c.ins[0], "a", {DType::MxRows8, DType::MxRows16}) && isProductTiles(c.ins[1], "w") &&
            hasType(c.outs[0], "y", {DType::F32}) && inRange(2, 1, 1 << 20, "parts");
   case Opcode::GemmExperts:
     return counts(3, 1) && numbers(7, 0, 0) && isIn(c.ins[0], "a", {Tier::Stash}) &&
            isIn(c.ins[1], "w", {Tier::Sram}) && isIn(c.ins[2], "ids", {Tier::Stash}) &&
            isIn(c.outs[0], "y", {Tier::Stash}) && hasType(c.ins[0], "a", {DType::MxRows8, DType::MxRows16}) &&
-           isProductTiles(c.ins[1], "w") &&
-           hasType(c.ins[2], "ids", {DType::I32}) && hasType(c.outs[0], "y", {DType::F32}) &&
-           inRange(2, 1, 1 << 20, "parts") && inRange(3, 1, 1 << 20, "the number of experts") &&
-           inRange(4, 1, INT32_MAX, "the columns of an expert") && inRange(5, 1, 1 << 20, "repeat") &&
-           inRange(6, 0, INT32_MAX, "the routing");
+           isProductTiles(c.ins[1], "w") && hasType(c.ins[2], "ids", {DType::I32}) &&
+           hasType(c.outs[0], "y", {DType::F32}) && inRange(2, 1, 1 << 20, "parts") &&
+           inRange(3, 1, 1 << 20, "the number of experts") && inRange(4, 1, INT32_MAX, "the columns of an expert") &&
+           inRange(5, 1, 1 << 20, "repeat") && inRange(6, 0, INT32_MAX, "the routing");
   case Opcode::GemmInt8:
     return counts(4, 1) && numbers(3, 1, 0) && isIn(c.ins[0], "q", {Tier::Stash}) &&
            isIn(c.ins[1], "scale", {Tier::Stash}) && isIn(c.ins[2], "zero", {Tier::Stash}) &&

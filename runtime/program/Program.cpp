@@ -59,14 +59,15 @@ int64_t evaluate(const Program &program, ExprId expr, const std::vector<int64_t>
 
 namespace {
 
-constexpr const char *kOpcodeNames[] = {"HostToStash", "StashToHost", "HostToDram",      "DmaTiles",   "DmaDramToStash",
-                                        "GemmMx",      "GemmInt8",    "MatMulMx",        "Conv1dMx",   "Attention",
-                                        "CacheAppend", "QuantizeMx",  "DynamicQuantize", "Unary",      "Binary",
-                                        "Select",      "Reduce",      "Softmax",         "Cast",       "Transpose",
-                                        "Copy",        "Broadcast",   "Slice",           "Concat",     "Iota",
-                                        "Gather",      "Fill",        "LayerNorm",       "RmsNorm",    "GroupNorm",
-                                        "Rotary",      "ArgMax",      "AllReduce",       "TopK",       "CumSum",
-                                        "Scatter",     "CacheSeal",   "CacheFetch",      "GemmExperts", "GatherTiles"};
+constexpr const char *kOpcodeNames[] = {
+    "HostToStash", "StashToHost", "HostToDram",      "DmaTiles",    "DmaDramToStash",
+    "GemmMx",      "GemmInt8",    "MatMulMx",        "Conv1dMx",    "Attention",
+    "CacheAppend", "QuantizeMx",  "DynamicQuantize", "Unary",       "Binary",
+    "Select",      "Reduce",      "Softmax",         "Cast",        "Transpose",
+    "Copy",        "Broadcast",   "Slice",           "Concat",      "Iota",
+    "Gather",      "Fill",        "LayerNorm",       "RmsNorm",     "GroupNorm",
+    "Rotary",      "ArgMax",      "AllReduce",       "TopK",        "CumSum",
+    "Scatter",     "CacheSeal",   "CacheFetch",      "GemmExperts", "GatherTiles"};
 static_assert(std::size(kOpcodeNames) == static_cast<size_t>(kLastOpcode) + 1);
 
 constexpr const char *kUnaryNames[] = {"neg",       "abs",  "sqrt",    "rsqrt",      "exp",       "log",

@@ -51,8 +51,12 @@ enum class DType : uint8_t {
   TilesMx16,
   TilesInt8,
   MxRows4, // as MxRows8 and MxRows16: a cache of 4-bit elements, two a byte
-  Bf16     // a cache's rows as they come, two bytes an element
+  Bf16,    // a cache's rows as they come, two bytes an element
+  TilesFp4,
+  TilesFp6,
+  TilesFp8 // MXFP4 E2M1, MXFP6 E2M3, MXFP8 E4M3: stored so, integers in the array
 };
+inline constexpr DType kLastDType = DType::TilesFp8;
 
 /// A reserved range of a tier. The address is segment-relative; the loader assigns bases.
 ///  Sram:  cores [firstUnit, firstUnit+unitCount), local bytes [offset, offset+bytes) on each of them (symmetric).

@@ -276,7 +276,7 @@ private:
         out.heads = cache->heads();
         out.headDim = cache->head_dim();
         out.capacity = cache->capacity();
-        if (!string(cache->name(), out.name) || !enumerator(cache->dtype(), DType::Bf16, out.dtype, "data type"))
+        if (!string(cache->name(), out.name) || !enumerator(cache->dtype(), kLastDType, out.dtype, "data type"))
           return false;
         program.caches.push_back(std::move(out));
       }
@@ -305,7 +305,7 @@ private:
   bool readOperand(const fb::Operand &in, Operand &out) {
     if (!dims.take(in.first_dim(), in.dim_count()))
       return fail("an operand's dims lie outside their pool", in.first_dim());
-    if (!enumerator(in.dtype(), DType::Bf16, out.dtype, "data type"))
+    if (!enumerator(in.dtype(), kLastDType, out.dtype, "data type"))
       return false;
     out.region = in.region();
     out.byteOffset = in.byte_offset();

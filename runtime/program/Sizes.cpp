@@ -5,7 +5,10 @@
 
 namespace ahm::program {
 
-bool isTiles(DType dtype) { return dtype >= DType::TilesMx4 && dtype <= DType::TilesInt8; }
+bool isTiles(DType dtype) {
+  return (dtype >= DType::TilesMx4 && dtype <= DType::TilesInt8) ||
+         (dtype >= DType::TilesFp4 && dtype <= DType::TilesFp8);
+}
 bool isMxRows(DType dtype) { return dtype == DType::MxRows4 || dtype == DType::MxRows8 || dtype == DType::MxRows16; }
 bool isCacheRows(DType dtype) { return isMxRows(dtype) || dtype == DType::Bf16; }
 int cacheElementBits(DType dtype) { return dtype == DType::MxRows4 ? 4 : dtype == DType::MxRows8 ? 8 : 16; }
@@ -18,10 +21,10 @@ int64_t cacheRowBytes(DType dtype, int64_t elements) {
 }
 
 const char *dtypeName(DType dtype) {
-  static constexpr const char *names[] = {"f32",        "i32",       "i8",        "u8",        "bool",
-                                          "mx_rows8",   "mx_rows16", "tiles_mx4", "tiles_mx8", "tiles_mx16",
-                                          "tiles_int8", "mx_rows4",  "bf16"};
-  return static_cast<unsigned>(dtype) < 13 ? names[static_cast<unsigned>(dtype)] : "unknown";
+  static constexpr const char *names[] = {"f32",       "i32",       "i8",        "u8",         "bool",       "mx_rows8",
+                                          "mx_rows16", "tiles_mx4", "tiles_mx8", "tiles_mx16", "tiles_int8", "mx_rows4",
+                                          "bf16",      "tiles_fp4", "tiles_fp6", "tiles_fp8"};
+  return dtype <= kLastDType ? names[static_cast<unsigned>(dtype)] : "unknown";
 }
 const char *tierName(Tier tier) {
   static constexpr const char *names[] = {"sram", "stash", "dram", "host"};
@@ -37,10 +40,22 @@ const char *queueName(Queue queue) {
 }
 
 formats::TileFormat tileFormatOf(DType dtype) {
-  return dtype == DType::TilesMx4    ? formats::TileFormat::MxInt4
-         : dtype == DType::TilesMx8  ? formats::TileFormat::MxInt8
-         : dtype == DType::TilesMx16 ? formats::TileFormat::MxInt16
-                                     : formats::TileFormat::Int8;
+  switch (dtype) {
+  case DType::TilesMx4:
+    return formats::TileFormat::MxInt4;
+  case DType::TilesMx8:
+    return formats::TileFormat::MxInt8;
+  case DType::TilesMx16:
+    return formats::TileFormat::MxInt16;
+  case DType::TilesFp4:
+    return formats::TileFormat::MxFp4;
+  case DType::TilesFp6:
+    return formats::TileFormat::MxFp6;
+  case DType::TilesFp8:
+    return formats::TileFormat::MxFp8;
+  default:
+    return formats::TileFormat::Int8;
+  }
 }
 
 int64_t tileColumns(DType dtype) { return isTiles(dtype) ? formats::tileColumns(tileFormatOf(dtype)) : 0; }

@@ -38,8 +38,8 @@ std::vector<int64_t> dramBytesByChiplet(const Program &program, const Command &c
   }
   if (command.op == Opcode::GatherTiles) {
     // Which chiplets hold the columns depends on the ids; all on one is the slowest.
-    bytes[static_cast<size_t>(std::min<int64_t>(program.regions[command.ins[0].region].firstUnit, machine.chiplets - 1))] =
-        total;
+    bytes[static_cast<size_t>(
+        std::min<int64_t>(program.regions[command.ins[0].region].firstUnit, machine.chiplets - 1))] = total;
     return bytes;
   }
   if (counts.dramBlocks > 0) {

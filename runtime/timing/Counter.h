@@ -33,6 +33,12 @@ inline TileFormat tileFormat(DType dtype) {
     return TileFormat::Mx16;
   case DType::TilesInt8:
     return TileFormat::Int8;
+  case DType::TilesFp4:
+    return TileFormat::Fp4;
+  case DType::TilesFp6:
+    return TileFormat::Fp6;
+  case DType::TilesFp8:
+    return TileFormat::Fp8;
   default:
     return TileFormat::Mx8;
   }
@@ -47,7 +53,9 @@ inline TileFormat cacheTiles(DType dtype) {
   return bits == 4 ? TileFormat::Mx4 : bits == 8 ? TileFormat::Mx8 : TileFormat::Mx16;
 }
 inline int movingBits(DType dtype) { return dtype == DType::MxRows16 ? 16 : 8; }
+/// Of an element in the array.
 inline int stationaryBits(TileFormat format) {
+  format = targets::arrayFormat(format);
   return format == TileFormat::Mx4 ? 4 : format == TileFormat::Mx16 ? 16 : 8;
 }
 

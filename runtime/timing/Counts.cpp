@@ -106,7 +106,12 @@ uint64_t formatBytes(DType dtype, uint64_t rows, uint64_t length) {
     return sum(mul(elements, 2), mul(rows, ceilDiv(std::min(length, kLimit), 32)));
   case DType::TilesMx4:
     return sum(ceilDiv(elements, 2), mul(ceilDiv(std::min(rows, kLimit), 32), length));
+  case DType::TilesFp4:
+    return sum(ceilDiv(elements, 2), mul(ceilDiv(std::min(rows, kLimit), 32), length));
+  case DType::TilesFp6:
+    return sum(ceilDiv(mul(elements, 6), 8), mul(ceilDiv(std::min(rows, kLimit), 32), length));
   case DType::TilesMx8:
+  case DType::TilesFp8:
     return sum(elements, mul(ceilDiv(std::min(rows, kLimit), 32), length));
   case DType::TilesMx16:
     return sum(mul(elements, 2), mul(ceilDiv(std::min(rows, kLimit), 32), length));

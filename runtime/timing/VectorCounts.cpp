@@ -50,14 +50,13 @@ void Counter::gatherTiles() {
   const Operand *w = in(0), *ids = in(command.ins.size() - 1);
   formats::TileFormat format = tileFormatOf(w->dtype);
   uint64_t n = elements(ids), k = dim(w, 0), runs = mul(n, ceilDiv(k, uint64_t(formats::kTileRows / 2)));
-  auto line = static_cast<uint64_t>(formats::columnScales(0, 0, format).bytes);
-  uint64_t taken = mul(runs, static_cast<uint64_t>(formats::columnElements(0, 0, format).bytes) + line);
+  uint64_t taken = mul(runs, static_cast<uint64_t>(formats::columnBytes(format)));
   read(w, taken, mul(n, formatBytes(w->dtype, k, 1)));
   read(ids);
   writeAll();
   counts.laneCycles = ceilDiv(taken, std::max<uint64_t>(1, natural(vector.gatherBytes)));
   lanes(mul(n, k), vector.add); // a value from its element and scale
-  counts.dramPieces = mul(runs, line ? 2 : 1);
+  counts.dramPieces = mul(runs, static_cast<uint64_t>(formats::columnPieces(format)));
   counts.networkBytes = taken;
 }
 

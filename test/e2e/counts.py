@@ -235,6 +235,8 @@ with tempfile.TemporaryDirectory(prefix="ahm-counts-") as folder:
     for target in ("corsair", "kjv-quarter"):
         test(f"counts.kjv.mxint8.{target}", KJV, kjv, target, "--weights=mxint8", "--prefill-chunk=16")
     test("counts.kjv.formats", KJV, kjv, "kjv-quarter", "--weights=mxint4", "--activations=mxint16", "--kv=mxint8")
+    for weights in ("mxfp8", "mxfp6", "mxfp4"):
+        test(f"counts.kjv.{weights}", KJV, kjv, "kjv-quarter", f"--weights={weights}")
     test("counts.kjv.all-logits", KJV, kjv, "corsair", "--weights=mxint16", "--prefill-logits=all")
 
 print(f"{len(passed)} passed, {len(failed)} failed, {len(skipped)} skipped")

@@ -25,7 +25,7 @@ PRODUCTS = {"MatMul", "MatMulInteger", "Conv"}
 
 
 class Formats:
-    """weights: of float products ("mxint16", "mxint8", "mxint4"); moving_bits, kv_bits: of an element of their moving operand, of a cache."""
+    """weights: of float products and their tables ("mxint16", "mxfp6", ...), as they are stored; moving_bits, kv_bits: of an element of their moving operand, of a cache."""
 
     def __init__(self, weights, moving_bits, kv_bits):
         self.weights, self.moving_bits, self.kv_bits = weights, moving_bits, kv_bits
@@ -51,7 +51,7 @@ def row_bytes(elements, bits):
 def stationary_bytes(k, columns, format):
     if format == "int8":
         return k * columns
-    bits = {"mxint4": 4, "mxint8": 8, "mxint16": 16}[format]
+    bits = {"mxint4": 4, "mxint8": 8, "mxint16": 16, "mxfp4": 4, "mxfp6": 6, "mxfp8": 8}[format]
     return -(-k * columns * bits // 8) + blocks(k) * columns
 
 
@@ -359,17 +359,20 @@ class Derivation:
         size = lambda t: self.held.get(id(t), t.bytes)
         if owner in self.appends and self.appended(out) is not None:
             return self._moves(owner, self.appends[owner], 0)
-        if node.op == "Gather" and node.inputs[0].constant and not node.inputs[1].constant:
-            table = node.inputs[0]
+        gather = node
+        if node.op == "DequantizeLinear" and node.inputs[0].producer is not None and node.inputs[0].producer.name not in self.operations:
+            gather = node.inputs[0].producer  # rows of integers that a product has as floats: they come from its weight
+        if gather.op == "Gather" and gather.inputs[0].constant and not gather.inputs[1].constant:
+            table = gather.inputs[0]
             row = out.elements * min(4, table.dtype.itemsize)
-            if len(table.shape) == 2 and table.dtype.kind == "f" and table.elements > 4096:  # an embedding, in the weights' format
+            if len(table.shape) == 2 and out.dtype.kind == "f" and table.elements > 4096:  # an embedding, in the weights' format
                 width = table.shape[1]
                 row = out.elements // width * stationary_bytes(width, 1, self.formats.weights)
                 self.tables[table.name] = stationary_bytes(width, table.shape[0], self.formats.weights)
             elif len(table.shape) > 1:
                 self.tables[table.name] = table.bytes
             self.counts.add(owner, "weights", "dram" if len(table.shape) > 1 else "stash", "read", row)
-            return self._moves(owner, node.inputs[1].bytes, out.bytes)
+            return self._moves(owner, gather.inputs[1].bytes, out.bytes)
         operands, fused = self._operands(node)
         for tensor in operands:  # a single number is an attribute of a fused operation, an operand of a plain one
             nothing = node.op == "InstanceNormalization" and tensor is node.inputs[2] and not tensor.value.any()

@@ -160,6 +160,63 @@ TEST(PackWeight, PackedConstantsAndSmallFloats) {
   EXPECT_EQ(values, (std::vector<float>{0.5, 1, 6, -6}));
 }
 
+/// Weights that a model stores in MXFP4 are kept as they are; what MXFP8 loses in the arrays is told.
+TEST(PackWeight, StoredBlocksKeepTheirValuesInTiles) {
+  constexpr int64_t N = 40, K = 96;
+  std::vector<uint8_t> codes(N * K / 2), scales(N * K / 32);
+  for (size_t i = 0; i < codes.size(); ++i)
+    codes[i] = static_cast<uint8_t>(i * 73 + i / 16);
+  for (size_t i = 0; i < scales.size(); ++i)
+    scales[i] = static_cast<uint8_t>(100 + i % 40);
+  writeFile("mxfp4.bin", codes);
+  writeFile("mxfp4.scales", scales);
+  std::vector<uint8_t> bytes;
+  ASSERT_TRUE(
+      pack("hmem.weight @w \"tiles\" : tensor<96x40xf32> from tensor<40x96xf4E2M1FN> in \"mxfp4.bin\" at 0 size "
+           "1920 recipe [[\"block_dequant\", {axis = 1, block = 32, scales = {type = tensor<40x3xf8E8M0FNU>, file "
+           "= \"mxfp4.scales\", offset = 0 : i64, length = 120 : i64}}], [\"transpose\", 1, 0]] format \"mxfp4\" "
+           "bytes 4352 {columns = 40 : i64, cores_count = 4 : i64, tile_bytes = 2176 : i64, tiles = 2 : i64}",
+           bytes));
+  ASSERT_EQ(bytes.size(), 2u * 2176);
+  std::vector<float> kept(K * N);
+  for (int64_t t = 0; t < 2; ++t)
+    ahm::formats::unpackTileMx(&bytes[t * 2176], N, K, N, t, 0, ahm::formats::TileFormat::MxFp4, kept.data());
+  for (int64_t n = 0; n < N; ++n)
+    for (int64_t k = 0; k < K; ++k) {
+      auto code = static_cast<uint8_t>(codes[(n * K + k) / 2] >> k % 2 * 4 & 15);
+      ASSERT_EQ(kept[k * N + n],
+                ahm::formats::decodeFp4E2M1(code) * ahm::formats::scaleValue(scales[(n * K + k) / 32]));
+    }
+}
+
+TEST(PackWeight, TellsWhatMxfp8LosesInTheArrays) {
+  std::vector<float> values(64 * 32, 1.0f);
+  values[0] = 0x1p-17f; // E4M3's smallest under the block's scale of 2^-8; an eighth of INT16's
+  writeFile("small.bin", values);
+  const std::string head =
+      "hmem.weight @w \"tiles\" : tensor<64x32xf32> from tensor<64x32xf32> in \"small.bin\" at 0 size "
+      "8192 recipe [] format ";
+  mlir::MLIRContext context;
+  context.loadDialect<ahm::hmem::HmemDialect>();
+  for (auto [text, weights] :
+       {std::pair{"\"mxfp8\" bytes 2112 {columns = 32 : i64, cores_count = 4 : i64, tile_bytes = "
+                  "2112 : i64, tiles = 1 : i64}",
+                  1u},
+        {"\"mxfp6\" bytes 3200 {columns = 32 : i64, cores_count = 4 : i64, tile_bytes = 3200 : "
+         "i64, tiles = 1 : i64}",
+         0u}}) {
+    auto module = mlir::parseSourceString<mlir::ModuleOp>(head + text, &context);
+    ASSERT_TRUE(module);
+    ahm::PackingLoss loss;
+    ASSERT_TRUE(mlir::succeeded(ahm::packWeight(
+        *module->getOps<ahm::hmem::WeightOp>().begin(), testing::TempDir(),
+        [](std::span<const uint8_t>, std::string &) { return true; }, &loss)));
+    EXPECT_EQ(loss.expansion.weights, weights);
+    EXPECT_EQ(loss.scales.weights, 0u);
+    EXPECT_EQ(loss.expansion.error, weights ? 0x1p-34 : 0.0);
+  }
+}
+
 TEST(PackWeight, ScalesThatDoNotFitAreAnError) {
   writeFile("axis.bin", std::vector<int8_t>{-4, 0, 3, 7, 8, 9});
   std::vector<uint8_t> bytes;

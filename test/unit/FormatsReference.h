@@ -13,6 +13,7 @@ namespace reference {
 
 struct Block { // elements and scale exponent byte of one 32-block
   int scale = 0;
+  int shift = 0; // what the elements' exponent has beyond the scale: of a floating-point format in the array
   int e[32] = {};
 };
 
@@ -55,7 +56,7 @@ inline float accumulate(float acc, int64_t dot, int s) {
 inline float step(float acc, const Block &a, int aBits, const Block &w, int wBits) {
   if (a.scale == 255 || w.scale == 255)
     return NAN;
-  int s = a.scale - 127 + w.scale - 127 - (aBits - 2) - (wBits - 2);
+  int s = a.scale - 127 + w.scale - 127 + w.shift - (aBits - 2) - (wBits - 2);
   int64_t dot = 0, high = 0, low = 0;
   for (int i = 0; i < 32; ++i) {
     int lowByte = w.e[i] & 255, highByte = (w.e[i] - lowByte) / 256;
@@ -66,6 +67,57 @@ inline float step(float acc, const Block &a, int aBits, const Block &w, int wBit
   if (wBits == 16)
     return accumulate(accumulate(acc, high, s + 8), low, s);
   return accumulate(acc, dot, s);
+}
+
+/// A floating-point element format, said as its table says it: exponent and mantissa bits, bias, the largest value.
+struct Floating {
+  int exponentBits, mantissaBits, bias;
+  double largest;
+  int emax, arrayBits;
+
+  int codes() const { return 1 << (1 + exponentBits + mantissaBits); }
+  /// NaN for what the format does not count among its numbers (infinities too).
+  double value(int code) const {
+    int half = codes() / 2, magnitude = code % half, mantissa = magnitude % (1 << mantissaBits),
+        exponent = magnitude / (1 << mantissaBits);
+    double result = exponent == 0 ? std::pow(2.0, 1 - bias) * mantissa / (1 << mantissaBits)
+                                  : std::pow(2.0, exponent - bias) * (1 + double(mantissa) / (1 << mantissaBits));
+    return result > largest ? NAN : code < half ? result : -result;
+  }
+  /// The nearest of all codes, by looking at each; of two equally near ones the even.
+  int encode(double v) const {
+    int best = 0, half = codes() / 2;
+    bool negative = std::signbit(v);
+    for (int code = 0; code < half; ++code) {
+      if (std::isnan(value(code)))
+        break;
+      double now = std::fabs(std::fabs(v) - value(code)), before = std::fabs(std::fabs(v) - value(best));
+      if (now < before || (now == before && code % 2 == 0))
+        best = code;
+    }
+    return negative ? best + half : best;
+  }
+  /// What the array computes with, in units of 2^(emax - arrayBits + 2).
+  int expanded(int code) const { return int(std::nearbyint(value(code) * std::pow(2.0, arrayBits - 2 - emax))); }
+};
+
+/// Codes and scale of one 32-block.
+inline Block quantize(const std::vector<float> &v, int64_t from, const Floating &f) {
+  Block b;
+  double largest = 0;
+  for (int64_t i = from; i < from + 32 && i < static_cast<int64_t>(v.size()); ++i) {
+    if (!std::isfinite(v[i])) {
+      b.scale = 255;
+      return b;
+    }
+    largest = std::fmax(largest, std::fabs(static_cast<double>(v[i])));
+  }
+  int exponent = largest == 0 ? -127 : std::ilogb(largest) - f.emax;
+  exponent = exponent < -127 ? -127 : exponent;
+  b.scale = exponent + 127;
+  for (int64_t i = from; i < from + 32 && i < static_cast<int64_t>(v.size()); ++i)
+    b.e[i - from] = f.encode(std::ldexp(static_cast<double>(v[i]), -exponent));
+  return b;
 }
 
 inline std::vector<Block> quantizeAll(const std::vector<float> &v, int bits) {

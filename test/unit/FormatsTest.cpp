@@ -55,6 +55,7 @@ TEST(Formats, Sizes) {
   EXPECT_EQ(tileBytes(TileFormat::MxInt4), 4352);
   EXPECT_EQ(tileBytes(TileFormat::MxInt16), 4160);
   EXPECT_EQ(tileBytes(TileFormat::Int8), 4096);
+  EXPECT_EQ(tileCount(65, 129, TileFormat::MxFp8), 10);
   EXPECT_EQ(tileCount(65, 129, TileFormat::MxInt4), 4);
 }
 
@@ -316,7 +317,7 @@ TEST(Formats, TilesPackAndUnpack) {
         for (int64_t c = 0; c < tileColumns(f); ++c)
           elements.push_back(static_cast<int16_t>(tileElement(again.data(), k, c, f)));
       std::vector<uint8_t> rebuilt(again.size());
-      packTileElements(elements.data(), again.data() + kTileElementBytes, f, rebuilt.data());
+      packTileElements(elements.data(), again.data() + tileElementBytes(f), f, rebuilt.data());
       ASSERT_EQ(rebuilt, again);
     }
     for (size_t i = 0; i < w.size(); ++i)

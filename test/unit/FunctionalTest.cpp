@@ -222,7 +222,10 @@ TEST(Functional, GatherTilesReadsAColumnWhereItsTilesStand) {
   constexpr int64_t k = 200, c = 300;
   for (auto [dtype, format] : {std::pair{DType::TilesMx4, formats::TileFormat::MxInt4},
                                {DType::TilesMx8, formats::TileFormat::MxInt8},
-                               {DType::TilesMx16, formats::TileFormat::MxInt16}}) {
+                               {DType::TilesMx16, formats::TileFormat::MxInt16},
+                               {DType::TilesFp4, formats::TileFormat::MxFp4},
+                               {DType::TilesFp6, formats::TileFormat::MxFp6},
+                               {DType::TilesFp8, formats::TileFormat::MxFp8}}) {
     int64_t bytes = tileBytes(dtype), tiles = tileCount(dtype, k, c), first = tileColumns(dtype) * 2;
     Builder b;
     uint32_t home = b.region("w", Tier::Dram, (tiles + 7) / 8 * 4 * bytes, 0, 2),
@@ -272,7 +275,8 @@ TEST(Functional, GatherTilesReadsAColumnWhereItsTilesStand) {
       }
     // 7 blocks of 32, each a run of elements and a line of scales; two commands, four ids.
     EXPECT_EQ(counters.tiers[size_t(Tier::Dram)].read,
-              2u * 4 * 7 * ((format == formats::TileFormat::MxInt16 ? 512 : 256) + 32));
+              2u * 4 * 7 *
+                  ((format == formats::TileFormat::MxInt16 || format == formats::TileFormat::MxFp6 ? 512 : 256) + 32));
     stash<int32_t>(memory, b.program, ids)[1] = 300;
     EXPECT_FALSE(run(b.program, memory, error, nullptr, &counters, reader, 1));
     EXPECT_NE(error.find("index 300 is outside the table's 300 rows"), std::string::npos) << error;

@@ -195,6 +195,14 @@ TEST(Cost, GemmFollowsTheClosedForm) {
   EXPECT_EQ(gemmCycles(m, 0, 128, 128, TileFormat::Mx8, 8, 2), 0);
   EXPECT_EQ(tileCount(TileFormat::Mx4, 65, 129), 4);
   EXPECT_EQ(tileBytes(TileFormat::Mx16), 4160);
+  // Floating-point formats have their own bytes, and the array's columns and fill cycles of what they expand to.
+  for (auto [format, like, bytes] : {std::tuple{TileFormat::Fp4, TileFormat::Mx8, 2176},
+                                     {TileFormat::Fp6, TileFormat::Mx8, 3200},
+                                     {TileFormat::Fp8, TileFormat::Mx16, 2112}}) {
+    EXPECT_EQ(tileBytes(format), bytes);
+    EXPECT_EQ(tileColumns(format), tileColumns(like));
+    EXPECT_EQ(gemmCycles(m, 3, 128, 128, format, 8, 2), gemmCycles(m, 3, 128, 128, like, 8, 2));
+  }
 }
 
 /// Adds up the products of every way in which `left` more tokens choose `top` experts each.

@@ -183,6 +183,33 @@ TEST(Counts, AttentionReadsTheValidContextOnly) {
   EXPECT_EQ(b.count(m, {1000}).macs, 8u * 64 * 128);
 }
 
+/// Storage formats: their own bytes, the cycles and columns of what they become in the arrays.
+TEST(Counts, FloatTilesAreStoredSmallAndComputedAsIntegers) {
+  targets::Machine m = card("test-small");
+  for (auto [dtype, like, bytes] : {std::tuple{DType::TilesFp4, DType::TilesMx8, 2176u},
+                                    {DType::TilesFp6, DType::TilesMx8, 3200u},
+                                    {DType::TilesFp8, DType::TilesMx16, 2112u}}) {
+    CommandCounts counted[2];
+    for (int i : {0, 1}) {
+      Builder b;
+      b.gemm(5, 288, 100, 128);
+      b.entry.commands.back().ins[1].dtype = i ? like : dtype;
+      counted[i] = b.count(m);
+    }
+    uint64_t tiles = 5 * (like == DType::TilesMx16 ? 4 : 2);
+    EXPECT_EQ(counted[0][Tier::Sram].read, tiles * bytes);
+    EXPECT_EQ(counted[0].products[0].tiles, counted[1].products[0].tiles);
+    EXPECT_EQ(counted[0].macs8, counted[1].macs8);
+    EXPECT_EQ(counted[0].macs16, counted[1].macs16);
+    EXPECT_EQ(counted[0].idealArrayCycles, counted[1].idealArrayCycles);
+    EXPECT_EQ(targets::tileCycles(m, 3, 7, counted[0].products[0].stationary, 8, 1),
+              targets::tileCycles(m, 3, 7, counted[1].products[0].stationary, 8, 1));
+  }
+  EXPECT_EQ(formatBytes(DType::TilesFp4, 64, 3), 96u + 6);
+  EXPECT_EQ(formatBytes(DType::TilesFp6, 64, 3), 144u + 6);
+  EXPECT_EQ(formatBytes(DType::TilesFp8, 65, 3), 195u + 9);
+}
+
 TEST(Counts, GatherReadsUsedRowsAndSliceTakenElements) {
   targets::Machine m = card("test-small");
   Builder b;

@@ -105,7 +105,7 @@ hmem.weight @w "tiles" : tensor<64xf32> from tensor<64xf32> in "" at 0 size 256 
 
 // -----
 
-// expected-error@+1 {{has format "mxint3"; tiles are mxint16, mxint8, mxint4 or int8}}
+// expected-error@+1 {{has format "mxint3"; tiles are mxint16, mxint8, mxint4, mxfp8, mxfp6, mxfp4 or int8}}
 hmem.weight @w "tiles" : tensor<64x64xf32> from tensor<64x64xf32> in "" at 0 size 16384 recipe [] format "mxint3" bytes 4224 {columns = 64 : i64, cores_count = 4 : i64, tile_bytes = 4224 : i64, tiles = 1 : i64}
 
 // -----

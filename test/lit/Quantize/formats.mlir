@@ -26,7 +26,7 @@
 // FOUR: nn.cache @k {{.*}}format = "mxint4"
 // KV: kv=mxint5 is not known; choose one of bf16, mxint16, mxint8, mxint4
 // INT8: weights=int8 needs a model stored in int8
-// UNKNOWN: weights=mxfp9 is not known; choose one of auto, mxint16, mxint8, mxint4, int8
+// UNKNOWN: weights=mxfp9 is not known; choose one of auto, mxint16, mxint8, mxint4, mxfp8, mxfp6, mxfp4, int8, or PATTERN=FORMAT
 module {
   nn.weight @tied : tensor<32x32xf32> from tensor<32x32xf32> in "" at 0 size 4096 recipe []
   nn.cache @k heads 1 head_dim 32 capacity 64

@@ -88,6 +88,8 @@ struct Floating {
   int encode(double v) const {
     int best = 0, half = codes() / 2;
     bool negative = std::signbit(v);
+    if (std::fabs(v) > largest)
+      v = largest;
     for (int code = 0; code < half; ++code) {
       if (std::isnan(value(code)))
         break;

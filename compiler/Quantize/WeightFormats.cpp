@@ -104,7 +104,8 @@ std::vector<std::string> WeightFormats::report() const {
 
 StringRef storedFormat(nn::WeightOp weight, int64_t contraction) {
   Type element = cast<RankedTensorType>(weight.getSourceType()).getElementType();
-  StringRef format = isa<Float4E2M1FNType>(element) ? "mxfp4" : isa<Float8E4M3FNType>(element) ? "mxfp8" : "";
+  // Quantising E2M1's numbers again keeps them, whatever the scale was; E4M3's 1.875 * 2^8 would saturate.
+  StringRef format = isa<Float4E2M1FNType>(element) ? "mxfp4" : "";
   int64_t axis = -1;
   if (format.empty())
     return "";

@@ -44,7 +44,7 @@ private:
 };
 
 /// The block format that the model stores `weight` in, with its blocks along the contraction (dimension rank - 2 of a
-/// stationary operand, rank - 1 of an embedding table): "mxfp4" or "mxfp8". Empty when it stores something else.
+/// stationary operand, rank - 1 of an embedding table): "mxfp4". Empty when it stores something else.
 llvm::StringRef storedFormat(nn::WeightOp weight, int64_t contraction);
 
 } // namespace ahm

@@ -6,7 +6,9 @@
 
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <random>
+#include <utility>
 #include <vector>
 
 namespace reference {
@@ -86,14 +88,18 @@ struct Floating {
   }
   /// The nearest of all codes, by looking at each; of two equally near ones the even.
   int encode(double v) const {
+    static std::map<std::pair<int, int>, std::vector<double>> tables; // each code's value
+    std::vector<double> &values = tables[{exponentBits, mantissaBits}];
+    for (int code = static_cast<int>(values.size()); code < codes(); ++code)
+      values.push_back(value(code));
     int best = 0, half = codes() / 2;
     bool negative = std::signbit(v);
     if (std::fabs(v) > largest)
       v = largest;
     for (int code = 0; code < half; ++code) {
-      if (std::isnan(value(code)))
+      if (std::isnan(values[code]))
         break;
-      double now = std::fabs(std::fabs(v) - value(code)), before = std::fabs(std::fabs(v) - value(best));
+      double now = std::fabs(std::fabs(v) - values[code]), before = std::fabs(std::fabs(v) - values[best]);
       if (now < before || (now == before && code % 2 == 0))
         best = code;
     }

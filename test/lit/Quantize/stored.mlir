@@ -1,9 +1,9 @@
-// weights=auto keeps what the model stores in OCP blocks along the contraction; other scales, axes and zero points are no such blocks.
+// weights=auto keeps what the model stores in MXFP4 blocks along the contraction; other scales, axes and zero points are no such blocks.
 // RUN: ahm-opt %s -nn-quantize | FileCheck %s
 // RUN: ahm-opt %s -nn-quantize="weights=mxint16" | FileCheck %s --check-prefix=WIDE
 
 // CHECK: nn.weight @fp4 {{.*}}format = "mxfp4"
-// CHECK: nn.weight @fp8 {{.*}}format = "mxfp8"
+// CHECK: nn.weight @fp8 {{.*}}format = "mxint8"
 // CHECK: nn.weight @across {{.*}}format = "mxint8"
 // CHECK: nn.weight @float {{.*}}format = "mxint8"
 // CHECK: nn.weight @scaled {{.*}}format = "mxint8"

@@ -13,6 +13,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr uint64_t kMostSlots = 1024;
+
 const char *choiceOf(const Weight &weight, const WeightPlace &place) {
   uint64_t streamed = place.streamedGroups();
   return streamed == 0 ? "resident" : streamed == weight.groups ? "streamed" : "split";
@@ -163,7 +165,7 @@ bool readChoices(Reader &reader, const Json &root, const std::vector<const Json 
   if (auto demand = shape.find("on_demand"); demand != shape.end() && demand->is_boolean())
     plan.onDemand = demand->get<bool>();
   uint64_t slots = 0;
-  if (!reader.number(shape, "slots", "plan", 1024, slots))
+  if (!reader.number(shape, "slots", "plan", kMostSlots, slots))
     return false;
   plan.slots = static_cast<uint32_t>(slots);
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -330,14 +332,17 @@ bool readPlan(const std::string &text, const std::string &name, const Problem &p
     return true;
   };
   const Json *ring = nullptr, *pages = nullptr;
-  if (!member("ring", ring) || !reader.number(*ring, "slots", "ring", solution.ringSlots) ||
+  uint64_t slots = 0, pageSlots = 0;
+  if (!member("ring", ring) || !reader.number(*ring, "slots", "ring", kMostSlots, slots) ||
       !reader.number(*ring, "slot_bytes", "ring", solution.ringSlotBytes) ||
       !reader.number(*ring, "sram_offset", "ring", solution.ringOffset) || !member("page_ring", pages) ||
-      !reader.number(*pages, "slots", "page_ring", solution.pageRing.slots) ||
+      !reader.number(*pages, "slots", "page_ring", kMostSlots, pageSlots) ||
       !reader.number(*pages, "slot_bytes", "page_ring", solution.pageRing.slotBytes) ||
       !reader.number(*pages, "sram_offset", "page_ring", solution.pageRing.offset) ||
       !reader.number(*pages, "pages", "page_ring", solution.pageRing.piecePages))
     return false;
+  solution.ringSlots = static_cast<uint32_t>(slots);
+  solution.pageRing.slots = static_cast<uint32_t>(pageSlots);
   if (auto demand = ring->find("on_demand"); demand != ring->end() && demand->is_boolean())
     solution.onDemand = demand->get<bool>();
   for (size_t i = 0; i < problem.weights.size(); ++i) {

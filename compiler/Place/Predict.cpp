@@ -26,6 +26,7 @@ namespace ahm::placement {
 namespace {
 
 constexpr size_t kQueues = 4;
+constexpr size_t kEarly = 64; // commands of an entry before which Schedule puts no transfers for what is behind them
 
 /// When queues are free, and the earliest start of their next command.
 struct Queues {
@@ -65,6 +66,7 @@ public:
     std::vector<Slot> slots(solution.ringSlots);
     pageSlots.assign(std::max<uint32_t>(solution.pageRing.slots, 1), 0);
     nextPageSlot = 0;
+    head = 0;
     for (size_t i = 0; i < entry.commands.size(); ++i) {
       const Command &command = entry.commands[i];
       Picoseconds ready = 0, end;
@@ -75,9 +77,14 @@ public:
       else if (command.cacheGroup >= 0)
         end = attention(entry, command, ready, queues);
       else
-        end = queues.run(command.queue, std::max(queues.earliest(command.queue), ready), command.busy);
+        end = queues.run(command.queue,
+                         std::max({queues.earliest(command.queue), ready,
+                                   command.readsDram && i < kEarly ? queues.free[static_cast<size_t>(Queue::Dma)] : 0}),
+                         command.busy);
       complete[i] = end + command.tail;
       queues.latest = std::max(queues.latest, complete[i]);
+      if (command.readsDram && i < kEarly)
+        head = end;
     }
     return queues.latest;
   }
@@ -96,7 +103,7 @@ private:
       if (slot) {
         size_t id = firstPiece[w] + p;
         if (slot->holds != static_cast<int64_t>(id)) {
-          Picoseconds begin = std::max(queues.earliest(Queue::Dma), slot->free);
+          Picoseconds begin = std::max({queues.earliest(Queue::Dma), slot->free, head});
           if (solution.onDemand)
             begin = std::max({begin, start, queues.free[static_cast<size_t>(Queue::Vector)]});
           slot->arrival = queues.run(Queue::Dma, begin, transfers[id]) + problem.dram.latency;
@@ -157,6 +164,7 @@ private:
   const std::vector<std::vector<size_t>> &groups;
   std::vector<Picoseconds> pageSlots; // when they are free
   size_t nextPageSlot = 0;
+  Picoseconds head = 0; // when the last early command has read DRAM in place
 };
 
 std::vector<std::vector<size_t>> cacheGroups(const Problem &problem) {

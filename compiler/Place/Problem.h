@@ -86,6 +86,7 @@ struct Command {
   Picoseconds tail = 0;            // from then to those that wait for it
   Picoseconds least = 0;           // of its queue, in any placement
   int32_t weight = -1, use = 0;    // a product: the weight, and which of its uses
+  bool readsDram = false;          // in place: at an entry's beginning, later products' transfers are behind it
   int32_t cacheGroup = -1;         // an attention that reads these caches
   uint32_t firstDep = 0, deps = 0; // into EntryPoint::deps: earlier commands of the entry that it awaits
 };

@@ -271,6 +271,8 @@ placement::Command ProblemBuilder::commandOf(hmem::ExecOp exec, func::FuncOp fun
   CommandCosts::Cost cost = costs.of(exec, function);
   command.busy = command.least = cost.cost.duration();
   command.tail = cost.cost.tail;
+  for (const timing::ResourceUse &use : cost.cost.uses)
+    command.readsDram |= use.resource >= timing::kDramBase;
   if (exec.getOpcode() == "Attention") {
     // What burdens the stash depends on where the caches stand.
     command.least = cost.longest({timing::kArrays, timing::kVector});

@@ -45,12 +45,32 @@ public:
   SchedulePass(const SchedulePass &other) : PassWrapper(other) {}
 
 private:
+  /// The commands at the function's beginning that read DRAM in place (embedding rows, rotary tables). A transfer for
+  /// what comes after one goes behind it: DRAM serves in program order, and everything waits for these few rows.
+  static SmallVector<Operation *> earlyTableReaders(Block &body, SymbolTable &symbols) {
+    constexpr int kEarly = 64;
+    SmallVector<Operation *> readers;
+    int index = 0;
+    for (auto exec : body.getOps<hmem::ExecOp>()) {
+      if (index++ == kEarly)
+        break;
+      for (Attribute attribute : exec.getIns()) {
+        auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget());
+        auto weight = symbol ? symbols.lookup<hmem::WeightOp>(symbol.getAttr()) : hmem::WeightOp();
+        if (weight && !weight.isTiles() && !weight.isVector() && (readers.empty() || readers.back() != exec))
+          readers.push_back(exec);
+      }
+    }
+    return readers;
+  }
+
   LogicalResult schedule(func::FuncOp function, SymbolTable &symbols, int64_t slotCount) {
     if (function.isExternal())
       return success();
     SmallVector<Slot> ring(slotCount);
     int64_t next = 0;
     Block &body = function.getBody().front();
+    SmallVector<Operation *> tableReaders = earlyTableReaders(body, symbols);
     // No transfer goes above the last one placed: the dma queue keeps the order of use.
     Operation *lastTransfer = nullptr;
     llvm::StringMap<Operation *> pageReaders; // by slot of the staging ring of cache pages
@@ -92,6 +112,9 @@ private:
           slot = &ring[index];
           OpBuilder builder(exec);
           Operation *after = slot->lastReader;
+          for (Operation *reader : tableReaders)
+            if (reader->isBeforeInBlock(exec) && (!after || after->isBeforeInBlock(reader)))
+              after = reader;
           if (lastTransfer && (!after || after->isBeforeInBlock(lastTransfer)))
             after = lastTransfer;
           if (!onDemand && after)

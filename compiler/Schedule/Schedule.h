@@ -1,6 +1,7 @@
 // Schedule: after Place has chosen what is resident, inserts an `hmem.transfer` for every use of a streamed weight, as
 // early as the ring allows: slot i mod N is refilled right after the last command that read what stood in it. The
-// reading command awaits the transfer's token. A weight that still stands in its slot is not moved again within one
+// reading command awaits the transfer's token. The first ones stand behind what
+// reads DRAM in place at the beginning. A weight that still stands in its slot is not moved again within one
 // function.
 //
 // Where hmem.ring says `on_demand`, a demand cache is what is wanted: the transfer stands right before the command that

@@ -1,5 +1,7 @@
 // The placement library: every policy's answer passes the independent verifier, the verifier refuses each kind of
 // broken answer, and the bound is never above the prediction.
+#include "compiler/Place/PlanFile.h"
+#include "compiler/Place/WhatIf.h"
 #include "test/unit/PlacementProblems.h"
 
 #include <gtest/gtest.h>
@@ -35,6 +37,83 @@ TEST(Placement, HybridIsNoSlowerThanTheFixedPolicies) {
     };
     for (const char *policy : {"static", "dram-only", "lru", "belady"})
       EXPECT_LE(time("hybrid"), time(policy)) << policy << " seed " << seed;
+  }
+}
+
+TEST(Placement, MoreOfTheMachineIsNeverSlower) {
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    auto time = [&](Bytes tiles, double bandwidth, bool cut) {
+      Problem problem = makeProblem(seed, 4224 * tiles);
+      problem.dram.picosecondsPerByte /= bandwidth;
+      if (cut) // fewer bytes: the last groups of a weight are gone
+        for (Weight &weight : problem.weights)
+          weight.groups -= weight.groups > 2;
+      Solution solution;
+      DoesNotFit failure;
+      EXPECT_TRUE(solve(problem, "hybrid", solution, failure)) << failure.text();
+      return objective(problem, solution);
+    };
+    double before = time(6, 1, false);
+    EXPECT_LE(time(6, 1.3, false), before) << "seed " << seed;
+    EXPECT_LE(time(6, 1, true), before) << "seed " << seed;
+    for (Bytes tiles : {7, 8, 10, 14}) {
+      double now = time(tiles, 1, false);
+      EXPECT_LE(now, before) << tiles << " tiles a core, seed " << seed;
+      before = now;
+    }
+  }
+}
+
+TEST(Placement, WhatIfAgreesWithSolvingAgain) {
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    Problem problem = makeProblem(seed, 4224 * 8);
+    Solution solution;
+    DoesNotFit failure;
+    ASSERT_TRUE(solve(problem, "hybrid", solution, failure));
+    WhatIf answers = whatIf(problem, solution);
+    Problem larger = problem;
+    larger.sram.bytesPerCore += 4224;
+    larger.dram.picosecondsPerByte /= 1.01;
+    std::vector<Picoseconds> bound = lowerBound(larger);
+    for (size_t e = 0; e < bound.size(); ++e) {
+      // Both together give at most what each gives alone, and the bound is convex in each.
+      double least = static_cast<double>(solution.lowerBound[e]) - static_cast<double>(bound[e]);
+      EXPECT_GE(answers.picosecondsPerByte[e], 0);
+      EXPECT_GE(answers.perCentBandwidth[e], 0);
+      EXPECT_LE(least, answers.picosecondsPerByte[e] * 4224 * 128 + static_cast<double>(answers.perCentBandwidth[e]) +
+                           1e-6 * static_cast<double>(solution.lowerBound[e]));
+    }
+  }
+}
+
+TEST(Placement, APlanFileGivesTheSamePlacement) {
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    Problem problem = makeProblem(seed, 4224 * 8);
+    Solution solution, read;
+    DoesNotFit failure;
+    std::string error;
+    ASSERT_TRUE(solve(problem, "hybrid", solution, failure));
+    std::string text = writePlan(problem, solution);
+    ASSERT_TRUE(readPlan(text, "plan.json", problem, read, error)) << error;
+    EXPECT_EQ(verify(problem, read), "");
+    EXPECT_EQ(predict(problem, read), solution.predicted);
+    // Addresses found anew for the same choices.
+    size_t at = text.find("\"given\"");
+    text.replace(at, 7, "\"chosen\"");
+    ASSERT_TRUE(readPlan(text, "plan.json", problem, read, error)) << error;
+    EXPECT_EQ(verify(problem, read), "");
+    EXPECT_EQ(predict(problem, read), solution.predicted);
+    // Any damage is an error or refused, never a crash.
+    std::mt19937_64 random(seed);
+    for (int round = 0; round < 200; ++round) {
+      std::string bad = writePlan(problem, solution);
+      for (int k = 0; k < 3; ++k)
+        bad[random() % bad.size()] = static_cast<char>(" 0159-{}[],:\"x"[random() % 14]);
+      if (readPlan(bad, "plan.json", problem, read, error))
+        verify(problem, read);
+      else
+        EXPECT_NE(error.find("plan.json: "), std::string::npos);
+    }
   }
 }
 

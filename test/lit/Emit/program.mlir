@@ -50,5 +50,9 @@ module {
 // CHECK: StashToHost {{.*}}'logits'
 // CHECK: entry release
 // STREAM: entry prefill
-// STREAM-NEXT: 0 DmaTiles
-// STREAM: GemmMx w0
+// The embedding's rows come first; then two transfers set out, for two slots.
+// STREAM-NEXT: 0 HostToStash
+// STREAM-NEXT: 1 Gather w0
+// STREAM-NEXT: 2 DmaTiles
+// STREAM-NEXT: 3 DmaTiles
+// STREAM: GemmMx w2

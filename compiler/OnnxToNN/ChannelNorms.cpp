@@ -30,7 +30,8 @@ static LogicalResult convertChannelNorm(Converter &c, Operation *op) {
   lines = nn::GroupNormOp::create(c.builder, op->getLoc(), lines.getType(), lines, c.builder.getI64IntegerAttr(groups),
                                   c.builder.getF32FloatAttr(c.real(op, "epsilon", 1e-5f)));
   Value value = b.reshape(lines, input.shape);
-  for (auto [i, kind] : llvm::enumerate(ArrayRef<const char *>{"mul", "add"})) {
+  const char *kinds[] = {"mul", "add"};
+  for (auto [i, kind] : llvm::enumerate(kinds)) {
     Value parameter = c.materialise(op->getOperand(i + 1), op->getLoc());
     auto count = dyn_cast<AffineConstantExpr>(b.product(b.shapeOf(parameter)));
     if (!count || (count != channels && count.getValue() != groups))

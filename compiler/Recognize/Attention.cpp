@@ -311,6 +311,8 @@ private:
     Value unproved;
     AffineExpr limit;
     std::tuple<Value, bool, float> limiting; // the mask that says the limit
+    std::tuple<Value, bool, float> triangle; // the first that says what is causal
+    int triangles = 0;
     AffineExpr begin;
     std::tuple<Value, bool, float> beginning; // the mask that says where windows begin
     bool unprovedCondition = false;
@@ -368,6 +370,8 @@ private:
         beginning = {mask, isCondition, hidden};
       }
       if (found->causal) {
+        if (triangles++ == 0)
+          triangle = {mask, isCondition, hidden};
         found->window = meaning.window && found->window ? std::min(meaning.window, found->window)
                                                         : std::max(meaning.window, found->window);
         meaning = *found;
@@ -405,6 +409,16 @@ private:
     std::optional<CacheRef> known = cacheRefOf(keys), knownValues = cacheRefOf(values);
     AffineExpr valid = known ? known->length.getResult(0) : k[2];
     AffineExpr seen = meaning.causal ? simplifyAffineExpr(meaning.position + q[2], 0, symbols) : k[2];
+    // The last query of a causal attention stands at the context's end. Where it does not (fewer queries than keys, and
+    // the first of both at 0), the mask stays an operand.
+    if (auto behind = dyn_cast<AffineConstantExpr>(simplifyAffineExpr(seen - valid, 0, symbols));
+        meaning.causal && behind && behind.getValue() != 0) {
+      if (unproved || triangles != 1 || begin || meaning.window)
+        return;
+      std::tie(unproved, unprovedCondition, hiddenBy) = triangle;
+      meaning = {};
+      seen = k[2];
+    }
     if ((valid != k[2] && limit != valid && seen != valid) ||
         (knownValues ? knownValues->length.getResult(0) : k[2]) != valid)
       return;

@@ -120,8 +120,8 @@ GraphRoles findRoles(func::FuncOp graph) {
 }
 
 /// max_position_embeddings of the config.json beside the model's weights; 0 when there is none.
-int64_t contextFromConfig(ModuleOp module) {
-  std::set<std::string> folders;
+int64_t contextFromConfig(ModuleOp module, ArrayRef<std::string> given) {
+  std::set<std::string> folders(given.begin(), given.end());
   for (Operation &op : module.getBody()->getOperations())
     if (auto file = op.getAttrOfType<StringAttr>("file"); file && !file.getValue().empty())
       folders.insert(llvm::sys::path::parent_path(file.getValue()).str());
@@ -469,7 +469,7 @@ private:
                << name << "=" << high << " is below " << low << ", the least that this dimension takes";
       return success();
     }
-    int64_t context = options.maxContext ? options.maxContext : contextFromConfig(module);
+    int64_t context = options.maxContext ? options.maxContext : contextFromConfig(module, options.folders);
     if (int64_t capacity = fixedCapacity())
       context = context ? std::min(context, capacity) : capacity;
     if (isWriteIndex(name)) {
@@ -490,7 +490,7 @@ private:
     } else if (isPast && roles.condition >= 0 && crossLength(name)) {
       high = frames();
     } else if (isPast) {
-      high = context ? context - 1 : roles.condition >= 0 ? static_cast<int64_t>(options.audioSeconds * 6.4) : 0;
+      high = context ? context - 1 : roles.condition >= 0 ? static_cast<int64_t>(options.audioSeconds * 6.4) : low - 1;
     }
     if (high < low)
       return graph.emitError("the largest value of dimension '")
@@ -576,7 +576,7 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
         module.emitError("--max-dim: the model has no dimension '") << name << "'; its dimensions are" << names;
         return signalPassFailure();
       }
-    int64_t own = contextFromConfig(module);
+    int64_t own = contextFromConfig(module, options.folders);
     if (own && chosen.maxContext > own)
       module.emitWarning("--max-context=")
           << chosen.maxContext << " is more than the " << own << " positions that the model was made for";

@@ -15,7 +15,9 @@ struct OnnxToNNOptions {
   int64_t maxContext = 0;                 // tokens a cache can hold; 0: from the model's config.json
   int64_t prefillChunk = 64;              // most tokens of one prefill call
   std::map<std::string, int64_t> maxDims; // largest value of a symbolic dimension, by name
-  double audioSeconds = 20;               // bound of raw audio at 16 kHz
+  /// Where config.json is looked for, besides the folders of the weights' files (which may be absent).
+  std::vector<std::string> folders;
+  double audioSeconds = 20; // bound of raw audio at 16 kHz
 };
 
 /// True when the operation ("onnx.MatMul") is compiled, not only read.

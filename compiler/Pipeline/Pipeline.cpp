@@ -7,6 +7,7 @@
 #include "compiler/Import/Import.h"
 #include "compiler/OnnxToNN/OnnxToNN.h"
 #include "compiler/Place/Place.h"
+#include "compiler/Place/Placement.h"
 #include "compiler/Quantize/Quantize.h"
 #include "compiler/Recognize/Recognize.h"
 #include "compiler/Schedule/CachePages.h"
@@ -83,6 +84,8 @@ public:
     toNN.maxContext = options.maxContext;
     toNN.prefillChunk = options.prefillChunk;
     toNN.maxDims = options.maxDims;
+    for (const std::string &model : options.models)
+      toNN.folders.push_back(llvm::sys::path::parent_path(model).str());
     RecognizeOptions recognize;
     recognize.kvState = options.kvState;
     recognize.prefillLogitsAll = options.prefillLogitsAll;
@@ -178,7 +181,8 @@ private:
 
   /// After a placement that failed: the smallest number of cards that holds the model, by doubling and then by halves.
   void suggestCards() {
-    if (!untiled || options.machine.cards != 1 || !options.placementIn.empty())
+    if (!untiled || options.machine.cards != 1 || !options.placementIn.empty() || options.placement == "exact" ||
+        !llvm::is_contained(placement::policyNames(), options.placement))
       return;
     constexpr int64_t most = 1024;
     int64_t none = 1, enough = 2;

@@ -273,7 +273,7 @@ bool planExact(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
     failure = {"a problem of " + what + " for --placement=exact",
                "",
                "the solver, which takes at most " + std::to_string(kMostWeights) + " weights and " +
-                   std::to_string(kMostCommands) + " commands,",
+                   std::to_string(kMostCommands) + " commands",
                0,
                0,
                {},

@@ -14,7 +14,10 @@ std::string DoesNotFit::text() const {
   out << "does not fit: " << object;
   if (!node.empty())
     out << " (ONNX node '" << node << "')";
-  out << " wants " << wanted << " bytes of " << tier << ", the largest hole is " << largestHole << " bytes";
+  if (wanted == 0)
+    out << " is more than " << tier;
+  else
+    out << " wants " << wanted << " bytes of " << tier << ", the largest hole is " << largestHole << " bytes";
   if (!live.empty()) {
     out << "; live there:";
     for (size_t i = 0; i < live.size() && i < 5; ++i)

@@ -37,7 +37,9 @@ FAMILIES = [
     ("mixtral-8x7b", [O, G, S, STATIC]),
     ("deepseek-v3", [O, G, S, STATIC, O + " --cache=parts", S + " --cache=parts", O + " --cache=expanded", S + " --cache=expanded"]),
 ]
-PROMPT = [int(i) for i in np.random.default_rng(5).integers(0, 256, 100)]
+TOKENS = int(os.environ.get("AHM_FAMILIES_TOKENS", "100"))  # of the prompt; beyond 1,024 attention has two segments
+CONTEXT = 512 if TOKENS < 400 else 2 * TOKENS
+PROMPT = [int(i) for i in np.random.default_rng(5).integers(0, 256, TOKENS)]
 GENERATED = 20
 ready = []  # (name, words, folder, ids)
 
@@ -65,7 +67,7 @@ for model, ways in FAMILIES:
     for way in ways:
         @test(name(model, way) + " chunks", ORACLE)
         def _():
-            words = f"{model} --layers=2 --scale=tiny --context=512 {way}"
+            words = f"{model} --layers=2 --scale=tiny --context={CONTEXT} {way}"
             folder = write(words)
             ids, rows = logits(folder, 64)
             assert rows.shape[0] == len(PROMPT) + GENERATED - 1, rows.shape

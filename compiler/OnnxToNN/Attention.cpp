@@ -383,6 +383,24 @@ LogicalResult addPadding(Compose &b, AttentionBuilder &attention, Value mask, fl
   return success();
 }
 
+/// What MultiHeadAttention and Attention have in common: `parts` are queries, keys and values [B,H,T,D], keys and
+/// values go behind the past, `padding` is the padding mask's input.
+LogicalResult setHeads(Converter &c, Operation *op, Compose &b, AttentionBuilder &attention, ArrayRef<Value> parts,
+                       Value pastKey, Value pastValue, unsigned padding) {
+  attention.query = parts[0];
+  attention.key = appendTo(b, pastKey, parts[1]);
+  attention.value = appendTo(b, pastValue, parts[2]);
+  if (!attention.key || !attention.value)
+    return failure();
+  attention.scale = c.real(op, "scale", 0.0f);
+  if (c.integer(op, "unidirectional", 0)) {
+    attention.causal = true;
+    attention.position = b.runtime(tokensOf(b, pastKey));
+  }
+  return b.has(padding) ? addPadding(b, attention, b.input(padding), c.real(op, "mask_filter_value", -10000.0f))
+                        : success();
+}
+
 /// com.microsoft MultiHeadAttention: q, k, v, bias, padding mask, attention bias, past key, past value, past length,
 /// cache indirection.
 LogicalResult convertMultiHead(Converter &c, Operation *op) {
@@ -447,17 +465,7 @@ LogicalResult convertMultiHead(Converter &c, Operation *op) {
   if (!pastKey != !pastValue)
     return b.fail("a past key needs a past value, and the reverse");
   AttentionBuilder attention(b);
-  attention.query = parts[0];
-  attention.key = appendTo(b, pastKey, parts[1]);
-  attention.value = appendTo(b, pastValue, parts[2]);
-  if (!attention.key || !attention.value)
-    return failure();
-  attention.scale = c.real(op, "scale", 0.0f);
-  if (c.integer(op, "unidirectional", 0)) {
-    attention.causal = true;
-    attention.position = b.runtime(tokensOf(b, pastKey));
-  }
-  if (b.has(4) && failed(addPadding(b, attention, b.input(4), c.real(op, "mask_filter_value", -10000.0f))))
+  if (failed(setHeads(c, op, b, attention, parts, pastKey, pastValue, 4)))
     return failure();
   if (b.has(5))
     attention.added.push_back(b.input(5));
@@ -505,17 +513,7 @@ LogicalResult convertPackedAttention(Converter &c, Operation *op) {
     pastKey = b.reshape(b.slice(past, 0, b.number(0), b.number(1)), one);
     pastValue = b.reshape(b.slice(past, 0, b.number(1), b.number(1)), one);
   }
-  attention.query = parts[0];
-  attention.key = appendTo(b, pastKey, parts[1]);
-  attention.value = appendTo(b, pastValue, parts[2]);
-  if (!attention.key || !attention.value)
-    return failure();
-  attention.scale = c.real(op, "scale", 0.0f);
-  if (c.integer(op, "unidirectional", 0)) {
-    attention.causal = true;
-    attention.position = b.runtime(tokensOf(b, pastKey));
-  }
-  if (b.has(3) && failed(addPadding(b, attention, b.input(3), c.real(op, "mask_filter_value", -10000.0f))))
+  if (failed(setHeads(c, op, b, attention, parts, pastKey, pastValue, 3)))
     return failure();
   if (b.has(5))
     attention.added.push_back(b.input(5));

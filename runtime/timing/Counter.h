@@ -151,22 +151,20 @@ private:
 
   /// `size` bytes as stored, `needed` of them by the format.
   void read(const Operand *operand, uint64_t size, uint64_t needed) {
-    if (!operand)
-      return;
-    uint64_t &total = counts[program.regions[operand->region].tier].read;
-    total = sum(total, size);
-    ClassBytes &part = classBytes(*operand);
-    part.read = sum(part.read, size);
-    part.readPadding = sum(part.readPadding, size - std::min(size, needed));
+    tally(operand, size, needed, &TierBytes::read, &ClassBytes::read, &ClassBytes::readPadding);
   }
   void write(const Operand *operand, uint64_t size, uint64_t needed) {
+    tally(operand, size, needed, &TierBytes::written, &ClassBytes::written, &ClassBytes::writtenPadding);
+  }
+  void tally(const Operand *operand, uint64_t size, uint64_t needed, uint64_t TierBytes::*ofTier,
+             uint64_t ClassBytes::*ofClass, uint64_t ClassBytes::*padding) {
     if (!operand)
       return;
-    uint64_t &total = counts[program.regions[operand->region].tier].written;
+    uint64_t &total = counts[program.regions[operand->region].tier].*ofTier;
     total = sum(total, size);
     ClassBytes &part = classBytes(*operand);
-    part.written = sum(part.written, size);
-    part.writtenPadding = sum(part.writtenPadding, size - std::min(size, needed));
+    part.*ofClass = sum(part.*ofClass, size);
+    part.*padding = sum(part.*padding, size - std::min(size, needed));
   }
   /// What the format needs of a whole operand.
   uint64_t needed(const Operand *operand) const {

@@ -3,8 +3,6 @@
 BERT: sequences of unequal lengths, padded to one batch, have the bits of each run alone, and ONNX Runtime's numbers within NUMERICS' bound for
 mxint16. Whisper: the logits of a prompt and of cached decode over the encoder's output. Needs python3-onnx and the oracle.
 """
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -13,25 +11,14 @@ import sys
 import numpy as np
 
 from harness import ORACLE, ROOT, WORK, finish, run, test
-
-try:
-    import onnx  # noqa: F401  (the zoo's)
-except ModuleNotFoundError:
-    print("SKIP: Python module onnx is missing")
-    sys.exit(77)
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(ROOT / "models"))
-from zoo_onnx import cli  # noqa: E402
+from zoomodels import write_model
 
 STYLES = ("optimum", "genai", "onnx23")
 LENGTHS = (70, 33, 5)
 
 
 def zoo(words):
-    folder = WORK / "".join(c if c.isalnum() else "_" for c in words)
-    with contextlib.redirect_stdout(io.StringIO()):
-        cli.run([*words.split(), "--scale=tiny", f"--out={folder}"])
-    return folder
+    return write_model(WORK / "".join(c if c.isalnum() else "_" for c in words), *words.split(), "--scale=tiny")
 
 
 def oracle(**job):

@@ -3,8 +3,6 @@ decode within NUMERICS' bound for mxint16, 1e-3 of each row's largest logit, ove
 
 Usage: families.py BIN_DIR [FILTER]. Needs python3-onnx and the oracle (test/e2e/fetch_oracle.sh, or $ORT_NODE_DIR). Exit 0 passed, 1 failed, 77 skipped.
 """
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -13,15 +11,7 @@ import sys
 import numpy as np
 
 from harness import ORACLE, ROOT, WORK, failed, finish, run, test
-
-try:
-    import onnx  # noqa: F401  (the zoo's)
-except ModuleNotFoundError:
-    print("SKIP: Python module onnx is missing")
-    sys.exit(77)
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(ROOT / "models"))
-from zoo_onnx import cli  # noqa: E402
+from zoomodels import write_model
 
 O, G, S, STATIC = "--style=optimum", "--style=genai", "--style=onnx23", "--style=onnx23 --cache=static"
 # Each model's ways, all of which must agree with ONNX Runtime.
@@ -45,10 +35,7 @@ ready = []  # (name, words, folder, ids)
 
 
 def write(words):
-    folder = WORK / "".join(c if c.isalnum() else "_" for c in words)
-    with contextlib.redirect_stdout(io.StringIO()):
-        cli.run([*words.split(), f"--out={folder}"])
-    return folder
+    return write_model(WORK / "".join(c if c.isalnum() else "_" for c in words), *words.split())
 
 
 def logits(folder, chunk):

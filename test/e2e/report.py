@@ -3,9 +3,7 @@
 Usage: report.py BIN_DIR [FILTER]. Needs python3-onnx (the zoo's). Where chromium is at hand the page is also drawn, light and dark, 1280 wide; the
 pictures land in $AHM_REPORT_PICTURES when that is set. Exit 0 passed, 1 failed, 77 skipped.
 """
-import contextlib
 import html.parser
-import io
 import json
 import os
 import pathlib
@@ -14,15 +12,7 @@ import subprocess
 import sys
 
 from harness import ROOT, WORK, finish, run, test
-
-try:
-    import onnx  # noqa: F401  (the zoo's)
-except ModuleNotFoundError:
-    print("SKIP: Python module onnx is missing")
-    sys.exit(77)
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(ROOT / "models"))
-from zoo_onnx import cli  # noqa: E402
+from zoomodels import onnx, write_model
 
 page, trace, metrics, program = WORK / "run.html", WORK / "run.json", WORK / "metrics.json", WORK / "p.ahm"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -60,8 +50,7 @@ class Page(html.parser.HTMLParser):
 
 @test("report.run")
 def _():
-    with contextlib.redirect_stdout(io.StringIO()):
-        cli.run(["smollm2-135m", "--scale=tiny", "--layers=12", "--hidden=192", f"--out={WORK / 'model'}"])
+    write_model(WORK / "model", "smollm2-135m", "--scale=tiny", "--layers=12", "--hidden=192")
     run("ahm-compile", WORK / "model/model.onnx", "-o", program, "--target=test-tiny")
     run("ahm-run", program, "--prompt-ids=1,2,3,4,5", "--generate=12", "--ignore-eos", f"--report={page}", f"--trace={trace}", f"--metrics={metrics}")
 

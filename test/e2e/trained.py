@@ -4,8 +4,6 @@ learned it, and its quality in block formats by NUMERICS' bounds for trained mod
 Usage: trained.py BIN_DIR [FILTER]. Needs python3-onnx; the comparisons need the oracle (test/e2e/fetch_oracle.sh, or $ORT_NODE_DIR).
 Exit 0 passed, 1 failed, 77 skipped.
 """
-import contextlib
-import io
 import json
 import os
 import subprocess
@@ -14,16 +12,10 @@ import sys
 import numpy as np
 
 from harness import ORACLE, ROOT, WORK, finish, last_ids, run, test
+from zoomodels import write_model
 
-try:
-    import onnx  # noqa: F401  (the zoo's)
-except ModuleNotFoundError:
-    print("SKIP: Python module onnx is missing")
-    sys.exit(77)
-sys.dont_write_bytecode = True
-sys.path[:0] = [str(ROOT / "models"), str(ROOT / "models/verse")]
+sys.path.insert(0, str(ROOT / "models/verse"))
 from bpe import Bpe  # noqa: E402
-from zoo_onnx import cli  # noqa: E402
 
 VERSE = ROOT / "models/verse"
 PROMPTS = ["And it came to pass", "In the beginning God created", "The LORD is my"]
@@ -32,10 +24,7 @@ STEPS, WINDOW = 48, 384
 
 def model(style):
     folder = WORK / style
-    if not folder.exists():
-        with contextlib.redirect_stdout(io.StringIO()):
-            cli.run(["verse-1m", f"--style={style}", f"--out={folder}"])
-    return folder
+    return folder if folder.exists() else write_model(folder, "verse-1m", f"--style={style}")
 
 
 def compiled(style, weights):

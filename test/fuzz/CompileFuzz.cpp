@@ -11,23 +11,26 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
-#include <unistd.h>
 
 namespace {
 
 /// A folder of this process, gone when it ends.
 const std::string &folder() {
-  static const std::string path = [] {
-    std::string name = "/tmp/ahm-compile-fuzz-" + std::to_string(getpid());
-    if (std::system(("mkdir -p " + name).c_str()) != 0)
-      abort();
-    std::atexit(
-        [] { std::ignore = std::system(("rm -rf /tmp/ahm-compile-fuzz-" + std::to_string(getpid())).c_str()); });
-    return name;
-  }();
-  return path;
+  static struct Folder {
+    std::string path = (std::filesystem::temp_directory_path() / "ahm-compile-fuzz-XXXXXX").string();
+    Folder() {
+      if (!mkdtemp(path.data()))
+        abort();
+    }
+    ~Folder() {
+      std::error_code ignored;
+      std::filesystem::remove_all(path, ignored);
+    }
+  } made;
+  return made.path;
 }
 
 void require(bool holds, const std::string &what) {

@@ -8,6 +8,7 @@
 #include "runtime/session/Tokenizer.h"
 #include "runtime/session/Wav.h"
 #include "runtime/timing/Trace.h"
+#include "targets/Fields.h"
 #include "tools/Arguments.h"
 #include "tools/Progress.h"
 
@@ -21,6 +22,50 @@ using namespace ahm;
 using session::CallMetrics;
 
 static const char *const tierNames[4] = {"sram", "stash", "dram", "host"};
+
+/// What limited an entry's last call, what power it took, and how much it varies where that was asked for.
+static void printLast(const session::Session &session, const std::string &entry) {
+  auto call = std::find_if(session.calls().rbegin(), session.calls().rend(),
+                           [&](const CallMetrics &c) { return c.entry == entry; });
+  if (call == session.calls().rend() || call->latency <= 0)
+    return;
+  auto share = [&](int64_t time) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f %%", double(time) / double(call->latency) * 100);
+    return std::string(text);
+  };
+  if (!call->limit.resource.empty()) {
+    std::string text = "  last call limited by " + call->limit.resource + ", busy " + share(call->limit.busy);
+    for (size_t i = 0; i < std::min<size_t>(call->limit.waited.size(), 3); ++i)
+      text += (i ? ", " : "; it waited for ") + call->limit.waited[i].reason + " " + share(call->limit.waited[i].time);
+    std::fprintf(stderr, "%s\n", text.c_str());
+  }
+  std::fprintf(stderr, "  power %s on average, %s at the peak", session::powerText(call->averagePower).c_str(),
+               session::powerText(call->peakPower).c_str());
+  if (double cap = session.machine().powerCap; cap > 0)
+    std::fprintf(stderr, "%s %.4g W",
+                 call->averagePower.nominal > cap ? "; ABOVE THE CAP of"
+                 : call->peakPower.nominal > cap  ? "; the peak is above the cap of"
+                                                  : "; cap",
+                 cap);
+  if (call->tokens > 0)
+    std::fprintf(stderr, "; %s (%s to %s) a token",
+                 session::energyText(call->energy.nominal / double(call->tokens)).c_str(),
+                 session::energyText(call->energy.low / double(call->tokens)).c_str(),
+                 session::energyText(call->energy.high / double(call->tokens)).c_str());
+  std::fprintf(stderr, "\n");
+  if (const timing::Spread &spread = call->spread; !spread.latencies.empty()) {
+    auto exact = [](int64_t time) { // runs of a call differ little
+      char text[48];
+      std::snprintf(text, sizeof text, "%.9g us", double(time) / 1e6);
+      return std::string(text);
+    };
+    std::fprintf(stderr, "  over %zu runs p50 %s, p99 %s, max %s; bound %s, %.4f of the slowest\n",
+                 spread.latencies.size(), exact(spread.percentile(50)).c_str(), exact(spread.percentile(99)).c_str(),
+                 exact(spread.latencies.back()).c_str(), exact(spread.bound).c_str(),
+                 double(spread.bound) / double(std::max<int64_t>(spread.latencies.back(), 1)));
+  }
+}
 
 static void printSummary(const session::Session &session, bool timed) {
   std::vector<session::EntrySummary> groups = session::summarizeCalls(session.calls());
@@ -53,6 +98,8 @@ static void printSummary(const session::Session &session, bool timed) {
                    (long long)group.calls, session::timeText(double(group.latency) / group.calls).c_str(),
                    session::timeText(double(group.lowerBound) / group.calls).c_str(),
                    session::timeText(double(group.bound) / group.calls).c_str());
+    if (timed)
+      printLast(session, group.entry);
     for (size_t tier = 0; tier < 4; ++tier) {
       tiers[tier].read += group.tiers[tier].read;
       tiers[tier].written += group.tiers[tier].written;
@@ -69,6 +116,26 @@ static void printSummary(const session::Session &session, bool timed) {
   if (timed)
     std::fprintf(stderr, "energy: %.6g J (%.6g to %.6g J)\n", energy.nominal / 1e12, energy.low / 1e12,
                  energy.high / 1e12);
+}
+
+/// "64KiB/1ms".
+static bool parseRequests(const std::string &text, timing::HostRequests &requests, std::string &problem) {
+  size_t slash = text.find('/');
+  if (slash == std::string::npos) {
+    problem = "'" + text + "' is no size and period; write e.g. 64KiB/1ms";
+    return false;
+  }
+  targets::Field bytes{"size", targets::Unit::Size, 1, 1e12, &requests.bytes},
+      period{"period", targets::Unit::Time, 1, 1e15, &requests.period};
+  if (!targets::parseField(bytes, text.substr(0, slash), problem)) {
+    problem = "size " + problem;
+    return false;
+  }
+  if (!targets::parseField(period, text.substr(slash + 1), problem)) {
+    problem = "period " + problem;
+    return false;
+  }
+  return true;
 }
 
 static std::string shapeText(const session::Tensor &tensor) {
@@ -95,7 +162,13 @@ int main(int argc, char **argv) {
        {"context", "N", "valid tokens before the call, with --functional=off"},
        {"ignore-eos", "", "go on after an end id"},
        {"check-memory", "", "report reads of bytes that nothing wrote"},
-       {"phases", "N", "time every call at N refresh phases as well; the metrics hold the fastest and the slowest"},
+       {"phases", "N",
+        "time every call N times more, with refresh phases spread over the period: p50, p99 and the slowest, beside "
+        "the bound"},
+       {"routings", "N", "and with N drawings of the experts from the seed (with --phases; at least as many are run)"},
+       {"arrivals", "BYTES/PERIOD",
+        "and while requests of the host arrive, of that size and no two closer, as in 64KiB/1ms (with --phases, else "
+        "100 runs)"},
        {"set", "FIELD=VALUE",
         "change a field of the card, as in launch.command=5us, for the timing reading; may be repeated"},
        {"threads", "N", "host threads for products; results do not depend on it (default: all)"},
@@ -133,6 +206,17 @@ int main(int argc, char **argv) {
   options.checkMemory = arguments.has("check-memory");
   options.threads = int(arguments.number("threads", 0, 1, 1024));
   options.phases = int(arguments.number("phases", 0, 1, 100000));
+  options.routings = int(arguments.number("routings", 0, 1, 100000));
+  options.phases = std::max(options.phases, options.routings);
+  if (arguments.has("arrivals")) {
+    std::string problem;
+    if (!parseRequests(arguments.text("arrivals"), options.requests, problem))
+      arguments.usage("--arrivals: " + problem);
+    if (options.phases == 0)
+      options.phases = 100;
+  }
+  if (arguments.has("report") && options.phases == 0)
+    options.phases = 100;
   options.seed = uint64_t(arguments.number("seed", 0, 0, INT64_MAX));
   options.nodeCounts = arguments.has("counts");
   options.settings = arguments.all("set");

@@ -25,6 +25,10 @@ std::vector<int64_t> Session::optionIds(const std::string &key) const {
   return ids;
 }
 
+static Json scaled(const targets::EnergyBand &band, double factor) {
+  return {{"low", band.low * factor}, {"nominal", band.nominal * factor}, {"high", band.high * factor}};
+}
+
 std::string Session::metricsJson(const std::string &comparison) const {
   static const char *tierNames[4] = {"sram", "stash", "dram", "host"};
   const program::Footprint kept = program::footprint(prog);
@@ -98,8 +102,25 @@ std::string Session::metricsJson(const std::string &comparison) const {
                                      {"written", call.executedTiers[tier].written}};
       root["calls"].back()["executed"] = {{"macs", call.executedMacs}, {"bytes", executed}};
     }
-    if (call.slowestPhase)
-      root["calls"].back()["phases_ps"] = {{"fastest", call.fastestPhase}, {"slowest", call.slowestPhase}};
+    if (timed) {
+      Json &last = root["calls"].back();
+      Json perToken(nullptr), waited = Json::object();
+      if (call.tokens > 0)
+        perToken = scaled(call.energy, 1 / double(call.tokens));
+      last["energy_per_token_pj"] = perToken;
+      last["power_w"] = {{"average", scaled(call.averagePower, 1)},
+                         {"peak", scaled(call.peakPower, 1)},
+                         {"cap", card.powerCap},
+                         {"over_cap", card.powerCap > 0 && call.peakPower.nominal > card.powerCap}};
+      for (const timing::Waited &part : call.limit.waited)
+        waited[part.reason] = part.time;
+      last["limit"] = {{"resource", call.limit.resource}, {"busy_ps", call.limit.busy}, {"waited_ps", waited}};
+      if (const timing::Spread &spread = call.spread; !spread.latencies.empty())
+        last["phases_ps"] = {{"runs", spread.latencies.size()},    {"fastest", spread.latencies.front()},
+                             {"p50", spread.percentile(50)},       {"p99", spread.percentile(99)},
+                             {"max", spread.latencies.back()},     {"slowest", spread.latencies.back()},
+                             {"bound", spread.bound}};
+    }
   }
   if (!comparison.empty())
     root["compared"] = Json::parse(comparison);

@@ -35,6 +35,11 @@ std::string timeText(double picoseconds) {
 
 std::string bytesText(double bytes) { return scaledText(bytes, {"B", "kB", "MB", "GB", "TB"}); }
 std::string energyText(double picojoules) { return scaledText(picojoules, {"pJ", "nJ", "uJ", "mJ", "J", "kJ"}); }
+std::string powerText(const targets::EnergyBand &watts) {
+  char text[96];
+  std::snprintf(text, sizeof text, "%.4g W (%.4g to %.4g W)", watts.nominal, watts.low, watts.high);
+  return text;
+}
 std::string percentText(double part) {
   char text[32];
   std::snprintf(text, sizeof text, part >= 0.0995 ? "%.0f %%" : "%.1f %%", part * 100);

@@ -1,6 +1,8 @@
 // Numbers and names as the report shows them, and the fragments of HTML and SVG that its parts share.
 #pragma once
 
+#include "targets/Machine.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -19,6 +21,8 @@ std::string scaledText(double value, const std::vector<const char *> &units);
 std::string timeText(double picoseconds);
 std::string bytesText(double bytes);
 std::string energyText(double picojoules);
+/// "172.4 W (160.1 to 201 W)".
+std::string powerText(const targets::EnergyBand &watts);
 std::string percentText(double part);
 std::string escape(const std::string &text);
 

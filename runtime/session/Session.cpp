@@ -7,11 +7,13 @@
 #include "runtime/session/Convert.h"
 #include "runtime/session/Reading.h"
 #include "runtime/session/Routing.h"
+#include "runtime/timing/Occupancy.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <limits>
+#include <thread>
 
 namespace ahm::session {
 
@@ -208,6 +210,22 @@ bool Session::solveValues(const program::Entry &entry, const Tensors &inputs, Ca
   return true;
 }
 
+bool Session::varyCall(const program::Entry &entry, const std::vector<int64_t> &values, const timing::Routing &routing,
+                       CallMetrics &call, std::string &error) const {
+  if (options.phases <= 0)
+    return true;
+  timing::Variations variations;
+  variations.runs = options.phases;
+  variations.requests = options.requests;
+  variations.seed = options.seed;
+  variations.threads = options.threads > 0 ? options.threads : int(std::max(1u, std::thread::hardware_concurrency()));
+  variations.routings.push_back(routing);
+  for (int drawn = 1; drawn < std::min(options.routings, options.phases) && !routing.ids.empty(); ++drawn)
+    variations.routings.push_back(
+        drawRouting(prog, entry, values, options.seed + uint64_t(drawn), metrics.size(), options.routing));
+  return timing::vary(prog, entry, values, card, variations, call.spread, error);
+}
+
 bool Session::call(const std::string &entryName, const Tensors &inputs, CallContext &context, Tensors &outputs,
                    std::string &error) {
   auto begin = std::chrono::steady_clock::now();
@@ -301,24 +319,20 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
         !timing::predict(prog, *entry, values, card, call.predicted, error) ||
         !timing::rooflinePeak(prog, *entry, values, card, call.rooflinePeak, error))
       return fail();
-    for (int phase = 0; phase < options.phases; ++phase) {
-      if (options.progress)
-        options.progress(progressText + "refresh phase", phase, options.phases);
-      timing::Options shifted;
-      shifted.routing = routing;
-      shifted.refreshPhase = card.dram.refresh.period * phase / options.phases;
-      timing::Result result;
-      if (!timing::simulate(prog, *entry, values, card, shifted, result, error))
-        return fail();
-      call.fastestPhase = phase == 0 ? result.latency : std::min(call.fastestPhase, result.latency);
-      call.slowestPhase = std::max(call.slowestPhase, result.latency);
-    }
+    if (options.progress && options.phases > 0)
+      options.progress(progressText + "refresh phases", 0, 0);
+    if (!varyCall(*entry, values, routing, call, error))
+      return fail();
     tracedEntry = entry;
     call.latency = traced.latency;
     call.macs = traced.macs;
     call.tiers = traced.tiers;
     call.energy = traced.energy;
     call.energyParts = traced.energyParts;
+    call.limit = timing::limitOf(*entry, traced, card);
+    call.peakPower = timing::peakPower(traced, card);
+    if (double time = double(traced.latency); time > 0) // a picojoule a picosecond is a watt
+      call.averagePower = {traced.energy.low / time, traced.energy.nominal / time, traced.energy.high / time};
     for (const timing::ResourceBusy &resource : traced.resources)
       call.utilization.emplace_back(resource.name,
                                     traced.latency > 0 ? double(resource.busy) / double(traced.latency) : 0);

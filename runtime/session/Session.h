@@ -5,6 +5,7 @@
 #include "runtime/program/Program.h"
 #include "runtime/session/Npy.h"
 #include "runtime/session/Routing.h"
+#include "runtime/timing/Limit.h"
 #include "runtime/timing/NodeCounts.h"
 #include "runtime/timing/Timing.h"
 #include "targets/Machine.h"
@@ -32,7 +33,10 @@ struct SessionOptions {
   /// Fields of the card to change ("launch.command=5us", targets/Settings.h). Those that change the memory map, for
   /// which the program was placed, are refused.
   std::vector<std::string> settings;
-  int phases = 0; // refresh phases, spread over the period, at which each call is timed besides phase 0
+  /// Each call is timed this often besides, with refresh phases spread over the period; 0: not.
+  int phases = 0;
+  int routings = 0;              // and with as many drawings of the experts; 0: with the call's own
+  timing::HostRequests requests; // and with these arriving
   /// When set: called as each call goes on, with what it does now ("decode, call 3, command") and how much of that is
   /// done.
   std::function<void(const std::string &what, int64_t done, int64_t total)> progress;
@@ -43,7 +47,9 @@ struct CallMetrics {
   std::string entry;
   int64_t tokens = 0, batch = 1, context = 0; // context: valid tokens before the call
   int64_t latency = 0, predicted = 0, bound = 0, lowerBound = 0, rooflinePeak = 0; // 0 without the timing reading
-  int64_t fastestPhase = 0, slowestPhase = 0; // over SessionOptions::phases; 0 when none were asked for
+  timing::Spread spread; // over SessionOptions::phases; without runs when none were asked for
+  timing::Limit limit;   // what kept it from being faster
+  targets::EnergyBand averagePower, peakPower; // watts
   timing::TierTable tiers;                    // bytes, by program::Tier
   uint64_t macs = 0;
   bool executed = false; // the two below were counted in the kernels and copies
@@ -168,6 +174,8 @@ private:
                    const GenerateOptions &options, Generation &result, std::string &error);
   bool audioInputs(const program::Entry &entry, const std::vector<float> &audio, Tensors &inputs,
                    std::string &error) const;
+  bool varyCall(const program::Entry &entry, const std::vector<int64_t> &values, const timing::Routing &routing,
+                CallMetrics &call, std::string &error) const;
   void noteCaches(const program::Entry &entry, const std::vector<int64_t> &values);
   bool decodeLoop(const GenerateOptions &options, const std::string &prefix, int64_t count, Request &request,
                   Generation &result, std::string &error);

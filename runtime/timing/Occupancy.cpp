@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 namespace ahm::timing {
 
@@ -14,24 +15,31 @@ void addLoads(const Work &work, const targets::Machine &machine, Result &result)
   result.loads.clear();
   result.loads.reserve(work.counts.size());
   for (const CommandCounts &counts : work.counts) {
+    CommandLoad load;
+    auto add = [&](const targets::EnergyBand &coefficient, double count) {
+      load.picojoules.low += coefficient.low * count;
+      load.picojoules.nominal += coefficient.nominal * count;
+      load.picojoules.high += coefficient.high * count;
+    };
     auto bits = [&](Tier tier) {
       return 8.0 * (static_cast<double>(counts[tier].read) + static_cast<double>(counts[tier].written));
     };
-    CommandLoad load;
     load.dramBytes = counts[Tier::Dram].read + counts[Tier::Dram].written;
-    load.picojoules = energy.macInt4.nominal * static_cast<double>(counts.macs4) * 1e-3 +
-                      energy.macInt8.nominal * static_cast<double>(counts.macs8) * 1e-3 +
-                      energy.macInt16.nominal * static_cast<double>(counts.macs16) * 1e-3 +
-                      energy.sramFill.nominal * bits(Tier::Sram) + energy.stash.nominal * bits(Tier::Stash) +
-                      energy.dram.nominal * bits(Tier::Dram) + energy.pcie.nominal * bits(Tier::Host) +
-                      energy.network.nominal * 8.0 * static_cast<double>(counts.networkBytes) +
-                      energy.vectorLane.nominal * static_cast<double>(counts.laneCycles);
+    add(energy.macInt4, static_cast<double>(counts.macs4) * 1e-3);
+    add(energy.macInt8, static_cast<double>(counts.macs8) * 1e-3);
+    add(energy.macInt16, static_cast<double>(counts.macs16) * 1e-3);
+    add(energy.sramFill, bits(Tier::Sram));
+    add(energy.stash, bits(Tier::Stash));
+    add(energy.dram, bits(Tier::Dram));
+    add(energy.pcie, bits(Tier::Host));
+    add(energy.network, 8.0 * static_cast<double>(counts.networkBytes));
+    add(energy.vectorLane, static_cast<double>(counts.laneCycles));
     if (counts.collectiveBytes > 0) {
       targets::CollectiveCost links =
           targets::allReduceCost(machine, static_cast<targets::Bytes>(counts.collectiveBytes));
-      load.picojoules += 8.0 * (energy.dieToDie.nominal * static_cast<double>(links.bridge) +
-                                energy.pcie.nominal * static_cast<double>(links.pcie) +
-                                energy.nic.nominal * static_cast<double>(links.nic));
+      add(energy.dieToDie, 8.0 * static_cast<double>(links.bridge));
+      add(energy.pcie, 8.0 * static_cast<double>(links.pcie));
+      add(energy.nic, 8.0 * static_cast<double>(links.nic));
     }
     result.loads.push_back(load);
   }
@@ -172,8 +180,36 @@ Curve dramBandwidth(const Result &result, size_t bins) {
 Curve power(const Result &result, const targets::Machine &machine, size_t bins) {
   Bins sums(std::max<size_t>(1, bins), result.latency);
   for (size_t i = 0; i < result.loads.size() && i < result.commands.size(); ++i)
-    sums.spread(result.commands[i].start, result.commands[i].end, result.loads[i].picojoules);
+    sums.spread(result.commands[i].start, result.commands[i].end, result.loads[i].picojoules.nominal);
   return sums.rates(1, machine.staticPower); // a picojoule a picosecond is a watt
+}
+
+targets::EnergyBand peakPower(const Result &result, const targets::Machine &machine) {
+  struct Change {
+    Picoseconds time;
+    size_t command;
+    bool begins;
+  };
+  std::vector<Change> changes;
+  for (size_t i = 0; i < result.loads.size() && i < result.commands.size(); ++i)
+    if (result.loads[i].picojoules.high > 0) {
+      changes.push_back({result.commands[i].start, i, true});
+      changes.push_back({std::max(result.commands[i].end, result.commands[i].start + 1), i, false});
+    }
+  // Those that end at an instant before those that begin.
+  std::sort(changes.begin(), changes.end(), [](const Change &a, const Change &b) {
+    return std::tie(a.time, a.begins, a.command) < std::tie(b.time, b.begins, b.command);
+  });
+  targets::EnergyBand now{machine.staticPower, machine.staticPower, machine.staticPower}, peak = now;
+  for (const Change &change : changes) {
+    const CommandTiming &time = result.commands[change.command];
+    const targets::EnergyBand &energy = result.loads[change.command].picojoules;
+    double scale = (change.begins ? 1.0 : -1.0) / static_cast<double>(std::max<Picoseconds>(time.end - time.start, 1));
+    now = {now.low + energy.low * scale, now.nominal + energy.nominal * scale, now.high + energy.high * scale};
+    if (now.nominal > peak.nominal)
+      peak = now;
+  }
+  return peak;
 }
 
 } // namespace ahm::timing

@@ -35,4 +35,8 @@ Curve dramBandwidth(const Result &result, size_t bins);
 /// Watts, static power of `machine` included, means of `bins` equal parts of the call.
 Curve power(const Result &result, const targets::Machine &machine, size_t bins);
 
+/// Watts at the instant that draws most, static power included; a command's energy is taken to be drawn evenly while it
+/// runs.
+targets::EnergyBand peakPower(const Result &result, const targets::Machine &machine);
+
 } // namespace ahm::timing

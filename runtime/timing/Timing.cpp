@@ -1,5 +1,5 @@
 // The schedule and its bounds; see Timing.h for the model and the proofs.
-#include "runtime/timing/Work.h"
+#include "runtime/timing/Schedule.h"
 
 #include <algorithm>
 
@@ -8,10 +8,6 @@ namespace ahm::timing {
 using namespace ahm::program;
 
 namespace {
-
-using Wide = __int128;
-
-enum class Refresh { None, Windows, WorstEach };
 
 /// The order of the transfers of a channel is the program's, so where its direction changes is known: the transfer that
 /// finds the other direction pays for it. What was before the call is taken to be the other direction.
@@ -67,103 +63,6 @@ bool prepare(const Program &program, const Entry &entry, const std::vector<int64
 }
 
 namespace {
-
-Wide stalledEndWide(const targets::RefreshModel &refresh, Picoseconds start, Picoseconds work) {
-  if (work <= 0 || refresh.duration <= 0)
-    return Wide(start) + std::max<Picoseconds>(work, 0);
-  Wide period = refresh.period, useful = refresh.period - refresh.duration;
-  Wide x = (Wide(start) - refresh.phase) % period;
-  if (x < 0)
-    x += period;
-  Wide done = x < refresh.duration ? 0 : x - refresh.duration; // of this period's useful part
-  Wide total = done + work;
-  Wide whole = total / useful, rest = total % useful;
-  if (rest == 0) { // ends where a window begins, not behind it
-    --whole;
-    rest = useful;
-  }
-  return Wide(start) - x + whole * period + refresh.duration + rest;
-}
-
-/// The event loop. Intervals and resource times are only wanted for Windows.
-bool schedule(const Entry &entry, const Work &work, const targets::Machine &machine, const Options &options,
-              Refresh refresh, Result &result, std::string &error) {
-  targets::RefreshModel windows = machine.dram.refresh;
-  windows.phase = static_cast<Picoseconds>((Wide(windows.phase) + options.refreshPhase) % windows.period);
-  Wide useful = windows.period - windows.duration;
-  uint32_t resourceTotal = resourceCount(machine);
-  std::vector<Picoseconds> resourceFree = options.startState.resourceFree;
-  resourceFree.resize(resourceTotal, 0);
-  std::array<Picoseconds, kQueueCount> queueFree = options.startState.queueFree, issued;
-  issued.fill(machine.launch.host);
-  std::vector<Picoseconds> busy(resourceTotal, 0);
-  Picoseconds latest = machine.launch.host;
-  result.commands.clear();
-  result.intervals.clear();
-  result.commands.reserve(entry.commands.size());
-  for (size_t i = 0; i < entry.commands.size(); ++i) {
-    const Command &command = entry.commands[i];
-    const CommandCost &cost = work.costs[i];
-    size_t queue = static_cast<size_t>(command.queue);
-    Picoseconds start = std::max(queueFree[queue], issued[queue] + machine.launch.command);
-    for (uint32_t wait : command.waits)
-      start = std::max(start, result.commands[wait].complete);
-    for (const ResourceUse &use : cost.uses)
-      start = std::max(start, resourceFree[use.resource]);
-    Picoseconds end = start;
-    for (const ResourceUse &use : cost.uses) {
-      Wide useEnd = Wide(start) + use.offset + use.busy;
-      if (use.resource >= kDramBase && refresh == Refresh::Windows)
-        useEnd = stalledEndWide(windows, start, use.busy);
-      else if (use.resource >= kDramBase && refresh == Refresh::WorstEach)
-        useEnd += (Wide(use.busy) + useful - 1) / useful * windows.duration;
-      if (useEnd + cost.tail > kLatest) {
-        error = "entry '" + entry.name + "', command " + std::to_string(i) +
-                ": ends after more than 11 days; check its dimensions";
-        return false;
-      }
-      Picoseconds released = static_cast<Picoseconds>(useEnd);
-      resourceFree[use.resource] = released;
-      end = std::max(end, released);
-      if (refresh == Refresh::Windows) {
-        result.intervals.push_back({use.resource, static_cast<uint32_t>(i), start + use.offset, released});
-        busy[use.resource] += released - start - use.offset;
-      }
-    }
-    if (end + cost.tail > kLatest) {
-      error = "entry '" + entry.name + "', command " + std::to_string(i) +
-              ": ends after more than 11 days; check launch times";
-      return false;
-    }
-    issued[queue] = start;
-    queueFree[queue] = end;
-    result.commands.push_back({start, end, end + cost.tail});
-    latest = std::max(latest, end + cost.tail);
-  }
-  result.latency = latest;
-  if (refresh != Refresh::Windows)
-    return true;
-  result.resources.clear();
-  for (uint32_t r = 0; r < resourceTotal; ++r)
-    result.resources.push_back({resourceName(r), busy[r]});
-  result.endState.resourceFree.resize(resourceTotal);
-  for (uint32_t r = 0; r < resourceTotal; ++r)
-    result.endState.resourceFree[r] = std::max<Picoseconds>(0, resourceFree[r] - latest);
-  for (size_t q = 0; q < queueFree.size(); ++q)
-    result.endState.queueFree[q] = std::max<Picoseconds>(0, queueFree[q] - latest);
-  return true;
-}
-
-bool checkStart(const State &state, const targets::Machine &machine, std::string &error) {
-  auto outside = [](Picoseconds t) { return t < 0 || t > kLatest; };
-  if (state.resourceFree.size() > resourceCount(machine) ||
-      std::any_of(state.resourceFree.begin(), state.resourceFree.end(), outside) ||
-      std::any_of(state.queueFree.begin(), state.queueFree.end(), outside)) {
-    error = "start state: times must lie between 0 and 11 days, one a resource of target '" + machine.name + "'";
-    return false;
-  }
-  return true;
-}
 
 void addEnergy(targets::EnergyBand &total, const targets::EnergyBand &coefficient, double count) {
   total.low += coefficient.low * count;
@@ -228,16 +127,15 @@ Picoseconds clampTime(Wide time) { return time > kLatest ? kLatest : static_cast
 
 } // namespace
 
-Picoseconds stalledEnd(const targets::RefreshModel &refresh, Picoseconds start, Picoseconds work) {
-  return clampTime(stalledEndWide(refresh, start, work));
-}
-
 bool simulate(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
               const targets::Machine &machine, const Options &options, Result &result, std::string &error) {
   Work work;
   if (!checkStart(options.startState, machine, error) ||
-      !prepare(program, entry, values, machine, work, error, options.routing) ||
-      !schedule(entry, work, machine, options, Refresh::Windows, result, error))
+      !prepare(program, entry, values, machine, work, error, options.routing))
+    return false;
+  ScheduleSpace space;
+  Stalls stalls{Stalls::Refresh::Windows, shiftedWindows(machine, options.refreshPhase)};
+  if (!schedule(entry, work, machine, options.startState, stalls, space, result.latency, &result, error))
     return false;
   addCounts(work, machine, result);
   addLoads(work, machine, result);
@@ -278,22 +176,8 @@ bool lowerBound(const Program &program, const Entry &entry, const std::vector<in
 bool upperBound(const Program &program, const Entry &entry, const std::vector<int64_t> &values,
                 const targets::Machine &machine, const State &startState, Picoseconds &bound, std::string &error) {
   Work work;
-  Options options;
-  options.startState = startState;
-  Result result;
-  if (!checkStart(startState, machine, error) || !prepare(program, entry, values, machine, work, error) ||
-      !schedule(entry, work, machine, options, Refresh::None, result, error))
-    return false;
-  Wide undisturbed = result.latency;
-  const targets::RefreshModel &refresh = machine.dram.refresh;
-  // The smallest T = T0 + n * duration with n = floor(T / period) + 1 has n > T0 / (period - duration).
-  Wide windows = refresh.duration > 0 ? undisturbed / (refresh.period - refresh.duration) + 1 : 0;
-  Wide frozen = undisturbed + windows * refresh.duration;
-  if (schedule(entry, work, machine, options, Refresh::WorstEach, result, error))
-    frozen = std::min(frozen, Wide(result.latency));
-  error.clear();
-  bound = clampTime(frozen);
-  return true;
+  return checkStart(startState, machine, error) && prepare(program, entry, values, machine, work, error) &&
+         upperBound(entry, work, machine, startState, {}, bound, error);
 }
 
 bool rooflinePeak(const Program &program, const Entry &entry, const std::vector<int64_t> &values,

@@ -14,7 +14,9 @@
 // (floor(T/period) + 1) * duration of any interval of length T, whatever the phase; the smallest T with
 // T = T0 + (floor(T/period) + 1) * duration is therefore a bound over all phases. A second bound takes each DRAM use at
 // its worst phase, w + ceil(w / (period - duration)) * duration, which is tighter where DRAM is seldom busy; upperBound
-// is the smaller.
+// is the smaller. Requests of the host hold up transfers in the same way: in an interval of length T they take at most
+// floor((T + D) / P) + 1 times their own D, when at least P lies between two; the first argument then takes both
+// kinds of windows together.
 #pragma once
 
 #include "runtime/timing/CommandCost.h"
@@ -58,7 +60,7 @@ struct EnergyPart { // picojoules
 
 struct CommandLoad {
   uint64_t dramBytes = 0; // read and written
-  double picojoules = 0;  // nominal, without static power
+  targets::EnergyBand picojoules; // without static power
 };
 
 struct Result {
@@ -90,7 +92,7 @@ bool lowerBound(const program::Program &program, const program::Entry &entry, co
 bool upperBound(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                 const targets::Machine &machine, const State &startState, Picoseconds &bound, std::string &error);
 
-/// What the call is expected to take, in closed form from the commands' costs at these values (Predict.cpp states it).
+/// What the call is expected to take, at these values, from the same costs, whatever the refresh phase (Predict.cpp states how).
 /// lowerBound <= predicted <= upperBound from an idle start.
 bool predict(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
              const targets::Machine &machine, Picoseconds &predicted, std::string &error);
@@ -98,6 +100,37 @@ bool predict(const program::Program &program, const program::Entry &entry, const
 /// The usual roofline: total work over the whole card's peak rates, DRAM and PCIe at interface speed.
 bool rooflinePeak(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                   const targets::Machine &machine, Picoseconds &bound, std::string &error);
+
+/// Requests of the host that arrive while calls run: each moves `bytes` over the link into DRAM, no two arrive closer
+/// than `period`. They are served at once: until they are done, no other transfer of the link or of any DRAM channel
+/// goes on.
+struct HostRequests {
+  targets::Bytes bytes = 0;
+  Picoseconds period = 0; // 0: none arrive
+};
+
+/// What varies from run to run of the same call. Run i has the refresh phase i / runs of a period, routing i modulo
+/// their number, and, of host requests, times drawn from the seed and i: even runs have them as close as they may come.
+struct Variations {
+  int64_t runs = 0;
+  std::vector<Routing> routings; // empty: the slowest way
+  HostRequests requests;
+  uint64_t seed = 0;
+  int threads = 1;
+  State startState = {};
+};
+
+struct Spread {
+  std::vector<Picoseconds> latencies; // of all runs, the fastest first
+  Picoseconds bound = 0;              // holds for every phase, routing and arrival
+  /// The latency that `percent` of the runs do not exceed.
+  Picoseconds percentile(int percent) const;
+};
+
+/// Times the call `runs` times. Fails as simulate does, and when the requests leave no time for transfers. The answer
+/// does not depend on the number of threads.
+bool vary(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
+          const targets::Machine &machine, const Variations &variations, Spread &spread, std::string &error);
 
 /// When a transfer of `work` ends that starts at `start`, with windows [phase + k*period, + duration), k any integer.
 Picoseconds stalledEnd(const targets::RefreshModel &refresh, Picoseconds start, Picoseconds work);

@@ -17,6 +17,10 @@ bool prepare(const program::Program &program, const program::Entry &entry, const
 /// The busiest resource or queue alone: the lower bound.
 Picoseconds busiest(const program::Entry &entry, const Work &work, const targets::Machine &machine);
 
+/// Timing.h's upperBound of prepared work, also while the host's requests arrive.
+bool upperBound(const program::Entry &entry, const Work &work, const targets::Machine &machine, const State &startState,
+                const HostRequests &requests, Picoseconds &bound, std::string &error);
+
 /// Result::loads.
 void addLoads(const Work &work, const targets::Machine &machine, Result &result);
 

@@ -289,7 +289,7 @@ bool planExact(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
   Solution solution;
   auto timeOf = [&](const Plan &candidate) {
     DoesNotFit ignored;
-    return pack(prepared, candidate, solution, ignored, /*quick=*/true) ? objective(problem, solution)
+    return pack(prepared, candidate, solution, ignored, /*quick=*/true) ? prepared.predictor->objective(solution)
                                                                         : std::numeric_limits<double>::infinity();
   };
   double best = timeOf(plan);

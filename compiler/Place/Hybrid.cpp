@@ -32,7 +32,7 @@ public:
     Solution solution;
     if (!fits(plan, solution))
       return false;
-    double time = objective(problem, solution);
+    double time = prepared.predictor->objective(solution);
     if (!found || time < bestTime) {
       found = true;
       bestTime = time;

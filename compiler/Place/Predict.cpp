@@ -1,171 +1,337 @@
-// Predicted time and lower bound in closed form.
+// Predicted time in closed form: one walk over an entry's commands, no event engine.
 //
-// The prediction is one walk over an entry's commands in program order: a command starts when its queue is free, its
-// launch distance has passed and what it awaits is complete; a streamed piece arrives when the dma queue has moved it,
-// in the order of use, each transfer as soon as its slot is free. That is the schedule that Schedule and HmemToDimc
-// make, without resources and refresh windows: DRAM moves at its sustained rate.
-//
-// The lower bound of an entry is the largest of
-//  - the same walk with every transfer taken for free and every command at its least;
-//  - the launch and the least time that the dma queue needs. Let S be SRAM less one slot for the smallest piece there
-//  is
-//    (something streams, so a slot exists). What of the entry's weights does not fit into S must be moved, and a tile
-//    of weight w takes its queue at least r(w), the best of all ways to cut and deal w: a fractional knapsack that
-//    keeps in S the tiles with the largest r(w) per byte. Pages may stand in the stash as well; those that fit nowhere
-//    else move at all chiplets' rate.
-// The second term is a relaxation: pieces of any size, no padding, no fragments, no waiting. Problems of a few weights,
-// where that says little, have a tighter one (SmallBound.cpp).
-#include "compiler/Place/Towers.h"
+// A command starts when its queue is free, its launch distance has passed, what it awaits is complete (data, and what
+// used the bytes of its buffers before) and the resources that it shares with other queues are released by the commands
+// before it in program order. A streamed piece sets out right after the command that last read its slot, behind the
+// transfers before it; it holds DRAM at the rate outside refresh windows and stalls in them, and with it the network.
+// That is the order which Schedule and HmemToDimc make of the plan; pages of caches come and go by the same rule. Left
+// out is what depends on run-time values: pieces of attention share its time evenly, sealed pages take DRAM at the rate
+// of a stream.
+#include "compiler/Place/Order.h"
+#include "compiler/Place/Queues.h"
 
-#include <array>
 #include <cmath>
-#include <limits>
 
 namespace ahm::placement {
 
 namespace {
 
-constexpr size_t kQueues = 4;
 constexpr size_t kEarly = 64; // commands of an entry before which Schedule puts no transfers for what is behind them
+constexpr uint64_t kPageTokens = 64;
 
-/// When queues are free, and the earliest start of their next command.
-struct Queues {
-  std::array<Picoseconds, kQueues> free{}, issued;
-  Picoseconds distance, latest;
-  Queues(Picoseconds launch, Picoseconds distance) : distance(distance), latest(launch) { issued.fill(launch); }
-
-  Picoseconds earliest(Queue queue) const {
-    auto q = static_cast<size_t>(queue);
-    return std::max(free[q], issued[q] + distance);
-  }
-  /// Returns the end.
-  Picoseconds run(Queue queue, Picoseconds start, Picoseconds busy) {
-    auto q = static_cast<size_t>(queue);
-    issued[q] = start;
-    free[q] = start + busy;
-    latest = std::max(latest, free[q]);
-    return free[q];
+/// What moves one piece of a weight.
+struct Transfer {
+  Picoseconds busy = 0, network = 0; // of DRAM outside refresh windows
+  uint32_t firstChiplet = 0, chiplets = 0;
+};
+/// A use of chiplets' DRAM, or of cores' bytes in a slot, until `until`.
+struct Span {
+  uint32_t first, count;
+  Picoseconds until;
+  bool overlaps(uint32_t otherFirst, uint32_t otherCount) const {
+    return first < otherFirst + otherCount && otherFirst < first + count;
   }
 };
 
-struct Slot {
-  int64_t holds = -1; // piece
-  Picoseconds free = 0, arrival = 0;
+/// Something that the dma queue moves into a slot, in the order of use.
+struct Item {
+  int64_t after = -1; // the step behind which it stands in the program; -1: at the beginning
+  bool pages = false;
+  uint32_t slot = 0;
+  Transfer transfer;
+  uint32_t firstCore = 0, cores = 0;
+  Picoseconds arrival = 0;
 };
 
-/// One entry's walk.
+/// One entry's walk. A step is a command, or one of the pieces of a product or an attention.
 class Walk {
 public:
   Walk(const Problem &problem, const Solution &solution, At at, const std::vector<size_t> &firstPiece,
-       const std::vector<Picoseconds> &transfers, const std::vector<std::vector<size_t>> &groups)
+       const std::vector<Transfer> &transfers, const std::vector<std::vector<size_t>> &groups)
       : problem(problem), solution(solution), at(at), firstPiece(firstPiece), transfers(transfers), groups(groups) {}
 
-  Picoseconds run(const EntryPoint &entry) {
-    Queues queues(entry.launch, problem.commandLaunch);
-    std::vector<Picoseconds> complete(entry.commands.size());
-    std::vector<Slot> slots(solution.ringSlots);
-    pageSlots.assign(std::max<uint32_t>(solution.pageRing.slots, 1), 0);
-    nextPageSlot = 0;
-    head = 0;
-    for (size_t i = 0; i < entry.commands.size(); ++i) {
-      const Command &command = entry.commands[i];
+  Picoseconds run(const EntryPoint &point, const Order::Entry &waits) {
+    entry = &point;
+    plan();
+    queues.reset(point.launch, problem.commandLaunch);
+    complete.assign(point.commands.size(), 0);
+    readers.assign(solution.ringSlots, {});
+    pageReaders.assign(std::max<uint32_t>(solution.pageRing.slots, 1), 0);
+    inPlace.clear();
+    moved.clear();
+    step = 0;
+    nextItem = nextUse = 0;
+    for (uint32_t i = 0; i < point.commands.size(); ++i) {
+      const Command &command = point.commands[i];
       Picoseconds ready = 0, end;
-      for (uint32_t d = 0; d < command.deps; ++d)
-        ready = std::max(ready, complete[entry.deps[command.firstDep + d]]);
+      for (uint32_t w = waits.first[i]; w < waits.first[i + 1]; ++w)
+        ready = std::max(ready, complete[waits.waits[w]]);
       if (command.weight >= 0)
-        end = product(command, ready, queues, slots);
+        end = product(command, ready);
       else if (command.cacheGroup >= 0)
-        end = attention(entry, command, ready, queues);
+        end = attention(i, command, ready);
       else
-        end = queues.run(command.queue,
-                         std::max({queues.earliest(command.queue), ready,
-                                   command.readsDram && i < kEarly ? queues.free[static_cast<size_t>(Queue::Dma)] : 0}),
-                         command.busy);
+        end = plain(command, ready);
       complete[i] = end + command.tail;
       queues.latest = std::max(queues.latest, complete[i]);
-      if (command.readsDram && i < kEarly)
-        head = end;
     }
     return queues.latest;
   }
 
 private:
-  Picoseconds product(const Command &command, Picoseconds ready, Queues &queues, std::vector<Slot> &slots) {
+  uint64_t pagesOfPiece() const { return std::max<uint64_t>(solution.pageRing.piecePages, 1); }
+  uint64_t piecesOf(const CachePlace &home) const {
+    return home.dramPages ? (home.sramPages + home.dramPages + pagesOfPiece() - 1) / pagesOfPiece() : 1;
+  }
+  double contextShare() const { return at == At::Workload && entry->context > 0 ? std::min(entry->context, 1.0) : 1; }
+
+  /// What the dma queue moves and where it stands in the program, which no time changes.
+  void plan() {
+    items.clear();
+    uses.clear();
+    struct Slot {
+      int64_t holds = -1, reader = -1;
+      size_t item = 0;
+    };
+    std::vector<Slot> slots(solution.ringSlots), pages(std::max<uint32_t>(solution.pageRing.slots, 1));
+    int64_t now = 0, last = -1, table = -1;
+    size_t nextPage = 0;
+    lastAttention.assign(groups.size(), -1);
+    for (size_t i = 0; i < entry->commands.size(); ++i) {
+      const Command &command = entry->commands[i];
+      if (command.weight >= 0) {
+        auto w = static_cast<size_t>(command.weight);
+        const std::vector<Piece> &pieces = solution.weights[w].pieces;
+        for (size_t p = 0; p < pieces.size(); ++p, ++now) {
+          if (pieces[p].residency != Residency::Streamed)
+            continue;
+          Slot &slot = slots[pieces[p].ringSlot];
+          auto id = static_cast<int64_t>(firstPiece[w] + p);
+          if (slot.holds != id) {
+            last = solution.onDemand ? now - 1 : std::max({slot.reader, last, table});
+            slot.holds = id;
+            slot.item = items.size();
+            items.push_back({last, false, pieces[p].ringSlot, transfers[static_cast<size_t>(id)], pieces[p].firstCore,
+                             pieces[p].coreCount, 0});
+          }
+          slot.reader = now;
+          uses.push_back(slot.item);
+        }
+        continue;
+      }
+      if (command.cacheGroup >= 0) {
+        auto group = static_cast<size_t>(command.cacheGroup);
+        lastAttention[group] = static_cast<int64_t>(i);
+        const CachePlace &home = solution.caches[groups[group].front()];
+        if (!home.dramPages) {
+          ++now;
+          continue;
+        }
+        auto seen = static_cast<uint64_t>(
+            std::ceil(static_cast<double>(problem.caches[groups[group].front()].homePages) * contextShare()));
+        for (uint64_t k = 0, count = piecesOf(home); k < count; ++k, ++now) {
+          uint64_t low = std::max(k * pagesOfPiece(), home.sramPages), high = std::min((k + 1) * pagesOfPiece(), seen);
+          size_t first = nextPage;
+          for (size_t c : groups[group]) {
+            last = std::max(pages[nextPage].reader, last);
+            items.push_back({last, true, static_cast<uint32_t>(nextPage), pageTransfer(c, low < high ? high - low : 0),
+                             0, problem.sram.cores, 0});
+            uses.push_back(items.size() - 1);
+            nextPage = (nextPage + 1) % pages.size();
+          }
+          for (size_t c = 0; c < groups[group].size(); ++c)
+            pages[(first + c) % pages.size()].reader = now;
+        }
+        continue;
+      }
+      if (command.readsDram && now < static_cast<int64_t>(kEarly))
+        table = now;
+      ++now;
+    }
+  }
+
+  Transfer pageTransfer(size_t index, uint64_t pages) const {
+    const Cache &cache = problem.caches[index];
+    const CachePlace &place = solution.caches[index];
+    Transfer transfer;
+    transfer.firstChiplet = place.firstChiplet;
+    transfer.chiplets = std::max<uint32_t>(place.chiplets, 1);
+    Bytes share = (pages * cache.heads + transfer.chiplets - 1) / transfer.chiplets * cache.blockBytes;
+    if (share)
+      transfer.busy = static_cast<Picoseconds>(std::ceil(readingTime(problem.dram, share)));
+    transfer.network =
+        static_cast<Picoseconds>(std::ceil(static_cast<double>(share) * problem.network.picosecondsPerByte));
+    return transfer;
+  }
+
+  /// The transfers that stand before the coming step.
+  void issue() {
+    for (; nextItem < items.size() && items[nextItem].after < step; ++nextItem) {
+      Item &item = items[nextItem];
+      const Transfer &transfer = item.transfer;
+      Picoseconds start = queues.earliest(Queue::Dma);
+      if (item.pages)
+        start = std::max(start, pageReaders[item.slot]);
+      else
+        for (const Span &reader : readers[item.slot])
+          if (reader.overlaps(item.firstCore, item.cores))
+            start = std::max(start, reader.until);
+      if (solution.onDemand)
+        start = std::max({start, queues.completed(Queue::Gemm), queues.completed(Queue::Vector),
+                          queues.completed(Queue::Host), queues.completed(Queue::Dma)});
+      if (transfer.network)
+        start = std::max(start, queues.released(Resource::Network));
+      for (const Span &reader : inPlace)
+        if (reader.overlaps(transfer.firstChiplet, transfer.chiplets))
+          start = std::max(start, reader.until);
+      Picoseconds done = stalledEnd(problem.dram, start, transfer.busy);
+      if (transfer.network)
+        queues.hold(Resource::Network, start + transfer.network);
+      if (transfer.busy)
+        moved.push_back({transfer.firstChiplet, transfer.chiplets, done});
+      Picoseconds tail = transfer.busy ? problem.dram.latency : 0;
+      item.arrival = queues.run(Queue::Dma, start, std::max(done - start, transfer.network), tail) + tail;
+    }
+  }
+
+  Picoseconds product(const Command &command, Picoseconds ready) {
     auto w = static_cast<size_t>(command.weight);
     const Weight &weight = problem.weights[w];
     const Use &use = weight.uses[static_cast<size_t>(command.use)];
     const std::vector<Piece> &pieces = solution.weights[w].pieces;
     Picoseconds end = 0;
-    for (size_t p = 0; p < pieces.size(); ++p) {
+    for (size_t p = 0; p < pieces.size(); ++p, ++step) {
       const Piece &piece = pieces[p];
+      issue();
+      auto part = [&](Picoseconds whole) { // of the result
+        return whole ? static_cast<Picoseconds>(static_cast<double>(whole) * static_cast<double>(piece.groups) /
+                                                static_cast<double>(weight.groups))
+                     : 0;
+      };
+      Picoseconds arrays = productTime(use, piece.tiles(weight), piece.coreCount);
+      Holds holds{arrays,
+                  use.vector ? arrays + use.vector : 0,
+                  std::max(use.floor, part(use.writes)),
+                  use.network + part(use.networkOfGroups),
+                  0,
+                  0};
       Picoseconds start = std::max(queues.earliest(Queue::Gemm), ready);
-      Slot *slot = piece.residency == Residency::Streamed ? &slots[piece.ringSlot] : nullptr;
-      if (slot) {
-        size_t id = firstPiece[w] + p;
-        if (slot->holds != static_cast<int64_t>(id)) {
-          Picoseconds begin = std::max({queues.earliest(Queue::Dma), slot->free, head});
-          if (solution.onDemand)
-            begin = std::max({begin, start, queues.free[static_cast<size_t>(Queue::Vector)]});
-          slot->arrival = queues.run(Queue::Dma, begin, transfers[id]) + problem.dram.latency;
-          slot->holds = static_cast<int64_t>(id);
-        }
-        start = std::max(start, slot->arrival);
+      bool streamed = piece.residency == Residency::Streamed;
+      if (streamed)
+        start = std::max(start, items[uses[nextUse++]].arrival);
+      start = queues.shared(holds, start);
+      Picoseconds busy = arrays + (p + 1 == pieces.size() ? command.busy : 0);
+      end = queues.run(Queue::Gemm, start, std::max(busy, queues.take(holds, start)), command.tail);
+      if (streamed) {
+        std::vector<Span> &list = readers[piece.ringSlot];
+        std::erase_if(list, [&](const Span &before) {
+          return piece.firstCore <= before.first && before.first + before.count <= piece.firstCore + piece.coreCount;
+        });
+        list.push_back({piece.firstCore, piece.coreCount, end + command.tail});
       }
-      end = queues.run(Queue::Gemm, start,
-                       productTime(use, piece.tiles(weight), piece.coreCount) +
-                           (p + 1 == pieces.size() ? command.busy : 0));
-      if (slot)
-        slot->free = end;
     }
     return end;
   }
 
   /// Where pages stand in DRAM, in pieces: each behind the transfers of its pages of every cache of the group.
-  Picoseconds attention(const EntryPoint &entry, const Command &command, Picoseconds ready, Queues &queues) {
-    const std::vector<size_t> &caches = groups[static_cast<size_t>(command.cacheGroup)];
-    double context = at == At::Workload && entry.context > 0 ? std::min(entry.context, 1.0) : 1;
+  Picoseconds attention(uint32_t index, const Command &command, Picoseconds ready) {
+    auto group = static_cast<size_t>(command.cacheGroup);
+    const std::vector<size_t> &caches = groups[group];
+    double share = contextShare();
     const CachePlace &home = solution.caches[caches.front()];
+    uint64_t pieces = piecesOf(home);
+    Holds holds = command.holds;
     // Pages with homes do not burden the stash.
-    Picoseconds time = home.sramPages + home.dramPages ? command.least : command.busy;
-    auto busy = static_cast<Picoseconds>(static_cast<double>(time) * context);
-    if (!home.dramPages)
-      return queues.run(Queue::Gemm, std::max(queues.earliest(Queue::Gemm), ready), busy);
-    uint64_t ofPiece = std::max<uint64_t>(solution.pageRing.piecePages, 1);
-    uint64_t all = home.sramPages + home.dramPages, pieces = (all + ofPiece - 1) / ofPiece;
-    auto seen =
-        static_cast<uint64_t>(std::ceil(static_cast<double>(problem.caches[caches.front()].homePages) * context));
+    bool homes = home.sramPages + home.dramPages > 0;
+    Picoseconds time = homes ? command.least : command.busy;
+    if (homes)
+      holds[static_cast<size_t>(Resource::Stash)] = 0;
+    for (Picoseconds &hold : holds)
+      hold = static_cast<Picoseconds>(static_cast<double>(hold) * share / static_cast<double>(pieces));
+    auto busy = static_cast<Picoseconds>(static_cast<double>(time) * share / static_cast<double>(pieces));
     Picoseconds end = 0;
-    for (uint64_t i = 0; i < pieces; ++i) {
-      uint64_t low = std::max(i * ofPiece, home.sramPages), high = std::min((i + 1) * ofPiece, seen);
+    for (uint64_t k = 0; k < pieces; ++k, ++step) {
+      issue();
       Picoseconds start = std::max(queues.earliest(Queue::Gemm), ready);
-      size_t firstSlot = nextPageSlot;
-      for (size_t c : caches) {
-        const Cache &cache = problem.caches[c];
-        uint32_t chiplets = std::max<uint32_t>(solution.caches[c].chiplets, 1);
-        Bytes share = low < high ? ((high - low) * cache.heads + chiplets - 1) / chiplets * cache.blockBytes : 0;
-        auto move = static_cast<Picoseconds>(std::ceil(static_cast<double>(share) * problem.dram.picosecondsPerByte));
-        Picoseconds begin = std::max(queues.earliest(Queue::Dma), pageSlots[nextPageSlot]);
-        Picoseconds arrival = queues.run(Queue::Dma, begin, share ? move + problem.dram.overhead : 0);
-        start = std::max(start, share ? arrival + problem.dram.latency : arrival);
-        nextPageSlot = (nextPageSlot + 1) % pageSlots.size();
-      }
-      end = queues.run(Queue::Gemm, start, busy / static_cast<Picoseconds>(pieces));
-      for (size_t c = 0; c < caches.size(); ++c)
-        pageSlots[(firstSlot + c) % pageSlots.size()] = end;
+      size_t first = nextUse;
+      if (home.dramPages)
+        for (size_t c = 0; c < caches.size(); ++c)
+          start = std::max(start, items[uses[nextUse++]].arrival);
+      start = queues.shared(holds, start);
+      end = queues.run(Queue::Gemm, start, std::max(busy, queues.take(holds, start)), command.tail);
+      for (size_t use = first; use < nextUse; ++use)
+        pageReaders[items[uses[use]].slot] = end + command.tail;
     }
+    if (homes && command.appended && lastAttention[group] == static_cast<int64_t>(index))
+      seal(caches, command.appended, end + command.tail);
     return end;
+  }
+
+  /// Complete pages go to their homes, at the longest context as many as a call can complete.
+  void seal(const std::vector<size_t> &caches, uint64_t appended, Picoseconds ready) {
+    for (size_t c : caches) {
+      const Cache &cache = problem.caches[c];
+      const CachePlace &place = solution.caches[c];
+      double pages = at == At::Workload ? static_cast<double>(appended) / kPageTokens
+                                        : std::ceil(static_cast<double>(appended) / kPageTokens);
+      uint32_t chiplets = std::max<uint32_t>(place.chiplets, 1);
+      double blocks = std::ceil(static_cast<double>(cache.heads) / chiplets) * pages;
+      Picoseconds start = std::max(queues.earliest(Queue::Dma), ready), busy = 0;
+      if (place.dramPages && problem.dram.turnaround)
+        busy = 2 * problem.dram.turnaround +
+               static_cast<Picoseconds>(blocks * readingTime(problem.dram, cache.blockBytes));
+      for (const Span &reader : inPlace)
+        if (busy && reader.overlaps(place.firstChiplet, chiplets))
+          start = std::max(start, reader.until);
+      Picoseconds done = stalledEnd(problem.dram, start, busy);
+      if (busy)
+        moved.push_back({place.firstChiplet, chiplets, done});
+      queues.run(Queue::Dma, start, done - start, 0);
+    }
+  }
+
+  Picoseconds plain(const Command &command, Picoseconds ready) {
+    issue();
+    ++step;
+    Picoseconds start = queues.shared(command.holds, std::max(queues.earliest(command.queue), ready));
+    Picoseconds busy = command.busy;
+    if (command.dramBusy) {
+      // DRAM serves in program order; transfers serve each other in the order of their queue.
+      for (size_t k = moved.size(); k-- > 0;)
+        if (moved[k].overlaps(command.dramChiplet, command.dramChiplets)) {
+          start = std::max(start, moved[k].until);
+          break;
+        }
+      for (const Span &reader : inPlace)
+        if (reader.overlaps(command.dramChiplet, command.dramChiplets))
+          start = std::max(start, reader.until);
+      Picoseconds done = stalledEnd(problem.dram, start, command.dramBusy);
+      std::erase_if(inPlace, [&](const Span &before) { return before.until <= queues.earliest(Queue::Dma); });
+      inPlace.push_back({command.dramChiplet, command.dramChiplets, done});
+      busy = std::max(busy, done - start);
+    }
+    return queues.run(command.queue, start, std::max(busy, queues.take(command.holds, start)), command.tail);
   }
 
   const Problem &problem;
   const Solution &solution;
   At at;
   const std::vector<size_t> &firstPiece;
-  const std::vector<Picoseconds> &transfers;
+  const std::vector<Transfer> &transfers;
   const std::vector<std::vector<size_t>> &groups;
-  std::vector<Picoseconds> pageSlots; // when they are free
-  size_t nextPageSlot = 0;
-  Picoseconds head = 0; // when the last early command has read DRAM in place
+  const EntryPoint *entry = nullptr;
+  std::vector<Item> items;
+  std::vector<size_t> uses; // the item of every streamed piece of a product and page of an attention, in program order
+  std::vector<int64_t> lastAttention; // of each group: the command
+  Queues queues;
+  std::vector<Picoseconds> complete, pageReaders;
+  std::vector<std::vector<Span>> readers; // of each slot
+  std::vector<Span> inPlace, moved;       // DRAM that commands read where it stands; that the dma queue moved
+  int64_t step = 0;
+  size_t nextItem = 0, nextUse = 0;
 };
+
+} // namespace
 
 std::vector<std::vector<size_t>> cacheGroups(const Problem &problem) {
   std::vector<std::vector<size_t>> groups;
@@ -176,128 +342,36 @@ std::vector<std::vector<size_t>> cacheGroups(const Problem &problem) {
   return groups;
 }
 
-/// The entry with every transfer for free.
-Picoseconds leastPath(const Problem &problem, const EntryPoint &entry) {
-  Queues queues(entry.launch, problem.commandLaunch);
-  std::vector<Picoseconds> complete(entry.commands.size());
-  for (size_t i = 0; i < entry.commands.size(); ++i) {
-    const Command &command = entry.commands[i];
-    Picoseconds start = queues.earliest(command.queue);
-    for (uint32_t d = 0; d < command.deps; ++d)
-      start = std::max(start, complete[entry.deps[command.firstDep + d]]);
-    complete[i] = queues.run(command.queue, start, command.least) + command.tail;
-    queues.latest = std::max(queues.latest, complete[i]);
-  }
-  return queues.latest;
-}
-
-/// The least time of the dma queue for one tile of the weight, over all ways to cut and deal it.
-double leastTransfer(const Problem &problem, const Weight &weight, const std::vector<uint32_t> &sets) {
-  double best = std::numeric_limits<double>::infinity();
-  auto consider = [&](uint64_t groups, uint32_t cores) {
-    uint64_t tiles = groups * weight.groupTiles;
-    if (tiles)
-      best =
-          std::min(best, static_cast<double>(transferTime(problem, weight, tiles, cores)) / static_cast<double>(tiles));
-  };
-  consider(weight.groups, weight.coreCount);
-  for (uint64_t groups = 1; groups <= weight.groups && weight.groups > 1; ++groups)
-    for (uint32_t cores : sets)
-      consider(groups, cores);
-  // Several transfers of a cut weight pay the overhead again, one of all groups only once; either is counted above.
-  return best;
-}
-
-} // namespace
-
-std::vector<Picoseconds> predict(const Problem &problem, const Solution &solution, At at) {
+std::vector<Picoseconds> Predictor::times(const Solution &solution, At at) const {
   std::vector<size_t> firstPiece(problem.weights.size());
-  std::vector<Picoseconds> transfers;
+  std::vector<Transfer> transfers;
   for (size_t w = 0; w < problem.weights.size(); ++w) {
+    const Weight &weight = problem.weights[w];
     firstPiece[w] = transfers.size();
-    for (const Piece &piece : solution.weights[w].pieces)
-      transfers.push_back(
-          piece.residency == Residency::Streamed
-              ? transferTime(problem, problem.weights[w], piece.tiles(problem.weights[w]), piece.coreCount)
-              : 0);
+    for (const Piece &piece : solution.weights[w].pieces) {
+      Transfer &transfer = transfers.emplace_back();
+      if (piece.residency != Residency::Streamed)
+        continue;
+      Bytes share = busiestChiplet(problem.sram, piece.tiles(weight), piece.coreCount) * weight.tileBytes;
+      transfer.busy = static_cast<Picoseconds>(std::ceil(readingTime(problem.dram, share)));
+      transfer.network = static_cast<Picoseconds>(
+          std::ceil(std::max(static_cast<double>(share) * problem.network.picosecondsPerByte,
+                             static_cast<double>(piece.localBytes(weight)) * problem.network.portPicosecondsPerByte)));
+      transfer.firstChiplet = piece.firstCore / problem.sram.coresPerChiplet;
+      transfer.chiplets =
+          (piece.firstCore + piece.coreCount - 1) / problem.sram.coresPerChiplet - transfer.firstChiplet + 1;
+    }
   }
   std::vector<std::vector<size_t>> groups = cacheGroups(problem);
   Walk walk(problem, solution, at, firstPiece, transfers, groups);
   std::vector<Picoseconds> result;
-  for (const EntryPoint &entry : problem.entries)
-    result.push_back(walk.run(entry));
+  for (size_t e = 0; e < problem.entries.size(); ++e)
+    result.push_back(walk.run(problem.entries[e], order.entries[e]));
   return result;
 }
 
-std::vector<Picoseconds> lowerBound(const Problem &problem) {
-  std::vector<uint32_t> sets = coreSets(problem.sram);
-  struct Rate {
-    double perTile = 0, perByte = 0;
-    Bytes slot = 0; // its smallest piece's, on every core
-  };
-  std::vector<Rate> rates;
-  Bytes smallest = problem.sram.bytesPerCore;
-  for (const Weight &weight : problem.weights) {
-    Rate rate;
-    rate.perTile = leastTransfer(problem, weight, sets);
-    rate.perByte = rate.perTile / static_cast<double>(std::max<Bytes>(weight.tileBytes, 1));
-    uint32_t most = weight.groups > 1 ? problem.sram.cores : weight.coreCount;
-    rate.slot = (weight.groupTiles + most - 1) / most * weight.tileBytes;
-    smallest = std::min(smallest, rate.slot);
-    rates.push_back(rate);
-  }
-  std::vector<std::vector<size_t>> groups = cacheGroups(problem);
-  double whole = static_cast<double>(problem.sram.bytesPerCore) * problem.sram.cores;
-  std::vector<Picoseconds> result;
-  for (size_t e = 0; e < problem.entries.size(); ++e) {
-    const EntryPoint &entry = problem.entries[e];
-    std::vector<size_t> used;
-    std::vector<bool> seen(problem.weights.size(), false), seenGroup(groups.size(), false);
-    double bytes = 0, pages = 0;
-    for (const Command &command : entry.commands) {
-      if (command.weight >= 0 && !seen[static_cast<size_t>(command.weight)]) {
-        seen[static_cast<size_t>(command.weight)] = true;
-        used.push_back(static_cast<size_t>(command.weight));
-        bytes += static_cast<double>(problem.weights[used.back()].bytes());
-      }
-      if (command.cacheGroup >= 0 && !seenGroup[static_cast<size_t>(command.cacheGroup)]) {
-        seenGroup[static_cast<size_t>(command.cacheGroup)] = true;
-        for (size_t c : groups[static_cast<size_t>(command.cacheGroup)]) // all that must be kept somewhere
-          pages += static_cast<double>(
-              problem.caches[c].openPages ? problem.caches[c].ringBytes(problem.caches[c].homePages) : 0);
-      }
-    }
-    double stream = 0;
-    if (bytes > whole) {
-      double room = std::max(0.0, whole - static_cast<double>(smallest) * problem.sram.cores);
-      std::sort(used.begin(), used.end(), [&](size_t a, size_t b) { return rates[a].perByte > rates[b].perByte; });
-      for (size_t w : used) {
-        double size = static_cast<double>(problem.weights[w].bytes()), kept = std::min(size, room);
-        room -= kept;
-        stream += (size - kept) * rates[w].perByte;
-      }
-    }
-    double best = 0;
-    for (size_t w : used)
-      best = best == 0 ? rates[w].perByte : std::min(best, rates[w].perByte);
-    double perByte = problem.dram.picosecondsPerByte / std::max<uint32_t>(problem.dram.chiplets, 1);
-    double excess = bytes + pages - whole - static_cast<double>(problem.stashBytes);
-    if (excess > 0 && pages > 0)
-      stream = std::max(stream, excess * (used.empty() ? perByte : std::min(best, perByte)));
-    Picoseconds moved = 0;
-    if (stream > 0)
-      moved = entry.launch + problem.commandLaunch +
-              std::max<Picoseconds>(0, static_cast<Picoseconds>(stream) - problem.dram.slack);
-    Picoseconds least = std::max(leastPath(problem, entry), moved);
-    if (stream > 0 && pages == 0 && isSmall(problem)) {
-      std::vector<double> perTile;
-      for (const Rate &rate : rates)
-        perTile.push_back(rate.perTile);
-      least = std::max(least, smallBound(problem, entry, perTile));
-    }
-    result.push_back(least);
-  }
-  return result;
+std::vector<Picoseconds> predict(const Problem &problem, const Solution &solution, At at) {
+  return Predictor(problem, solution.buffers).times(solution, at);
 }
 
 double weighted(const Problem &problem, const std::vector<Picoseconds> &times) {

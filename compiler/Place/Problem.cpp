@@ -20,9 +20,47 @@ uint64_t busiestChiplet(const SramSpec &sram, uint64_t tiles, uint32_t coreCount
   return tiles / coreCount * perChiplet + std::min<uint64_t>(tiles % coreCount, perChiplet);
 }
 
+double readingTime(const DramSpec &dram, Bytes bytes) {
+  if (dram.reading.size() < 2) {
+    double useful = dram.refreshPeriod
+                        ? 1 - static_cast<double>(dram.refreshDuration) / static_cast<double>(dram.refreshPeriod)
+                        : 1;
+    return (static_cast<double>(dram.overhead) + static_cast<double>(bytes) * dram.picosecondsPerByte) * useful;
+  }
+  // Most streams are longer than the last point.
+  size_t k = dram.reading.size() - 1;
+  while (k > 1 && bytes < dram.reading[k - 1].first)
+    --k;
+  auto [low, before] = dram.reading[k - 1];
+  auto [high, after] = dram.reading[k];
+  return static_cast<double>(before) + (static_cast<double>(bytes) - static_cast<double>(low)) *
+                                           static_cast<double>(after - before) / static_cast<double>(high - low);
+}
+
+Picoseconds stalledEnd(const DramSpec &dram, Picoseconds start, Picoseconds busy) {
+  if (busy <= 0 || dram.refreshDuration <= 0)
+    return start + std::max<Picoseconds>(busy, 0);
+  Picoseconds useful = dram.refreshPeriod - dram.refreshDuration, x = (start - dram.refreshPhase) % dram.refreshPeriod;
+  if (x < 0)
+    x += dram.refreshPeriod;
+  Picoseconds total = std::max<Picoseconds>(0, x - dram.refreshDuration) + busy; // from this period's useful part on
+  Picoseconds whole = total / useful, rest = total % useful;
+  if (rest == 0) { // ends where a window begins, not behind it
+    --whole;
+    rest = useful;
+  }
+  return start - x + whole * dram.refreshPeriod + dram.refreshDuration + rest;
+}
+
 Picoseconds transferTime(const Problem &problem, const Weight &weight, uint64_t tiles, uint32_t coreCount) {
-  auto share = static_cast<double>(busiestChiplet(problem.sram, tiles, coreCount) * weight.tileBytes);
-  return problem.dram.overhead + static_cast<Picoseconds>(std::ceil(share * problem.dram.picosecondsPerByte));
+  const DramSpec &dram = problem.dram;
+  Bytes share = busiestChiplet(problem.sram, tiles, coreCount) * weight.tileBytes;
+  if (dram.reading.size() < 2)
+    return dram.overhead + static_cast<Picoseconds>(std::ceil(static_cast<double>(share) * dram.picosecondsPerByte));
+  double stretch = dram.refreshPeriod ? static_cast<double>(dram.refreshPeriod) /
+                                            static_cast<double>(dram.refreshPeriod - dram.refreshDuration)
+                                      : 1;
+  return static_cast<Picoseconds>(std::ceil(readingTime(dram, share) * stretch));
 }
 
 std::vector<uint32_t> coreSets(const SramSpec &sram) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -24,22 +25,41 @@ struct SramSpec {
 struct DramSpec {
   Bytes bytesPerChiplet = 0;
   uint32_t chiplets = 0;
-  double picosecondsPerByte = 0; // one chiplet at the best sequential rate its channels attain
+  double picosecondsPerByte = 0; // one chiplet at the best sequential rate its channels attain, refresh included
   Picoseconds latency = 0;       // from a transfer's last byte to those that wait for it
   Picoseconds overhead = 0;      // a transfer's time beyond its bytes
   Picoseconds slack = 0;         // by which any interval may beat the sustained rate: a refresh window
+  /// Windows [phase + k * period, + duration) in which no channel moves data; no windows: 0.
+  Picoseconds refreshPeriod = 0, refreshDuration = 0, refreshPhase = 0;
+  /// Points (bytes of a chiplet, time outside windows) of a reading stream, linear between them and as between the last
+  /// two beyond; none: what the rate and the overhead above say.
+  std::vector<std::pair<Bytes, Picoseconds>> reading{};
+  Picoseconds turnaround = 0; // where the direction changes
 };
+struct NetworkSpec {                 // what a transfer's bytes hold beside DRAM; 0: nothing
+  double picosecondsPerByte = 0;     // of a chiplet
+  double portPicosecondsPerByte = 0; // of a core
+};
+
+/// What commands of several queues share. A command holds a resource from its start; the next one in program order
+/// that needs it starts no earlier than it is released.
+enum class Resource : uint8_t { Arrays, Vector, Stash, Network, Pcie, Links };
+inline constexpr size_t kResources = 6;
+using Holds = std::array<Picoseconds, kResources>; // from the start; 0: not used
 
 /// One product that reads a weight. On C cores, T of the weight's tiles take times * (first + (n - 1) * more) with n =
 /// ceil(ceil(T / parts) / C), which is targets::tileCycles, and never less than `floor`.
 struct Use {
-  uint32_t entry = 0;    // index into Problem::entries
-  uint32_t position = 0; // of its command in the entry
-  Picoseconds first = 0; // one tile: its load and its rows' way through it
-  Picoseconds more = 0;  // every further tile of a core: the larger of the two
-  uint32_t times = 1;    // experts one after another
-  uint32_t parts = 1;    // experts that share the tiles
-  Picoseconds floor = 0; // the moving operand's way to the arrays, again for every piece of the weight
+  uint32_t entry = 0;     // index into Problem::entries
+  uint32_t position = 0;  // of its command in the entry
+  Picoseconds first = 0;  // one tile: its load and its rows' way through it
+  Picoseconds more = 0;   // every further tile of a core: the larger of the two
+  uint32_t times = 1;     // experts one after another
+  uint32_t parts = 1;     // experts that share the tiles
+  Picoseconds floor = 0;  // the moving operand's way to the arrays, again for every piece of the weight
+  Picoseconds writes = 0; // the stash takes the result, a piece's part of it
+  Picoseconds network = 0, networkOfGroups = 0; // for every piece; and a piece's part
+  Picoseconds vector = 0;                       // the vector units, behind the arrays
 };
 struct Weight {
   std::string name, node;  // symbol; ONNX node of its first use, for errors
@@ -82,13 +102,22 @@ struct Persistent { // small weights that stay in the stash between calls
 enum class Queue : uint8_t { Host, Dma, Gemm, Vector };
 struct Command {
   Queue queue = Queue::Vector;
-  Picoseconds busy = 0;            // of its queue; of a product: beyond its tiles' time
-  Picoseconds tail = 0;            // from then to those that wait for it
-  Picoseconds least = 0;           // of its queue, in any placement
-  int32_t weight = -1, use = 0;    // a product: the weight, and which of its uses
-  bool readsDram = false;          // in place: at an entry's beginning, later products' transfers are behind it
-  int32_t cacheGroup = -1;         // an attention that reads these caches
-  uint32_t firstDep = 0, deps = 0; // into EntryPoint::deps: earlier commands of the entry that it awaits
+  Picoseconds busy = 0;         // of its queue; of a product: beyond its tiles' time
+  Picoseconds tail = 0;         // from then to those that wait for it
+  Picoseconds least = 0;        // of its queue, in any placement
+  int32_t weight = -1, use = 0; // a product: the weight, and which of its uses
+  bool readsDram = false;       // in place: at an entry's beginning, later products' transfers are behind it
+  uint32_t dramChiplet = 0, dramChiplets = 1; // where
+  Picoseconds dramBusy = 0;                   // for how long, outside refresh windows
+  Holds holds{};                              // not of a product, whose use says so
+  uint64_t appended = 0;                      // of an attention: tokens that the call has appended to its caches
+  int32_t cacheGroup = -1;                    // an attention that reads these caches
+  uint32_t firstDep = 0, deps = 0;            // into EntryPoint::deps: earlier commands of the entry that it awaits
+  uint32_t firstAccess = 0, accesses = 0;     // into EntryPoint::accesses
+};
+struct Access { // of a buffer, as a whole
+  uint32_t buffer = 0;
+  bool write = false;
 };
 struct EntryPoint {
   std::string name;
@@ -97,6 +126,7 @@ struct EntryPoint {
   Picoseconds launch = 0; // the host's, before the first command
   std::vector<Command> commands;
   std::vector<uint32_t> deps;
+  std::vector<Access> accesses; // buffers that have the same bytes one after another order their commands
   /// Appends a command that awaits `on`.
   void add(Command command, const std::vector<uint32_t> &on) {
     command.firstDep = static_cast<uint32_t>(deps.size());
@@ -109,6 +139,7 @@ struct EntryPoint {
 struct Problem {
   SramSpec sram;
   DramSpec dram;
+  NetworkSpec network;
   Bytes stashBytes = 0;
   uint32_t alignment = 64;
   Picoseconds commandLaunch = 0; // between the starts of two commands of one queue
@@ -126,7 +157,13 @@ Picoseconds productTime(const Use &use, uint64_t tiles, uint32_t cores);
 /// Tiles of a piece on the busiest of its chiplets, dealt round robin from the set's first core.
 uint64_t busiestChiplet(const SramSpec &sram, uint64_t tiles, uint32_t coreCount);
 
-/// What the transfer of a piece holds the DRAM and its queue for: its chiplets work side by side, each on its tiles.
+/// A reading stream of so many bytes of one chiplet, outside refresh windows.
+double readingTime(const DramSpec &dram, Bytes bytes);
+/// When a transfer of `busy` that starts at `start` ends, which stalls in refresh windows.
+Picoseconds stalledEnd(const DramSpec &dram, Picoseconds start, Picoseconds busy);
+
+/// What the transfer of a piece holds the DRAM and its queue for at the sustained rate: its chiplets work side by side,
+/// each on its tiles.
 Picoseconds transferTime(const Problem &problem, const Weight &weight, uint64_t tiles, uint32_t coreCount);
 
 /// Numbers of cores that tiles may be dealt over, ascending: quads times powers of two within a chiplet, chiplets times

@@ -4,6 +4,7 @@
 #include "targets/Cost.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 using namespace mlir;
@@ -19,6 +20,8 @@ std::string nodeName(Location loc) {
         return text;
   return {};
 }
+
+static constexpr uint64_t kMostBytes = uint64_t(1) << 60; // counts saturate there
 
 static targets::TileFormat tileFormat(StringRef format) {
   if (format == "mxint4")
@@ -42,6 +45,21 @@ static bool isCuttable(StringRef opcode) {
 /// A view of a weight where it has its home in DRAM: a gather of its columns, which takes them from all pieces.
 static bool readsHome(Attribute view) { return cast<hmem::ViewAttr>(view).getPart() != nullptr; }
 
+/// Points of a reading stream's time, as dramTime has them: sizes that double, up to where the slope stays.
+static std::vector<std::pair<placement::Bytes, placement::Picoseconds>> readingPoints(const targets::Machine &machine) {
+  std::vector<std::pair<placement::Bytes, placement::Picoseconds>> points;
+  int64_t unit = std::max<int64_t>(1, machine.dram.channels * std::max<int64_t>(1, machine.dram.rates.burstBytes));
+  for (int64_t bytes = unit; bytes <= unit << 24; bytes *= 2)
+    points.push_back({static_cast<uint64_t>(bytes), targets::dramTime(machine, bytes, 1)});
+  auto slope = [&](size_t k) {
+    return static_cast<double>(points[k].second - points[k - 1].second) /
+           static_cast<double>(points[k].first - points[k - 1].first);
+  };
+  while (points.size() > 2 && std::abs(slope(points.size() - 2) / slope(points.size() - 1) - 1) < 1e-6)
+    points.erase(points.end() - 2);
+  return points;
+}
+
 LogicalResult ProblemBuilder::build() {
   problem.sram = {static_cast<uint64_t>(machine.sramPerCore), static_cast<uint32_t>(machine.cores()),
                   static_cast<uint32_t>(machine.coresPerChiplet()), static_cast<uint32_t>(machine.coresPerQuad())};
@@ -54,7 +72,15 @@ LogicalResult ProblemBuilder::build() {
                   rate,
                   machine.dram.latency + targets::cyclesToPicoseconds(machine, machine.network.latency),
                   std::max<int64_t>(0, static_cast<int64_t>(time(small) - rate * small)),
-                  machine.dram.refresh.duration};
+                  machine.dram.refresh.duration,
+                  machine.dram.refresh.duration > 0 ? machine.dram.refresh.period : 0,
+                  machine.dram.refresh.duration,
+                  machine.dram.refresh.phase,
+                  readingPoints(machine),
+                  std::max(targets::dramTurnaround(machine, false), targets::dramTurnaround(machine, true))};
+  auto cycle = static_cast<double>(targets::cyclesToPicoseconds(machine, 1000)) / 1000;
+  problem.network = {cycle / static_cast<double>(machine.network.bandwidth),
+                     cycle / static_cast<double>(machine.sramPort)};
   problem.stashBytes = static_cast<uint64_t>(machine.stashBytes());
   problem.alignment = hmem::kAlignment;
   problem.commandLaunch = machine.launch.command;
@@ -200,6 +226,7 @@ void ProblemBuilder::addFunction(func::FuncOp function) {
     SmallVector<uint32_t> readers;
   };
   llvm::DenseMap<const void *, Touched> touched; // by buffer, or cache
+  std::map<uint32_t, uint64_t> appended;         // by group of caches: this function's tokens
   function.walk([&](hmem::ExecOp exec) {
     for (Value value : exec.getBuffers())
       if (auto alloc = value.getDefiningOp<hmem::AllocOp>()) {
@@ -240,6 +267,22 @@ void ProblemBuilder::addFunction(func::FuncOp function) {
     llvm::sort(awaited);
     awaited.erase(llvm::unique(awaited), awaited.end());
     placement::Command command = commandOf(exec, function, entry, position);
+    std::vector<placement::Access> &accesses = problem.entries[entry].accesses;
+    command.firstAccess = static_cast<uint32_t>(accesses.size());
+    for (bool write : {false, true})
+      for (Attribute attribute : write ? exec.getOuts() : exec.getIns())
+        if (auto index = dyn_cast<IntegerAttr>(cast<hmem::ViewAttr>(attribute).getTarget()))
+          if (auto alloc = exec.getBuffers()[index.getInt()].getDefiningOp<hmem::AllocOp>())
+            accesses.push_back({static_cast<uint32_t>(bufferIndex.at(alloc)), write});
+    command.accesses = static_cast<uint32_t>(accesses.size()) - command.firstAccess;
+    if (exec.getOpcode() == "CacheAppend") {
+      auto cache = cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(exec.getOuts()[0]).getTarget());
+      SmallVector<int64_t> dims = atMaxima(cast<hmem::ViewAttr>(exec.getIns()[0]).getDims().getValue(), function);
+      if (auto group = cacheGroup.find(cache.getValue()); group != cacheGroup.end() && dims.size() > 2)
+        appended[group->second] = static_cast<uint64_t>(std::max<int64_t>(0, dims[2]));
+    }
+    if (command.cacheGroup >= 0)
+      command.appended = appended[static_cast<uint32_t>(command.cacheGroup)];
     problem.entries[entry].add(command, {awaited.begin(), awaited.end()});
     ++position;
   });
@@ -271,8 +314,19 @@ placement::Command ProblemBuilder::commandOf(hmem::ExecOp exec, func::FuncOp fun
   CommandCosts::Cost cost = costs.of(exec, function);
   command.busy = command.least = cost.cost.duration();
   command.tail = cost.cost.tail;
-  for (const timing::ResourceUse &use : cost.cost.uses)
-    command.readsDram |= use.resource >= timing::kDramBase;
+  constexpr std::array<uint32_t, placement::kResources> resources{timing::kArrays,  timing::kVector, timing::kStash,
+                                                                  timing::kNetwork, timing::kPcie,   timing::kLinks};
+  for (size_t r = 0; r < resources.size(); ++r)
+    command.holds[r] = cost.longest({resources[r]});
+  for (const timing::ResourceUse &use : cost.cost.uses) {
+    if (use.resource < timing::kDramBase)
+      continue;
+    if (!command.readsDram)
+      command.dramChiplet = use.resource - timing::kDramBase;
+    command.dramChiplets = use.resource - timing::kDramBase - command.dramChiplet + 1;
+    command.dramBusy = std::max(command.dramBusy, use.offset + use.busy);
+    command.readsDram = true;
+  }
   if (exec.getOpcode() == "Attention") {
     // What burdens the stash depends on where the caches stand.
     command.least = cost.longest({timing::kArrays, timing::kVector});
@@ -328,12 +382,30 @@ void ProblemBuilder::addUse(hmem::ExecOp exec, func::FuncOp function, const Comm
   use.first = targets::cyclesToPicoseconds(machine, one);
   use.more = targets::cyclesToPicoseconds(machine, two - one);
   use.floor = targets::cyclesToPicoseconds(
-      machine, targets::stashMulticastCycles(
-                   machine, static_cast<int64_t>(std::min<uint64_t>(cost.counts.multicastBytes, uint64_t(1) << 60))));
-  // A convolution's patches, a wide result's way to the stash.
-  command.busy = std::max<int64_t>(0, cost.cost.duration() - std::max(command.least, use.floor));
-  if (exec.getOpcode() == "GemmExperts")
-    command.busy = 0;
+      machine,
+      targets::stashMulticastCycles(machine, static_cast<int64_t>(std::min(cost.counts.multicastBytes, kMostBytes))));
+  // Operands beside the moving one are read again for every piece as well; of the result each writes its part.
+  auto stash = [&](int64_t read, uint64_t written) {
+    return targets::cyclesToPicoseconds(
+        machine, targets::stashCycles(machine, read, static_cast<int64_t>(std::min(written, kMostBytes))));
+  };
+  const timing::TierBytes &traffic = cost.counts[program::Tier::Stash];
+  if (traffic.read > cost.counts.multicastBytes)
+    use.floor += stash(static_cast<int64_t>(std::min(traffic.read - cost.counts.multicastBytes, kMostBytes)), 0);
+  use.writes = stash(0, traffic.written + cost.counts.partialBytes);
+  uint64_t moving = std::min(cost.counts.multicastBytes, cost.counts.networkBytes);
+  auto network = [&](uint64_t bytes) {
+    return static_cast<placement::Picoseconds>(std::ceil(
+        static_cast<double>(bytes) / static_cast<double>(machine.chiplets) * problem.network.picosecondsPerByte));
+  };
+  use.network = network(moving);
+  use.networkOfGroups = network(cost.counts.networkBytes - moving);
+  // A convolution's patches feed the arrays.
+  use.vector = std::max<int64_t>(0, cost.longest({timing::kVector}) - cost.longest({timing::kArrays}));
+  if (!cost.longest({timing::kVector}))
+    use.vector = 0;
+  command.busy = use.vector;
+  command.holds = {};
   command.weight = static_cast<int32_t>(index);
   command.use = static_cast<int32_t>(weight.uses.size());
   weight.uses.push_back(use);

@@ -3,6 +3,7 @@
 //
 // Residents go widest core sets first, each on the aligned set whose tower is lowest: sets nest, so that only the last
 // round of tiles of a piece and the top of the towers are lost.
+#include "compiler/Allocate/Allocate.h"
 #include "compiler/Place/Towers.h"
 
 #include <sstream>
@@ -261,6 +262,36 @@ bool placeDram(const Problem &problem, Solution &solution, DoesNotFit &failure) 
   return false;
 }
 
+/// Bytes that are used again at once make what writes them wait for what read them before. So buffers are kept longer
+/// than they live, by as many commands as a quarter of the room allows. When even their lives do not fit first fit, a
+/// complete search decides, within its steps.
+Bytes allocateStash(const std::vector<Rectangle> &rectangles, uint32_t alignment, Bytes room,
+                    std::vector<Bytes> &offsets) {
+  constexpr uint64_t kSteps = 200000;
+  for (uint32_t longer : {64, 16, 4}) {
+    std::vector<Rectangle> longerLives = rectangles;
+    for (Rectangle &rectangle : longerLives)
+      rectangle.upper += longer;
+    if (Bytes used = allocate(longerLives, alignment, offsets); used <= room / 4)
+      return used;
+  }
+  Bytes used = allocate(rectangles, alignment, offsets);
+  if (used <= room)
+    return used;
+  std::vector<allocate::Buffer> buffers;
+  for (const Rectangle &rectangle : rectangles)
+    buffers.push_back({rectangle.lower, int64_t(rectangle.upper) + 1,
+                       static_cast<int64_t>(alignUp(rectangle.bytes, alignment)), alignment});
+  allocate::Options options;
+  options.maxSteps = kSteps;
+  allocate::Result found = allocate::allocate(buffers, static_cast<int64_t>(room), options);
+  if (found.status != allocate::Status::Fits)
+    return used;
+  for (size_t i = 0; i < offsets.size(); ++i)
+    offsets[i] = static_cast<Bytes>(found.offsets[i]);
+  return static_cast<Bytes>(found.top);
+}
+
 bool placeBuffers(const Problem &problem, Solution &solution, DoesNotFit &failure) {
   Bytes base = 0;
   solution.persistents.clear();
@@ -287,7 +318,10 @@ bool placeBuffers(const Problem &problem, Solution &solution, DoesNotFit &failur
           indices.push_back(i);
         }
       std::vector<Bytes> offsets;
-      Bytes used = allocate(rectangles, problem.alignment, offsets) + (host ? 0 : base);
+      Bytes room = problem.stashBytes > base ? problem.stashBytes - base : 0;
+      Bytes used = host ? allocate(rectangles, problem.alignment, offsets)
+                        : allocateStash(rectangles, problem.alignment, room, offsets);
+      used += host ? 0 : base;
       for (size_t k = 0; k < indices.size(); ++k)
         solution.buffers[indices[k]] = offsets[k] + (host ? 0 : base);
       Bytes &total = host ? solution.hostUsed : solution.stashUsed;
@@ -410,16 +444,35 @@ void setTimes(const Problem &problem, Solution &solution) {
   solution.gap = bound > 0 ? predicted / bound - 1 : 0;
 }
 
-bool finish(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure) {
+void Prepared::placeStash() {
+  DoesNotFit ignored;
+  stash.caches = homes;
+  stashFits = placeBuffers(problem, stash, ignored);
+  predictor = std::make_shared<Predictor>(problem, stashFits ? stash.buffers : std::vector<Bytes>());
+}
+
+bool finish(const Prepared &prepared, const std::string &policy, Solution &solution, DoesNotFit &failure) {
+  const Problem &problem = prepared.problem;
   solution.policy = policy;
-  return placeDram(problem, solution, failure) && placeBuffers(problem, solution, failure);
+  if (!placeDram(problem, solution, failure))
+    return false;
+  const Solution &stash = prepared.stash;
+  if (!prepared.stashFits) // the same again, for its reason
+    return placeBuffers(problem, solution, failure);
+  solution.buffers = stash.buffers;
+  solution.persistents = stash.persistents;
+  solution.stashUsed = stash.stashUsed;
+  solution.hostUsed = stash.hostUsed;
+  for (size_t i = 0; i < stash.caches.size(); ++i)
+    solution.caches[i].stashOffset = stash.caches[i].stashOffset;
+  return true;
 }
 
 bool realise(const Problem &problem, const Plan &plan, const std::string &policy, Solution &solution,
              DoesNotFit &failure) {
   Prepared prepared(problem);
   return prepared.chooseHomes(failure) && pack(prepared, plan, solution, failure) &&
-         finish(problem, policy, solution, failure);
+         finish(prepared, policy, solution, failure);
 }
 
 } // namespace ahm::placement

@@ -60,7 +60,7 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
     if (!prepared.chooseHomes(failure))
       return false;
     if (known.plan(prepared, plan, failure) && pack(prepared, plan, solution, failure)) {
-      if (!finish(problem, policy, solution, failure))
+      if (!finish(prepared, policy, solution, failure))
         return false;
       setTimes(problem, solution);
       return true;

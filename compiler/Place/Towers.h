@@ -3,9 +3,11 @@
 #ifndef AHM_COMPILER_PLACE_TOWERS_H
 #define AHM_COMPILER_PLACE_TOWERS_H
 
+#include "compiler/Place/Order.h"
 #include "compiler/Place/Placement.h"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 #include <vector>
 
@@ -81,14 +83,20 @@ struct Prepared {
       return false;
     ring = choosePageRing(problem, homes);
     mostPages = placement::mostPages(problem, homes);
+    placeStash();
     return true;
   }
+  /// Addresses in the stash, which are the same for all plans, and the predictor for them.
+  void placeStash();
   const Problem &problem;
   std::vector<uint32_t> sets;    // coreSets
   std::vector<size_t> order;     // programOrder
   std::vector<CachePlace> homes; // which caches stand in pages
   PageRing ring;                 // for them
   uint64_t mostPages = 0;
+  Solution stash; // its buffers, persistents and caches' stash offsets, when it has room for them
+  bool stashFits = false;
+  std::shared_ptr<const Predictor> predictor;
 };
 
 /// How many of each weight's groups a piece in a slot of `slotBytes` holds: the number that moves with the least of the
@@ -111,7 +119,7 @@ uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, int 
 bool pack(const Prepared &prepared, const Plan &plan, Solution &solution, DoesNotFit &failure, bool quick = false);
 
 /// Addresses in DRAM, the stash and host memory of a packed solution.
-bool finish(const Problem &problem, const std::string &policy, Solution &solution, DoesNotFit &failure);
+bool finish(const Prepared &prepared, const std::string &policy, Solution &solution, DoesNotFit &failure);
 
 /// Whether a problem has so few weights that integer programs about it are quick.
 bool isSmall(const Problem &problem);

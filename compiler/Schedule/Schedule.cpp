@@ -57,7 +57,10 @@ private:
       for (Attribute attribute : exec.getIns()) {
         auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget());
         auto weight = symbol ? symbols.lookup<hmem::WeightOp>(symbol.getAttr()) : hmem::WeightOp();
-        if (weight && !weight.isTiles() && !weight.isVector() && (readers.empty() || readers.back() != exec))
+        // Dense tables, and tiles that are gathered from their home.
+        bool inPlace =
+            weight && !weight.isVector() && (!weight.isTiles() || cast<hmem::ViewAttr>(attribute).getPart() != nullptr);
+        if (inPlace && (readers.empty() || readers.back() != exec))
           readers.push_back(exec);
       }
     }

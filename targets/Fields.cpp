@@ -7,6 +7,7 @@
 #include <cctype>
 #include <cmath>
 #include <cstdlib>
+#include <fstream>
 #include <sstream>
 
 namespace ahm::targets {
@@ -275,6 +276,34 @@ bool FieldReader::readField(const Field &field) {
   const FieldScalar &scalar = scalars.at(field.path);
   std::string what;
   return parseField(field, scalar.text, what) || fail(scalar.line, field.path, what);
+}
+
+bool readTextFile(const std::string &path, std::string &text, std::string &error) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream contents;
+  if (!file || !(contents << file.rdbuf())) {
+    error = path + ": cannot be read: check the path and its permissions";
+    return false;
+  }
+  text = contents.str();
+  return true;
+}
+
+bool readFields(const std::string &text, const std::string &fileName, const std::string &what, std::string &error,
+                const std::function<bool()> &read) {
+  if (text.size() > (1u << 20)) {
+    error = fileName + ":1: " + what + ": is over 1 MiB, expected a few KiB; is this the right file?";
+    return false;
+  }
+  try {
+    return read();
+  } catch (const YAML::Exception &e) {
+    error = fileName + ":" + std::to_string(e.mark.is_null() ? 1 : e.mark.line + 1) + ": " + what + ": is not YAML (" +
+            e.msg + "), expected 'field: value' lines; correct the syntax";
+  } catch (const std::exception &e) {
+    error = fileName + ":1: " + what + ": cannot be read (" + e.what() + "), expected 'field: value' lines";
+  }
+  return false;
 }
 
 } // namespace ahm::targets

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -90,5 +91,13 @@ private:
 
   template <class Node> bool flatten(const Node &node, const std::string &prefix, const std::string &what);
 };
+
+/// A file's whole text; false with "PATH: cannot be read: ...".
+bool readTextFile(const std::string &path, std::string &text, std::string &error);
+
+/// Refuses a text of over 1 MiB, and runs `read`, which may throw what yaml-cpp throws: an exception becomes an error
+/// that names file, line and `what` ("card").
+bool readFields(const std::string &text, const std::string &fileName, const std::string &what, std::string &error,
+                const std::function<bool()> &read);
 
 } // namespace ahm::targets

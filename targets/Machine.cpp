@@ -7,7 +7,6 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <fstream>
 #include <sstream>
 
 namespace ahm::targets {
@@ -281,19 +280,8 @@ bool appendDramType(const std::string &fileName, std::string &yamlText, std::str
 } // namespace
 
 bool readMachine(const std::string &text, const std::string &fileNameForErrors, Machine &machine, std::string &error) {
-  if (text.size() > (1u << 20)) {
-    error = fileNameForErrors + ":1: card: is over 1 MiB, expected a few KiB; is this the right file?";
-    return false;
-  }
-  try {
-    return CardReader(fileNameForErrors, error).read(text, machine);
-  } catch (const YAML::Exception &e) {
-    error = fileNameForErrors + ":" + std::to_string(e.mark.is_null() ? 1 : e.mark.line + 1) + ": card: is not YAML (" +
-            e.msg + "), expected 'field: value' lines; correct the syntax";
-  } catch (const std::exception &e) {
-    error = fileNameForErrors + ":1: card: cannot be read (" + e.what() + "), expected 'field: value' lines";
-  }
-  return false;
+  return readFields(text, fileNameForErrors, "card", error,
+                    [&] { return CardReader(fileNameForErrors, error).read(text, machine); });
 }
 
 bool findMachine(const std::string &nameOrPath, Machine &machine, std::string &yamlText, std::string &error) {
@@ -315,13 +303,8 @@ bool findMachine(const std::string &nameOrPath, Machine &machine, std::string &y
     error = "target '" + nameOrPath + "' is unknown: name one of " + names + ", or a path that ends in .yaml";
     return false;
   }
-  std::ifstream file(nameOrPath, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    error = nameOrPath + ": cannot be read: check the path and its permissions";
+  if (!readTextFile(nameOrPath, yamlText, error))
     return false;
-  }
-  yamlText = text.str();
   // Errors of the card itself first: they name its own lines.
   if (!appendDramType(nameOrPath, yamlText, error))
     return false;

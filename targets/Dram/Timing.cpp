@@ -1,12 +1,8 @@
 // Names, defaults and checks of a DRAM channel's parameters.
 #include "targets/Dram/Timing.h"
 
-#include <yaml-cpp/yaml.h>
-
 #include <algorithm>
 #include <cctype>
-#include <fstream>
-#include <sstream>
 
 namespace ahm::targets {
 namespace {
@@ -282,11 +278,7 @@ bool setDramParameter(DramTiming &timing, const std::string &name, const std::st
 
 bool readDramType(const std::string &text, const std::string &fileNameForErrors, DramTiming &timing,
                   std::string &error) {
-  if (text.size() > (1u << 20)) {
-    error = fileNameForErrors + ":1: DRAM type: is over 1 MiB, expected a few KiB; is this the right file?";
-    return false;
-  }
-  try {
+  return readFields(text, fileNameForErrors, "DRAM type", error, [&] {
     FieldReader reader(fileNameForErrors, error);
     DramTiming read;
     std::vector<Field> fields = dramFields(read);
@@ -300,13 +292,7 @@ bool readDramType(const std::string &text, const std::string &fileNameForErrors,
       return reader.fail(reader.lineOf(problem.field), problem.field, problem.what);
     timing = read;
     return true;
-  } catch (const YAML::Exception &e) {
-    error = fileNameForErrors + ":" + std::to_string(e.mark.is_null() ? 1 : e.mark.line + 1) +
-            ": DRAM type: is not YAML (" + e.msg + "), expected 'field: value' lines; correct the syntax";
-  } catch (const std::exception &e) {
-    error = fileNameForErrors + ":1: DRAM type: cannot be read (" + e.what() + "), expected 'field: value' lines";
-  }
-  return false;
+  });
 }
 
 bool findBuiltinDramType(const std::string &name, DramTiming &timing, std::string &text) {
@@ -320,14 +306,7 @@ bool findBuiltinDramType(const std::string &name, DramTiming &timing, std::strin
 }
 
 bool readDramTypeFile(const std::string &path, DramTiming &timing, std::string &text, std::string &error) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream contents;
-  if (!file || !(contents << file.rdbuf())) {
-    error = path + ": cannot be read: check the path and its permissions";
-    return false;
-  }
-  text = contents.str();
-  return readDramType(text, path, timing, error);
+  return readTextFile(path, text, error) && readDramType(text, path, timing, error);
 }
 
 std::string builtinDramTypeNames() {

@@ -1,7 +1,9 @@
 """Bad inputs to the tools end in exit 1 (2 for usage) and one clear line, never a crash. Usage: badinput.py BIN_DIR."""
+import atexit
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +14,7 @@ from onnx import TensorProto as T, helper as h
 
 BIN = pathlib.Path(sys.argv[1]).resolve()
 W = pathlib.Path(tempfile.mkdtemp(prefix="ahm-bad-"))
+atexit.register(shutil.rmtree, W, True)
 tally = [0, 0]
 
 

@@ -3,9 +3,11 @@ call moves no more of it than it must.
 
 Usage: caches.py BIN_DIR [FILTER]. Models are made here (decoder.py) or, where at hand, kjv-llama. Exit 0 passed, 1 failed.
 """
+import atexit
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ BIN = pathlib.Path(sys.argv[1]).resolve()
 FILTER = sys.argv[2] if len(sys.argv) > 2 else ""
 KJV = ROOT.parent / "shared/assets/kjv-llama/model_optimum.onnx"
 WORK = pathlib.Path(tempfile.mkdtemp(prefix="ahm-caches-"))
+atexit.register(shutil.rmtree, WORK, True)
 passed, failed = [], []
 PAGE = 64
 

@@ -2,7 +2,9 @@
 
 Usage: fused.py BIN_DIR [FILTER]. Exit 0 passed, 1 failed.
 """
+import atexit
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,7 @@ from onnx import TensorProto as T, helper, numpy_helper
 BIN = pathlib.Path(sys.argv[1]).resolve()
 FILTER = sys.argv[2] if len(sys.argv) > 2 else ""
 WORK = pathlib.Path(tempfile.mkdtemp(prefix="ahm-fused-"))
+atexit.register(shutil.rmtree, WORK, True)
 RNG = np.random.default_rng(7)
 passed, failed = [], []
 

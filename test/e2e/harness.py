@@ -3,9 +3,11 @@
 A test script takes BIN_DIR [FILTER] and ends with finish(): exit 0 passed, 1 failed, 77 nothing could run. Models:
 models/cache/moonshine (models/fetch_moonshine.sh) and, where it stands beside the project, ../shared/assets.
 """
+import atexit
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,7 @@ SHARED = ROOT.parent / "shared/assets"
 KJV = SHARED / "kjv-llama"
 ORACLE = pathlib.Path(os.environ.get("ORT_NODE_DIR", ROOT / "models/cache/oracle")) / "node_modules/onnxruntime-node"
 WORK = pathlib.Path(tempfile.mkdtemp(prefix="ahm-e2e-"))
+atexit.register(shutil.rmtree, WORK, True)
 
 passed, failed, skipped = [], [], []
 

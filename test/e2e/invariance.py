@@ -3,6 +3,7 @@
 Usage: invariance.py BIN_DIR. Models as in run.py. Two modules are compared by a hash of their data flow that does not see names,
 numbering or order. Exit 0 passed, 1 failed, 77 nothing could run.
 """
+import atexit
 import hashlib
 import pathlib
 import random
@@ -134,6 +135,7 @@ def compile_to_nn(files, out):
 
 def zoo(words):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ahm-invariance-zoo-"))
+    atexit.register(shutil.rmtree, folder, True)
     subprocess.run([str(ROOT / "models/zoo"), *words.split(), "--layers=2", "--scale=tiny", f"--out={folder}"], check=True, capture_output=True)
     return folder
 
@@ -148,6 +150,7 @@ for title, folder, files in (*((words, zoo(words), ["model.onnx"]) for words in 
         print(f"SKIP {title}: {folder.name} is not at hand")
         continue
     work = pathlib.Path(tempfile.mkdtemp(prefix="ahm-invariance-"))
+    atexit.register(shutil.rmtree, work, True)
     reference = compile_to_nn([folder / f for f in files], work / "reference.mlir")
     for seed, change in enumerate((rename, shuffle, identities)):
         variant = work / change.__name__

@@ -1,6 +1,7 @@
 """Tests of models/zoo: usage zoo.py. Full-size files without weights have the published parameter counts; small ones run in ONNX
 Runtime (Node; $ORT_NODE_DIR or models/cache/oracle), where prefill, chunks and single tokens agree, and all styles and storage forms of one
 family agree. Without the oracle only the files themselves are checked. Exit 0 passed, 1 failed, 77 python3-onnx is missing."""
+import atexit
 import contextlib
 import io
 import json
@@ -25,6 +26,7 @@ sys.path.insert(0, str(ROOT / "models"))
 from zoo_onnx import cli  # noqa: E402
 ORACLE = pathlib.Path(os.environ.get("ORT_NODE_DIR", ROOT / "models/cache/oracle")).resolve()
 WORK = pathlib.Path(tempfile.mkdtemp(prefix="ahm-zoo-"))
+atexit.register(shutil.rmtree, WORK, True)
 failures = []
 
 # Published parameter counts.

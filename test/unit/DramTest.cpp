@@ -1,60 +1,19 @@
 // One DRAM channel: every command trace checked pairwise against the data sheet's rules by a checker of its own, bounds
 // that no parameters may beat, the published reference points, mappings, and parameters by name.
-#include "targets/Dram/Rates.h"
+#include "test/unit/DramRules.h"
 
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <random>
 #include <set>
 
 using namespace ahm::targets;
+using namespace ahm::targets::test;
 
 namespace {
-
-DramTiming type(const std::string &name) {
-  DramTiming timing;
-  std::string text;
-  EXPECT_TRUE(findBuiltinDramType(name, timing, text)) << name;
-  return timing;
-}
-
-DramAddressMap mapOf(const DramTiming &timing) {
-  DramAddressMap map;
-  std::string error;
-  EXPECT_TRUE(map.parse(timing.mapping, timing, error)) << error;
-  return map;
-}
-
-DramRefresh refreshOf(const DramTiming &timing) {
-  DramRefresh refresh = DramRefresh::None;
-  EXPECT_TRUE(parseDramRefresh(timing.refresh, refresh));
-  return refresh;
-}
-
-DramMeasurement measure(const DramTiming &timing, const DramWorkload &workload,
-                        std::vector<DramCommand> *log = nullptr) {
-  DramMeasurement measurement;
-  std::string error;
-  EXPECT_TRUE(measureDram(timing, mapOf(timing), refreshOf(timing), workload, measurement, error, log)) << error;
-  return measurement;
-}
-
-DramTiming with(DramTiming timing, const std::string &name, const std::string &value) {
-  std::string error;
-  EXPECT_TRUE(setDramParameter(timing, name, value, error)) << error;
-  return timing;
-}
-
-double gigabytes(const DramTiming &timing, bool random, int64_t chunk, double writes = 0, int64_t bytes = 2 << 20) {
-  return measure(timing, {random, chunk, writes, bytes, 1}).bytesPerSecond / 1e9;
-}
 
 /// Checks a trace against the rules, from the parameters alone: for each pair of commands the smallest distance that
 /// the data sheet asks for. Written for commands of one cycle and of several; knows nothing of the controller.
 class TraceChecker {
 public:
-  explicit TraceChecker(const DramTiming &timing) : timing(timing), c(dramClocks(timing)) {}
+  explicit TraceChecker(const DramTiming &timing) : timing(timing), rules{timing, dramClocks(timing)} {}
 
   std::string check(const std::vector<DramCommand> &trace) const {
     struct Row {
@@ -63,11 +22,11 @@ public:
     };
     std::vector<Row> rows(static_cast<size_t>(timing.totalBanks()));
     std::vector<int64_t> activations;
-    const int64_t longest = longestRule();
+    const int64_t longest = rules.longest();
     for (size_t i = 0; i < trace.size(); ++i) {
       const DramCommand &now = trace[i];
       for (size_t j = i; j-- > 0 && now.cycle - trace[j].cycle < longest;) {
-        int64_t need = distance(trace[j], now);
+        int64_t need = rules.distance(trace[j], now);
         if (now.cycle - trace[j].cycle < need)
           return describe(trace[j], now, need);
       }
@@ -76,7 +35,7 @@ public:
         if (rows[now.bank].open)
           return "activates an open bank at " + std::to_string(now.cycle);
         rows[now.bank] = {true, now.row};
-        if (activations.size() >= 4 && now.cycle - activations[activations.size() - 4] < c.faw)
+        if (activations.size() >= 4 && now.cycle - activations[activations.size() - 4] < rules.c.faw)
           return "five activations within tFAW at " + std::to_string(now.cycle);
         activations.push_back(now.cycle);
         break;
@@ -84,7 +43,7 @@ public:
         size_t j = i;
         while (j > 0 && !(trace[j - 1].op == DramOp::Activate && trace[j - 1].bank == now.bank))
           --j;
-        if (j == 0 || now.cycle - trace[j - 1].cycle > c.aad)
+        if (j == 0 || now.cycle - trace[j - 1].cycle > rules.c.aad)
           return "second half of an activation later than tAAD at " + std::to_string(now.cycle);
         break;
       }
@@ -116,76 +75,7 @@ public:
 
 private:
   const DramTiming &timing;
-  DramClocks c;
-
-  int64_t longestRule() const {
-    return std::max(
-               {c.rfcab, c.rfcpb, c.rc, c.faw, c.pbr2pbr, c.rtw, c.wl + c.burstMax + c.wtrL + c.wr, c.rpab, c.ras}) +
-           64;
-  }
-
-  static bool column(DramOp op) { return op == DramOp::Read || op == DramOp::Write; }
-  int64_t length(DramOp op) const {
-    return op == DramOp::Activate ? c.activateCycles : column(op) ? c.columnCycles : 1;
-  }
-
-  int64_t distance(const DramCommand &a, const DramCommand &b) const {
-    using Op = DramOp;
-    bool sameBank = a.bank == b.bank, sameGroup = a.bank / timing.banks == b.bank / timing.banks;
-    int64_t need = 0, shift = length(a.op) - length(b.op);
-    auto rule = [&](int64_t cycles) { need = std::max(need, cycles + shift); };
-    if (!c.splitBus || column(a.op) == column(b.op))
-      need = length(a.op);
-    bool allB = b.op == Op::PrechargeAll;
-    if (a.op == Op::Activate) {
-      if (b.op == Op::Activate)
-        rule(sameBank ? std::max(c.rc, c.rrdL) : sameGroup ? c.rrdL : c.rrdS);
-      if (column(b.op) && sameBank)
-        rule(b.op == Op::Read ? c.rcd : c.rcdWrite);
-      if ((b.op == Op::Precharge && sameBank) || allB)
-        rule(c.ras);
-      if ((b.op == Op::RefreshBank && sameBank) || b.op == Op::RefreshAll)
-        rule(c.rc);
-    }
-    if (a.op == Op::Activate2 && column(b.op) && sameBank)
-      rule(1);
-    if (a.op == Op::Precharge || a.op == Op::PrechargeAll) {
-      bool hits = a.op == Op::PrechargeAll || sameBank;
-      if (b.op == Op::Activate && hits)
-        rule(a.op == Op::PrechargeAll ? c.rpab : c.rp);
-      if ((b.op == Op::RefreshBank && hits) || b.op == Op::RefreshAll)
-        rule(c.rp);
-      if (b.op == Op::Precharge || allB)
-        rule(c.ppd);
-    }
-    if (a.op == Op::Read) {
-      if (b.op == Op::Read)
-        rule(std::max(c.burst, sameGroup ? c.ccdL : c.ccdS));
-      if (b.op == Op::Write)
-        rule(c.rtw);
-      if ((b.op == Op::Precharge && sameBank) || allB)
-        rule(c.rtp);
-    }
-    if (a.op == Op::Write) {
-      if (b.op == Op::Write)
-        rule(std::max(c.burst, sameGroup ? c.ccdLWrite : c.ccdSWrite));
-      if (b.op == Op::Read)
-        rule(std::max(c.wl + c.burst + c.wtrS, sameGroup ? c.wl + c.burstMax + c.wtrL : 0));
-      if ((b.op == Op::Precharge && sameBank) || allB)
-        rule(c.wl + c.burst + c.wr);
-    }
-    if (a.op == Op::RefreshAll && (b.op == Op::Activate || b.op == Op::RefreshAll || b.op == Op::RefreshBank || allB))
-      rule(c.rfcab);
-    if (a.op == Op::RefreshBank) {
-      if (b.op == Op::Activate)
-        rule(sameBank ? c.rfcpb : c.pbr2act);
-      if (b.op == Op::RefreshBank)
-        rule(c.pbr2pbr);
-      if (b.op == Op::RefreshAll)
-        rule(c.rfcpb);
-    }
-    return need;
-  }
+  DramRules rules;
 
   static std::string describe(const DramCommand &a, const DramCommand &b, int64_t need) {
     return "commands " + std::to_string(int(a.op)) + " to bank " + std::to_string(a.bank) + " at " +
@@ -193,28 +83,6 @@ private:
            " at " + std::to_string(b.cycle) + " are closer than " + std::to_string(need);
   }
 };
-
-/// A random change of the type's parameters that still passes the checks.
-DramTiming shaken(const DramTiming &base, std::mt19937 &random) {
-  DramTiming timing = base;
-  std::vector<Field> fields = dramFields(timing);
-  for (Field &field : fields)
-    if (field.clocked && field.clocked->given && random() % 2) {
-      int64_t &value = field.clocked->value;
-      value = std::max<int64_t>(1, value * static_cast<int64_t>(25 + random() % 200) / 100);
-    }
-  timing.bankGroups = int64_t(1) << (random() % 4);
-  timing.banks = int64_t(1) << (random() % 4);
-  timing.readQueue = 1 + static_cast<int64_t>(random() % 40);
-  timing.writeQueue = 1 + static_cast<int64_t>(random() % 40);
-  timing.activateCommands = 1 + static_cast<int64_t>(random() % 2);
-  const char *mappings[] = {"xor", "row-bank-column", "channel-row-bank", "row-column-group-bank",
-                            "row-bank-column-group,bank^row:0"};
-  timing.mapping = mappings[random() % 5];
-  const char *refreshes[] = {"none", "all-bank", timing.tRFCpb.given ? "per-bank" : "all-bank"};
-  timing.refresh = refreshes[random() % 3];
-  return checkDramTiming(timing).what.empty() ? timing : base;
-}
 
 } // namespace
 

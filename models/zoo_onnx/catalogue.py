@@ -126,6 +126,9 @@ MODELS = [
           eps=1e-6, tied=True),
     llama("SmolLM2-135M", 134.515e6, layers=30, hidden=576, heads=9, kv_heads=3, head_dim=64, ffn=1536, vocab=49152, context=8192,
           eps=1e-5, eos=2, bos=1, theta=100000.0, tied=True),
+    # The size that speeds are compared at (test/bench/llama_native.py).
+    llama("Llama-110M", 109.530e6, layers=12, hidden=768, heads=12, kv_heads=12, head_dim=64, ffn=2048, vocab=32000, context=1024,
+          eps=1e-5, eos=2, bos=1, tied=True),
     Model("Mixtral-8x7B", "llama", "mixtral", "MixtralForCausalLM", 46.703e9, layers=32, hidden=4096, heads=32, kv_heads=8, head_dim=128,
           ffn=14336, vocab=32000, context=32768, eps=1e-5, eos=2, bos=1, theta=1e6, mask="less", rope="gathered", experts=Experts(8, 2, 14336)),
     Model("GPT-2", "gpt2", "gpt2", "GPT2LMHeadModel", 124.44e6, layers=12, hidden=768, heads=12, kv_heads=12, head_dim=64, ffn=3072,

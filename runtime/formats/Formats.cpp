@@ -103,20 +103,24 @@ void quantizeRowMx(const float *values, int64_t k, Element e, uint8_t *r) {
   }
 }
 
-void expandRowMx(const uint8_t *r, int64_t k, Element e, int16_t *elements) {
-  const uint8_t *source = r + mxScaleBytes(k);
-  int64_t n = mxBlocks(k) * kBlock;
+void expandBlockMx(const uint8_t *rowElements, int64_t block, Element e, int16_t *elements) {
+  const uint8_t *source = rowElements + block * kBlock * elementBits(e) / 8;
   if (e == Element::Int16) {
-    std::memcpy(elements, source, static_cast<size_t>(n) * 2);
+    std::memcpy(elements, source, kBlock * 2);
   } else if (e == Element::Int8) {
-    for (int64_t i = 0; i < n; ++i)
+    for (int64_t i = 0; i < kBlock; ++i)
       elements[i] = static_cast<int8_t>(source[i]);
   } else {
-    for (int64_t i = 0; i < n / 2; ++i) {
+    for (int64_t i = 0; i < kBlock / 2; ++i) {
       elements[2 * i] = static_cast<int16_t>(static_cast<int8_t>(source[i] << 4) >> 4);
       elements[2 * i + 1] = static_cast<int16_t>(static_cast<int8_t>(source[i]) >> 4);
     }
   }
+}
+
+void expandRowMx(const uint8_t *r, int64_t k, Element e, int16_t *elements) {
+  for (int64_t b = 0; b < mxBlocks(k); ++b)
+    expandBlockMx(r + mxScaleBytes(k), b, e, elements + b * kBlock);
 }
 
 void dequantizeRowMx(const uint8_t *r, int64_t k, Element e, float *values) {

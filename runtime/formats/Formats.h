@@ -40,6 +40,8 @@ void quantizeRowMx(const float *values, int64_t k, Element e, uint8_t *row);
 void dequantizeRowMx(const uint8_t *row, int64_t k, Element e, float *values);
 /// The elements of a row as int16, 32*ceil(k/32) of them.
 void expandRowMx(const uint8_t *row, int64_t k, Element e, int16_t *elements);
+/// The 32 elements of block `block`; rowElements: behind the row's scales.
+void expandBlockMx(const uint8_t *rowElements, int64_t block, Element e, int16_t *elements);
 
 /// The floating-point elements of the MX formats (storage in DRAM and SRAM), the codes in the low bits of a byte.
 enum class FloatElement : uint8_t { Fp4E2M1, Fp6E2M3, Fp6E3M2, Fp8E4M3, Fp8E5M2 };
@@ -72,8 +74,8 @@ inline constexpr FloatShape floatShape(FloatElement e) {
 uint8_t encodeElement(float value, FloatElement e);
 /// Above the bits of the code nothing counts.
 float decodeElement(uint8_t code, FloatElement e);
-/// Quantises one block of 32 values to codes; the result is the scale byte: 2^(floor(log2 max) - emax), at least byte 0.
-/// A NaN or infinity in the block gives 0xFF and zero elements.
+/// Quantises one block of 32 values to codes; the result is the scale byte: 2^(floor(log2 max) - emax), at least byte
+/// 0. A NaN or infinity in the block gives 0xFF and zero elements.
 uint8_t quantizeBlock(const float *values, FloatElement e, uint8_t *codes);
 
 /// What the array is filled with: INT8 (E2M1, E2M3) or INT16 elements under the scale times 2^emax. The element is
@@ -89,9 +91,7 @@ float expandedValue(uint8_t code, FloatElement e);
 /// ceil(k/64) scale bytes, zero padded to a multiple of 4, then 64*ceil(k/64) elements.
 inline constexpr int64_t kWideBlock = 64;
 inline constexpr int64_t bfp64Blocks(int64_t k) { return (k + kWideBlock - 1) / kWideBlock; }
-inline constexpr int64_t bfp64RowBytes(int64_t k) {
-  return (bfp64Blocks(k) + 3) / 4 * 4 + bfp64Blocks(k) * kWideBlock;
-}
+inline constexpr int64_t bfp64RowBytes(int64_t k) { return (bfp64Blocks(k) + 3) / 4 * 4 + bfp64Blocks(k) * kWideBlock; }
 void quantizeRowBfp64(const float *values, int64_t k, uint8_t *row);
 void dequantizeRowBfp64(const uint8_t *row, int64_t k, float *values);
 

@@ -12,12 +12,20 @@ using namespace ahm::program;
 void CardMemory::reserve(Mapping &mapping, uint64_t bytes) {
   if (bytes == 0)
     return;
-  void *data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  constexpr uint64_t kHugePage = uint64_t(2) << 20;
+  uint64_t reserved = bytes + kHugePage;
+  void *data = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) {
     valid = false;
     return;
   }
-  mapping = {static_cast<uint8_t *>(data), bytes};
+  auto *first = static_cast<uint8_t *>(data);
+  first += (kHugePage - reinterpret_cast<uintptr_t>(first) % kHugePage) % kHugePage;
+  mapping = {first, bytes, data, reserved};
+#ifdef MADV_HUGEPAGE
+  if (&mapping != &hostBase)
+    madvise(first, bytes, MADV_HUGEPAGE); // only speed depends on it
+#endif
 }
 
 CardMemory::CardMemory(const Program &program, const MemoryConfig &config) : settings(config) {
@@ -31,6 +39,13 @@ CardMemory::CardMemory(const Program &program, const MemoryConfig &config) : set
     }
     if (region.tier == Tier::Host)
       hostBytes = std::max(hostBytes, end);
+    if (region.tier == Tier::Sram) {
+      if (end > config.sramBytesPerCore) {
+        valid = false;
+        return;
+      }
+      sramStride = std::max(sramStride, end);
+    }
     if (region.tier == Tier::Dram)
       for (uint64_t u = 0; u < region.unitCount; ++u) {
         if (region.firstUnit + u >= config.chiplets) {
@@ -40,8 +55,9 @@ CardMemory::CardMemory(const Program &program, const MemoryConfig &config) : set
         dramBytes[region.firstUnit + u] = std::max(dramBytes[region.firstUnit + u], end);
       }
   }
+  sramStride = (sramStride + 63) / 64 * 64;
   uint64_t sramBytes = 0;
-  if (__builtin_mul_overflow(uint64_t(config.cores), config.sramBytesPerCore, &sramBytes)) {
+  if (__builtin_mul_overflow(uint64_t(config.cores), sramStride, &sramBytes)) {
     valid = false;
     return;
   }
@@ -69,8 +85,8 @@ CardMemory::CardMemory(const Program &program, const MemoryConfig &config) : set
 
 CardMemory::~CardMemory() {
   auto release = [](const Mapping &mapping) {
-    if (mapping.data)
-      munmap(mapping.data, mapping.bytes);
+    if (mapping.mapped)
+      munmap(mapping.mapped, mapping.mappedBytes);
   };
   release(sramBase);
   release(stashBase);
@@ -86,7 +102,7 @@ uint8_t *CardMemory::at(Tier tier, uint32_t unit, uint64_t offset, uint64_t byte
     return nothing;
   switch (tier) {
   case Tier::Sram:
-    return sramBase.data && unit < settings.cores && inside(settings.sramBytesPerCore) ? sram(unit, offset) : nullptr;
+    return sramBase.data && unit < settings.cores && inside(sramStride) ? sram(unit, offset) : nullptr;
   case Tier::Stash:
     return inside(stashBase.bytes) ? stash(offset) : nullptr;
   case Tier::Dram:

@@ -16,9 +16,10 @@ struct MemoryConfig {
   uint64_t stashBytes = 0;
 };
 
-/// SRAM is [core][sramBytesPerCore]; stash flat; DRAM an array a chiplet, up to the highest byte that the program's
-/// regions use; host flat, likewise. Ranges of SRAM and stash that regions cover start as 0xFF (a NaN as float), so
-/// that a read before a write shows; DRAM and host start as zeros.
+/// SRAM is an array a core, DRAM an array a chiplet, each up to the highest byte that the program's regions use there;
+/// stash flat; host flat, up to the highest byte used. All but the host's stand in huge pages where the system has
+/// them, since tiles that follow each other lie on different cores. Ranges of SRAM and stash that regions cover start
+/// as 0xFF (a NaN as float), so that a read before a write shows; DRAM and host start as zeros.
 class CardMemory {
 public:
   CardMemory(const program::Program &program, const MemoryConfig &config);
@@ -31,7 +32,7 @@ public:
   const MemoryConfig &config() const { return settings; }
 
   // Unchecked; the caller knows that the bytes exist (the verifier has seen the program).
-  uint8_t *sram(uint32_t core, uint64_t offset) { return sramBase.data + core * settings.sramBytesPerCore + offset; }
+  uint8_t *sram(uint32_t core, uint64_t offset) { return sramBase.data + core * sramStride + offset; }
   uint8_t *stash(uint64_t offset) { return stashBase.data + offset; }
   uint8_t *dram(uint32_t chiplet, uint64_t offset) { return dramBases[chiplet].data + offset; }
   uint8_t *host(uint64_t offset) { return hostBase.data + offset; }
@@ -43,9 +44,12 @@ private:
   struct Mapping {
     uint8_t *data = nullptr;
     uint64_t bytes = 0;
+    void *mapped = nullptr; // what the system gave; data is the first huge page's border in it
+    uint64_t mappedBytes = 0;
   };
   MemoryConfig settings;
   Mapping sramBase, stashBase, hostBase;
+  uint64_t sramStride = 0;
   std::vector<Mapping> dramBases;
   bool valid = true;
 

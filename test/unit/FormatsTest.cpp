@@ -221,32 +221,48 @@ TEST_P(Twins, GemmMxMatchesReference) {
         }
 }
 
+// All bytes; bytes as quantisation gives them (no -128); and the largest products under ordinary scales. One row, two
+// and many take different kernels.
 TEST(Formats, GemmTwinsAgreeOnRandomBytes) {
   std::mt19937 rng(4);
+  const int8_t kRowExtremes[] = {127, -127, 127, 127}, kTileExtremes[] = {-128, 127, -127, -128};
   for (TileFormat f : {TileFormat::MxInt4, TileFormat::MxInt8, TileFormat::MxInt16})
-    for (Element e : kElements) {
-      int64_t M = 5, K = 700, C = 200;
-      std::vector<uint8_t> rows(static_cast<size_t>(M * mxRowBytes(K, e)));
-      std::vector<uint8_t> bytes(static_cast<size_t>(tileCount(K, C, f) * tileBytes(f)));
-      for (auto &b : rows)
-        b = static_cast<uint8_t>(rng() % 253); // few NaN scales
-      for (auto &b : bytes)
-        b = static_cast<uint8_t>(rng() % 253);
-      std::vector<const uint8_t *> tiles;
-      for (int64_t t = 0; t < tileCount(K, C, f); ++t)
-        tiles.push_back(bytes.data() + t * tileBytes(f));
-      std::vector<float> y(static_cast<size_t>(M * C)), z(y.size());
-      gemmMx(rows.data(), e, M, K, f, tiles.data(), C, y.data(), C, 2);
-      forceGeneric(true);
-      gemmMx(rows.data(), e, M, K, f, tiles.data(), C, z.data(), C, 2);
-      forceGeneric(false);
-      EXPECT_EQ(std::memcmp(y.data(), z.data(), y.size() * 4), 0);
-    }
+    for (Element e : kElements)
+      for (int64_t M : {1, 2, 3, 67})
+        for (int mode = 0; mode < 3; ++mode) {
+          int64_t K = 700, C = 200, rowBytes = mxRowBytes(K, e);
+          std::vector<uint8_t> rows(static_cast<size_t>(M * rowBytes));
+          std::vector<uint8_t> bytes(static_cast<size_t>(tileCount(K, C, f) * tileBytes(f)));
+          for (size_t i = 0; i < rows.size(); ++i) {
+            bool scale = static_cast<int64_t>(i) % rowBytes < mxScaleBytes(K);
+            rows[i] = static_cast<uint8_t>(scale && mode ? 120 + rng() % 10 : rng() % 253); // few NaN scales
+            if (!scale && mode)
+              rows[i] = rows[i] == 128 ? 127 : rows[i];
+            if (!scale && mode == 2)
+              rows[i] = static_cast<uint8_t>(kRowExtremes[rng() % 4]);
+          }
+          for (size_t i = 0; i < bytes.size(); ++i) {
+            bool scale = static_cast<int64_t>(i) % tileBytes(f) >= tileElementBytes(f);
+            bytes[i] = static_cast<uint8_t>(scale && mode ? 120 + rng() % 10 : rng() % 253);
+            if (!scale && mode == 2)
+              bytes[i] = static_cast<uint8_t>(kTileExtremes[rng() % 4]);
+          }
+          std::vector<const uint8_t *> tiles;
+          for (int64_t t = 0; t < tileCount(K, C, f); ++t)
+            tiles.push_back(bytes.data() + t * tileBytes(f));
+          std::vector<float> y(static_cast<size_t>(M * C)), z(y.size());
+          gemmMx(rows.data(), e, M, K, f, tiles.data(), C, y.data(), C, 2);
+          forceGeneric(true);
+          gemmMx(rows.data(), e, M, K, f, tiles.data(), C, z.data(), C, 2);
+          forceGeneric(false);
+          ASSERT_EQ(std::memcmp(y.data(), z.data(), y.size() * 4), 0) << M << " rows, mode " << mode;
+        }
 }
 
 TEST_P(Twins, GemmInt8IsExact) {
   std::mt19937 rng(5);
-  for (auto [M, K, C] : {std::tuple{1, 64, 64}, std::tuple{7, 300, 100}, std::tuple{70, 33, 5}}) {
+  for (auto [M, K, C] :
+       {std::tuple{1, 64, 64}, std::tuple{2, 70, 65}, std::tuple{7, 300, 100}, std::tuple{70, 33, 5}}) {
     std::vector<uint8_t> q(static_cast<size_t>(M * K));
     std::vector<int8_t> w(static_cast<size_t>(K * C));
     for (auto &v : q)

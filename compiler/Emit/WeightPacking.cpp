@@ -88,13 +88,13 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
       }
       float values[64 * 128];
       // Along the source's nearer dimension, where neighbours share bytes and scales.
-      if (source.columnStep() <= source.rowStep())
+      int64_t columnStep = source.columnStep(expert), rowStep = source.rowStep(expert);
+      if (columnStep <= rowStep)
         for (int64_t r = 0; r < rows; ++r)
-          source.values(source.position(expert, row0 + r, column0), source.columnStep(), columns, values + r * columns,
-                        1);
+          source.values(source.position(expert, row0 + r, column0), columnStep, columns, values + r * columns, 1);
       else
         for (int64_t c = 0; c < columns; ++c)
-          source.values(source.position(expert, row0, column0 + c), source.rowStep(), rows, values + c, columns);
+          source.values(source.position(expert, row0, column0 + c), rowStep, rows, values + c, columns);
       formats::packTileMx(values, columns, rows, columns, 0, 0, format, out);
       if (measures) {
         float kept[64 * 128];

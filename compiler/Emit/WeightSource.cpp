@@ -21,6 +21,16 @@ static SmallVector<int64_t> rowMajor(ArrayRef<int64_t> shape) {
 }
 
 bool WeightSource::open(hmem::WeightOp weight, const std::string &sourceDirectory, std::string &error) {
+  ArrayAttr recipe = weight.getRecipe();
+  ArrayRef<int64_t> logical = cast<RankedTensorType>(weight.getType()).getShape();
+  auto first = recipe.empty() ? ArrayAttr() : dyn_cast<ArrayAttr>(recipe[0]);
+  auto name = first && !first.empty() ? dyn_cast<StringAttr>(first[0]) : StringAttr();
+  if (name && name.getValue() == "stack") {
+    if (recipe.size() == 1)
+      return openStack(first, logical, sourceDirectory, error);
+    error = "its recipe has a step behind \"stack\"";
+    return false;
+  }
   auto type = dyn_cast<RankedTensorType>(weight.getSourceType());
   if (!type || !type.hasStaticShape()) {
     error = "its source type is not a static tensor";
@@ -30,8 +40,13 @@ bool WeightSource::open(hmem::WeightOp weight, const std::string &sourceDirector
                    sourceDirectory, error))
     return false;
   shape.assign(type.getShape().begin(), type.getShape().end());
+  return applyAll(recipe, logical, sourceDirectory, error);
+}
+
+bool WeightSource::applyAll(ArrayAttr recipe, ArrayRef<int64_t> logical, const std::string &sourceDirectory,
+                            std::string &error) {
   strides = rowMajor(shape);
-  for (Attribute step : weight.getRecipe()) {
+  for (Attribute step : recipe) {
     auto array = dyn_cast<ArrayAttr>(step);
     if (!array || !apply(array, sourceDirectory, error)) {
       if (error.empty())
@@ -39,12 +54,40 @@ bool WeightSource::open(hmem::WeightOp weight, const std::string &sourceDirector
       return false;
     }
   }
-  auto logical = cast<RankedTensorType>(weight.getType());
-  if (ArrayRef<int64_t>(shape) != logical.getShape()) {
+  if (ArrayRef<int64_t>(shape) != logical) {
     error = "its recipe ends in another shape than its type";
     return false;
   }
   contiguous = strides == rowMajor(shape);
+  return true;
+}
+
+bool WeightSource::openStack(ArrayAttr stack, ArrayRef<int64_t> logical, const std::string &sourceDirectory,
+                             std::string &error) {
+  if (logical.empty() || static_cast<int64_t>(stack.size()) - 1 != logical[0]) {
+    error = "its recipe stacks another number of tensors than its type has";
+    return false;
+  }
+  shape.assign(logical.begin(), logical.end());
+  strides = rowMajor(shape);
+  parts.resize(stack.size() - 1);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    auto source = dyn_cast<DictionaryAttr>(stack[i + 1]);
+    auto value = source ? source.getAs<ElementsAttr>("value") : ElementsAttr();
+    auto type = source ? source.getAs<TypeAttr>("type") : TypeAttr();
+    auto recipe = source ? source.getAs<ArrayAttr>("recipe") : ArrayAttr();
+    auto tensor = dyn_cast_or_null<RankedTensorType>(value ? Type(value.getShapedType()) : type ? type.getValue() : Type());
+    WeightSource &part = parts[i];
+    if (!recipe || !tensor || !tensor.hasStaticShape()) {
+      error = "part " + std::to_string(i) + " of its stack has no recipe or no static type";
+      return false;
+    }
+    if (!part.stored.open(source, sourceDirectory, error))
+      return false;
+    part.shape.assign(tensor.getShape().begin(), tensor.getShape().end());
+    if (!part.applyAll(recipe, logical.drop_front(), sourceDirectory, error))
+      return false;
+  }
   return true;
 }
 
@@ -187,6 +230,10 @@ bool WeightSource::apply(ArrayAttr step, const std::string &sourceDirectory, std
 }
 
 int64_t WeightSource::position(int64_t index) const {
+  if (!parts.empty()) {
+    int64_t each = elementCount() / static_cast<int64_t>(parts.size()), part = index / each;
+    return part << kPartShift | parts[static_cast<size_t>(part)].position(index % each);
+  }
   if (contiguous)
     return start + index;
   int64_t at = start;
@@ -288,10 +335,14 @@ bool WeightSource::hasFloatScales() const {
   for (const Step &step : steps)
     if (step.what == Step::Block && step.blocks->scales.isFloatNumber())
       return true;
-  return false;
+  return llvm::any_of(parts, [](const WeightSource &part) { return part.hasFloatScales(); });
 }
 
 void WeightSource::values(int64_t position, int64_t step, int64_t count, float *out, int64_t spacing) const {
+  if (!parts.empty()) {
+    const WeightSource &part = partOf(position);
+    return part.values(position, step, count, out, spacing);
+  }
   float line[256];
   for (int64_t first = 0; first < count; first += 256) {
     int64_t n = std::min<int64_t>(256, count - first), at = position + first * step;
@@ -312,6 +363,10 @@ void WeightSource::values(int64_t position, int64_t step, int64_t count, float *
 }
 
 float WeightSource::value(int64_t position) const {
+  if (!parts.empty()) {
+    const WeightSource &part = partOf(position);
+    return part.value(position);
+  }
   float value = stored.number(position);
   for (const Step &step : steps)
     switch (step.what) {

@@ -3,6 +3,7 @@
 #define AHM_COMPILER_EMIT_WEIGHTSOURCE_H
 
 #include "dialects/Hmem/Hmem.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include <memory>
 #include <vector>
@@ -42,6 +43,8 @@ private:
   Kind kind = Kind::F32;
 };
 
+/// A weight that is a stack of others (the recipe step "stack") holds a source for each of them: a position is then that
+/// in the part, below the part's number.
 class WeightSource {
 public:
   /// Opens the file (or takes the constant's elements) and applies the recipe's shape steps. False with a reason.
@@ -54,6 +57,8 @@ public:
   int64_t position(int64_t row, int64_t column) const { return start + row * strides[0] + column * strides[1]; }
   /// The same in a stack of matrices [experts, rows, columns]; expert 0 of a lone matrix is all of it.
   int64_t position(int64_t expert, int64_t row, int64_t column) const {
+    if (!parts.empty())
+      return expert << kPartShift | parts[static_cast<size_t>(expert)].position(row, column);
     return shape.size() == 2 ? position(row, column)
                              : start + expert * strides[0] + row * strides[1] + column * strides[2];
   }
@@ -61,15 +66,22 @@ public:
   float value(int64_t position) const;
   /// value(position + i * step) into out[i * spacing], i < count.
   void values(int64_t position, int64_t step, int64_t count, float *out, int64_t spacing) const;
-  /// Elements ahead in source order of the next row, or column, of a matrix.
-  int64_t rowStep() const { return strides[strides.size() - 2]; }
-  int64_t columnStep() const { return strides.back(); }
+  /// Elements ahead in source order of the next row, or column, of a matrix, or of that of an expert.
+  int64_t rowStep(int64_t expert) const {
+    return parts.empty() ? strides[strides.size() - 2] : parts[static_cast<size_t>(expert)].rowStep(0);
+  }
+  int64_t columnStep(int64_t expert) const {
+    return parts.empty() ? strides.back() : parts[static_cast<size_t>(expert)].columnStep(0);
+  }
   /// Float scales stand over blocks, channels or the tensor: a block format's power of two says them only nearly.
   bool hasFloatScales() const;
   /// The stored integer; only for integer sources without element-wise steps.
-  int64_t integer(int64_t position) const { return stored.integer(position); }
-  bool isInteger() const { return stored.isInteger(); }
-  bool hasSteps() const { return !steps.empty(); }
+  int64_t integer(int64_t position) const {
+    const WeightSource &one = partOf(position);
+    return one.stored.integer(position);
+  }
+  bool isInteger() const { return parts.empty() ? stored.isInteger() : llvm::all_of(parts, [](auto &p) { return p.isInteger(); }); }
+  bool hasSteps() const { return !steps.empty() || llvm::any_of(parts, [](auto &p) { return p.hasSteps(); }); }
 
 private:
   /// Scales and zero points over the source's own dimensions [outer, along, inner]: a scale serves `block` elements
@@ -93,6 +105,20 @@ private:
 
   /// No step has moved or dropped elements yet.
   bool isWhole() const;
+
+  bool applyAll(mlir::ArrayAttr recipe, llvm::ArrayRef<int64_t> logical, const std::string &sourceDirectory, std::string &error);
+  bool openStack(mlir::ArrayAttr stack, llvm::ArrayRef<int64_t> logical, const std::string &sourceDirectory, std::string &error);
+  /// The source that a position lies in; the position becomes that within it.
+  const WeightSource &partOf(int64_t &position) const {
+    if (parts.empty())
+      return *this;
+    const WeightSource &part = parts[static_cast<size_t>(position >> kPartShift)];
+    position &= (int64_t(1) << kPartShift) - 1;
+    return part;
+  }
+
+  static constexpr int kPartShift = 44; // 16 T elements a part
+  std::vector<WeightSource> parts;
 
   StoredElements stored;
   llvm::SmallVector<int64_t> shape, strides;

@@ -128,6 +128,12 @@ static LogicalResult scatterKind(Operation *op, StringRef &kind) {
 
 static Value termsOfSet(Converter &c, Build &b, Operation *op, Value updates);
 
+/// Whether a scatter's places are a list that is taken in full: what it does with its terms is then to add them.
+static bool isOpen(Converter &c, Operation *op) {
+  Operation *list = listBehind(op->getOperand(1));
+  return list && c.openLists.count(list) && addsTerms(op);
+}
+
 static LogicalResult convertScatterElements(Converter &c, Operation *op) {
   Build b(c, op->getLoc());
   Symbolic data = c.get(op->getOperand(0)), indices = c.get(op->getOperand(1)), updates = c.get(op->getOperand(2));
@@ -138,7 +144,22 @@ static LogicalResult convertScatterElements(Converter &c, Operation *op) {
   if (indices.shape.size() != data.shape.size() || indices.shape != updates.shape || data.element != updates.element)
     return op->emitError(op->getName().stripDialect())
            << ": indices and updates must have one shape of the data's rank, updates the data's type";
-  Value flat = b.flatten(flatPositions(b, c.materialise(indices, op->getLoc()), data.shape, axis));
+  Value index = c.materialise(indices, op->getLoc());
+  if (isOpen(c, op))
+    kind = "add";
+  // One index for all of a row: whole rows.
+  if (auto spread = index.getDefiningOp<nn::BroadcastOp>(); spread && axis == 0 && rank == 2) {
+    Shape from = b.shapeOf(spread.getInput());
+    if (from.size() == 2 && from[0] == indices.shape[0] && from[1] == c.constant(1) && indices.shape[1] == data.shape[1]) {
+      Value rows = b.fromBeginning(b.flatten(spread.getInput()), data.shape[0]);
+      rows = b.checked(rows, rows, data.shape[0], data.shape[0]);
+      Value terms = termsOfSet(c, b, op, c.materialise(updates, op->getLoc()));
+      if (!terms)
+        return op->emitError("ScatterElements: it adds another number of rows than positions");
+      return c.finish(op, b.scatter(kind, c.materialise(data, op->getLoc()), rows, terms));
+    }
+  }
+  Value flat = b.flatten(flatPositions(b, index, data.shape, axis));
   Shape column{b.product(data.shape), c.constant(1)}, values{b.product(updates.shape), c.constant(1)};
   Value terms = termsOfSet(c, b, op, c.materialise(updates, op->getLoc()));
   if (!terms)
@@ -159,6 +180,8 @@ static LogicalResult convertScatterND(Converter &c, Operation *op) {
   if (updates.shape != expected || data.element != updates.element)
     return op->emitError(
         "ScatterND: updates must have the indices' leading dimensions, then the data's rest, and the data's type");
+  if (isOpen(c, op))
+    kind = "add";
   Value flat = b.flatten(tuplePositions(b, c.materialise(indices, op->getLoc()), data.shape, 0));
   AffineExpr run = b.product(ArrayRef(data.shape).drop_front(q));
   Shape rows{b.product(ArrayRef(data.shape).take_front(q)), run}, values{b.shapeOf(flat).front(), run};

@@ -4,6 +4,9 @@
 #include "mlir/IR/BuiltinAttributes.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/SmallVector.h"
+
+#include <optional>
 
 using namespace mlir;
 
@@ -29,11 +32,109 @@ bool isRowByRow(StringRef name) {
                             name);
 }
 
-bool adds(Operation *op) {
-  if (nameOf(op) != "ScatterND" && nameOf(op) != "ScatterElements")
+/// The operation behind renamings, casts and unit dimensions of its result.
+Operation *behindViews(Value value) {
+  Operation *op = value.getDefiningOp();
+  while (op && llvm::is_contained({"Identity", "Cast", "Squeeze", "Unsqueeze", "Expand", "Reshape"}, nameOf(op)))
+    op = op->getOperand(0).getDefiningOp();
+  return op;
+}
+
+std::optional<SmallVector<int64_t>> constantIntegers(Value value) {
+  auto op = value.getDefiningOp();
+  auto elements = op && nameOf(op) == "Constant" ? op->getAttrOfType<DenseIntElementsAttr>("value") : DenseIntElementsAttr();
+  if (!elements || elements.getNumElements() > 8)
+    return std::nullopt;
+  SmallVector<int64_t> numbers;
+  for (const APInt &number : elements.getValues<APInt>())
+    numbers.push_back(number.getSExtValue());
+  return numbers;
+}
+
+/// Zeros everywhere: of a shape, or stored.
+bool isZeros(Value value) {
+  Operation *op = behindViews(value);
+  if (!op || (nameOf(op) != "ConstantOfShape" && nameOf(op) != "Constant"))
     return false;
-  auto reduction = op->getAttrOfType<StringAttr>("reduction");
-  return reduction && reduction.getValue() == "add";
+  auto elements = op->getAttrOfType<DenseElementsAttr>("value");
+  if (!elements)
+    return nameOf(op) == "ConstantOfShape";
+  auto number = elements.isSplat() ? dyn_cast<FloatAttr>(elements.getSplatValue<Attribute>()) : FloatAttr();
+  return number && number.getValue().isZero();
+}
+
+/// Which dimension of a mask of two numbers a token's choices: of the choices of a top-k, those that are one expert. The
+/// ids of a token differ, so that each token is set there at most once. -1: not such a mask.
+int64_t dimensionOfChoices(Value mask) {
+  auto fromTopK = [&](Value value) {
+    while (Operation *op = value.getDefiningOp()) {
+      if (nameOf(op) == "TopK") {
+        auto axis = op->getAttrOfType<IntegerAttr>("axis");
+        return op->getNumResults() > 1 && value == op->getResult(1) && (!axis || axis.getInt() == -1 || axis.getInt() == 1);
+      }
+      if (!llvm::is_contained({"Identity", "Cast"}, nameOf(op)))
+        return false;
+      value = op->getOperand(0);
+    }
+    return false;
+  };
+  Operation *op = mask.getDefiningOp();
+  while (op && llvm::is_contained({"Identity", "Cast"}, nameOf(op)))
+    op = op->getOperand(0).getDefiningOp();
+  if (!op)
+    return -1;
+  if (nameOf(op) == "Equal") // ids [tokens, choices]
+    for (unsigned i : {0u, 1u})
+      if (fromTopK(op->getOperand(i)) && constantIntegers(op->getOperand(1 - i)).value_or(SmallVector<int64_t>()).size() == 1)
+        return 1;
+  if (nameOf(op) != "Gather")
+    return -1;
+  auto axis = op->getAttrOfType<IntegerAttr>("axis");
+  if ((axis && axis.getInt() != 0) || !constantIntegers(op->getOperand(1)))
+    return -1;
+  Operation *turned = op->getOperand(0).getDefiningOp();
+  while (turned && llvm::is_contained({"Identity", "Cast"}, nameOf(turned)))
+    turned = turned->getOperand(0).getDefiningOp();
+  auto perm = turned && nameOf(turned) == "Transpose" ? turned->getAttrOfType<DenseI64ArrayAttr>("perm") : DenseI64ArrayAttr();
+  if (!perm || perm.size() != 3 || perm[0] != 2)
+    return -1;
+  Operation *hot = turned->getOperand(0).getDefiningOp();
+  while (hot && llvm::is_contained({"Identity", "Cast"}, nameOf(hot)))
+    hot = hot->getOperand(0).getDefiningOp();
+  auto last = hot && nameOf(hot) == "OneHot" ? hot->getAttrOfType<IntegerAttr>("axis") : IntegerAttr();
+  if (!hot || nameOf(hot) != "OneHot" || (last && last.getInt() != -1 && last.getInt() != 2) || !fromTopK(hot->getOperand(0)))
+    return -1;
+  return perm[1] == 1 ? 0 : 1;
+}
+
+/// The coordinate of the set positions that `indices` consists of; -1: not a single one.
+int64_t coordinateIn(Value indices) {
+  int64_t coordinate = -1;
+  while (Operation *op = indices.getDefiningOp()) {
+    StringRef name = nameOf(op);
+    if (name == "NonZero")
+      return coordinate;
+    if (name == "Split") {
+      if (op->getNumResults() != 2 || coordinate >= 0)
+        return -1;
+      coordinate = cast<OpResult>(indices).getResultNumber();
+    } else if (name == "Gather") {
+      auto index = constantIntegers(op->getOperand(1));
+      if (!index || index->size() != 1 || coordinate >= 0)
+        return -1;
+      coordinate = index->front();
+    } else if (!llvm::is_contained({"Identity", "Cast", "Squeeze", "Unsqueeze", "Expand", "Reshape", "Transpose"}, name)) {
+      return -1;
+    }
+    indices = op->getOperand(0);
+  }
+  return -1;
+}
+
+/// Row slices that keep every row.
+bool keepsRows(Operation *slice) {
+  auto axes = slice->getNumOperands() > 3 ? constantIntegers(slice->getOperand(3)) : std::nullopt;
+  return axes && llvm::none_of(*axes, [](int64_t axis) { return axis == 0; });
 }
 
 class Walk {
@@ -47,8 +148,13 @@ public:
       Operation *user = use.getOwner();
       StringRef name = nameOf(user);
       unsigned operand = use.getOperandNumber();
-      if (adds(user))
+      if (addsTerms(user))
         return operand == 1 && listBehind(user->getOperand(1)) == list && terms(user);
+      // Places in a flat tensor, one for each position.
+      if (name == "Add" || name == "Mul" || name == "Sub") {
+        Operation *other = listBehind(user->getOperand(1 - operand));
+        return (!other || other == list) && positionsOf(user);
+      }
       if (name == "Shape")
         return sizes(user->getResult(0));
       // Rows picked by the positions.
@@ -72,12 +178,13 @@ private:
     return llvm::all_of(value.getUses(), [&](OpOperand &use) {
       Operation *user = use.getOwner();
       StringRef name = nameOf(user);
-      if (adds(user))
+      if (addsTerms(user))
         return use.getOperandNumber() == 2 && listBehind(user->getOperand(1)) == list;
       if (name == "Shape")
         return sizes(user->getResult(0));
       bool product = (name == "MatMul" || name == "Gemm" || name == "ms.MatMulNBits") && use.getOperandNumber() == 0;
-      if (!product && !isRowByRow(name))
+      if (!product && !isRowByRow(name) &&
+          !(use.getOperandNumber() == 0 && (name == "Expand" || (name == "Slice" && keepsRows(user)))))
         return false;
       return llvm::all_of(user->getResults(), [&](Value result) { return rows(result); });
     });
@@ -116,16 +223,32 @@ private:
 
 bool isOpenList(Operation *nonZero) { return Walk(nonZero).positions(nonZero->getResult(0)); }
 
+bool addsTerms(Operation *op) {
+  if (nameOf(op) != "ScatterND" && nameOf(op) != "ScatterElements")
+    return false;
+  auto reduction = op->getAttrOfType<StringAttr>("reduction");
+  if (reduction && reduction.getValue() != "none")
+    return reduction.getValue() == "add";
+  Operation *list = listBehind(op->getOperand(1));
+  if (!list || !isZeros(op->getOperand(0)))
+    return false;
+  int64_t choices = dimensionOfChoices(list->getOperand(0)), coordinate = coordinateIn(op->getOperand(1));
+  return choices >= 0 && coordinate == 1 - choices;
+}
+
 Operation *listBehind(Value indices) {
-  for (unsigned depth = 0; depth < 64; ++depth) {
-    Operation *op = indices.getDefiningOp();
+  SmallVector<Value, 4> work{indices};
+  for (unsigned steps = 0; !work.empty() && steps < 64; ++steps) {
+    Operation *op = work.pop_back_val().getDefiningOp();
     if (!op)
-      return nullptr;
-    if (nameOf(op) == "NonZero")
+      continue;
+    StringRef name = nameOf(op);
+    if (name == "NonZero")
       return op;
-    if (!movesPositions(nameOf(op)) || op->getNumOperands() == 0)
-      return nullptr;
-    indices = op->getOperand(0);
+    if (name == "Add" || name == "Mul" || name == "Sub")
+      work.append(op->operand_begin(), op->operand_end());
+    else if (movesPositions(name) && op->getNumOperands() > 0)
+      work.push_back(op->getOperand(0));
   }
   return nullptr;
 }

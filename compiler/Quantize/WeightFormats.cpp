@@ -102,14 +102,14 @@ std::vector<std::string> WeightFormats::report() const {
   return lines;
 }
 
-StringRef storedFormat(nn::WeightOp weight, int64_t contraction) {
-  Type element = cast<RankedTensorType>(weight.getSourceType()).getElementType();
+/// The same of elements as they are stored, under a recipe.
+static StringRef storedFormat(Type element, ArrayAttr recipe, int64_t contraction) {
   // Quantising E2M1's numbers again keeps them, whatever the scale was; E4M3's 1.875 * 2^8 would saturate.
   StringRef format = isa<Float4E2M1FNType>(element) ? "mxfp4" : "";
   int64_t axis = -1;
   if (format.empty())
     return "";
-  for (Attribute attribute : weight.getRecipe()) {
+  for (Attribute attribute : recipe) {
     auto step = dyn_cast<ArrayAttr>(attribute);
     auto name = step && !step.empty() ? dyn_cast<StringAttr>(step[0]) : StringAttr();
     if (!name)
@@ -144,6 +144,27 @@ StringRef storedFormat(nn::WeightOp weight, int64_t contraction) {
     axis = moved;
   }
   return axis == contraction ? format : "";
+}
+
+StringRef storedFormat(nn::WeightOp weight, int64_t contraction) {
+  ArrayAttr recipe = weight.getRecipe();
+  auto stack = recipe.size() == 1 ? dyn_cast<ArrayAttr>(recipe[0]) : ArrayAttr();
+  if (!stack || stack.size() < 2 || stack[0] != StringAttr::get(weight.getContext(), "stack"))
+    return storedFormat(cast<RankedTensorType>(weight.getSourceType()).getElementType(), recipe, contraction);
+  // A stack has the format that all of its parts have.
+  StringRef common;
+  for (size_t i = 1; i < stack.size(); ++i) {
+    auto part = dyn_cast<DictionaryAttr>(stack[i]);
+    auto type = part ? part.getAs<TypeAttr>("type") : TypeAttr();
+    auto steps = part ? part.getAs<ArrayAttr>("recipe") : ArrayAttr();
+    StringRef format = type && steps ? storedFormat(cast<RankedTensorType>(type.getValue()).getElementType(), steps,
+                                                    contraction - 1)
+                                     : StringRef();
+    if (format.empty() || (i > 1 && format != common))
+      return "";
+    common = format;
+  }
+  return common;
 }
 
 } // namespace ahm

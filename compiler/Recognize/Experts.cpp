@@ -1,6 +1,7 @@
 // Products by chosen experts: their weights become symbols.
 #include "compiler/Recognize/Match.h"
 #include "compiler/Recognize/Patterns.h"
+#include "compiler/Recognize/Positions.h"
 #include "compiler/Recognize/WeightRecipe.h"
 
 namespace ahm::recognize {
@@ -17,6 +18,106 @@ struct ExpertLinear : OpRewritePattern<nn::ExpertMatMulOp> {
     rewriter.replaceOpWithNewOp<nn::ExpertLinearOp>(op, op.getType(), op.getInput(), op.getIds(), weight,
                                                     rewriter.getStringAttr(""));
     return success();
+  }
+};
+
+/// A product of each row with the matrix of the expert that the row chose, gathered out of all experts' [E,N,K] or
+/// [E,K,N]: the product reads the chosen experts itself.
+struct GatheredExperts : OpRewritePattern<nn::MatMulOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::MatMulOp op, PatternRewriter &rewriter) const override {
+    SmallVector<AffineExpr> out = shapeOf(op.getResult());
+    AffineExpr one = getAffineConstantExpr(1, op.getContext());
+    if (out.size() < 3)
+      return failure();
+    for (bool left : {true, false}) {
+      // [.., N, K] x [.., K, 1], or [.., 1, K] x [.., K, N].
+      Value matrix = left ? op.getLhs() : op.getRhs(), x = left ? op.getRhs() : op.getLhs();
+      SmallVector<AffineExpr> rows = shapeOf(x);
+      if (rows.size() != out.size() || rows[rows.size() - (left ? 1 : 2)] != one)
+        continue;
+      bool flipped = left;
+      if (auto transpose = matrix.getDefiningOp<nn::TransposeOp>()) {
+        SmallVector<int64_t> last(transpose.getPerm());
+        for (size_t i = 0; i + 2 < last.size(); ++i)
+          if (last[i] != static_cast<int64_t>(i))
+            return failure();
+        if (last[last.size() - 2] != static_cast<int64_t>(last.size()) - 1)
+          return failure();
+        flipped = !flipped;
+        matrix = transpose.getInput();
+      }
+      auto gather = matrix.getDefiningOp<nn::GatherOp>();
+      if (!gather || gather.getAxis() != 0 || !isStored(gather.getTable()))
+        continue;
+      RankedTensorType table = rankedType(gather.getTable());
+      SmallVector<AffineExpr> ids = shapeOf(gather.getIndices());
+      if (table.getRank() != 3 || !table.getElementType().isF32() || ids.size() + 2 != out.size() ||
+          ids != SmallVector<AffineExpr>(ArrayRef(rows).drop_back(2)) ||
+          ids != SmallVector<AffineExpr>(ArrayRef(out).drop_back(2)))
+        continue;
+      unsigned symbols = symbolCount(op);
+      int64_t K = table.getDimSize(flipped ? 2 : 1), N = table.getDimSize(flipped ? 1 : 2);
+      auto number = [&](int64_t value) { return getAffineConstantExpr(value, op.getContext()); };
+      auto typeOf = [&](ArrayRef<AffineExpr> shape, Type element) { return nn::shapedType(shape, element, symbols); };
+      Location loc = op.getLoc();
+      Type f32 = rewriter.getF32Type(), i32 = rewriter.getI32Type();
+      auto reshape = [&](Value value, ArrayRef<AffineExpr> shape) -> Value {
+        RankedTensorType type = typeOf(shape, rankedType(value).getElementType());
+        return type == value.getType() ? value : nn::ReshapeOp::create(rewriter, loc, type, value).getResult();
+      };
+      // The choices of one token, where the ids say which they are; else each row is a token with one.
+      AffineExpr all = one;
+      for (AffineExpr size : ids)
+        all = simplifyAffineExpr(all * size, 0, symbols);
+      SmallVector<AffineExpr> choices{all, one};
+      Value chosen = stripReshape(gather.getIndices());
+      auto topk = chosen.getDefiningOp<nn::TopKOp>();
+      if (topk && chosen == topk.getIndices() && rankedType(chosen).getRank() == 2 && !rankedType(chosen).isDynamicDim(1))
+        choices = shapeOf(chosen);
+      else
+        chosen = reshape(gather.getIndices(), choices);
+      if (rankedType(chosen).getElementType() != i32)
+        return failure();
+      Value input = ofTokens(x, choices, K, symbols, reshape);
+      Value weight = gather.getTable();
+      if (flipped)
+        weight = nn::TransposeOp::create(rewriter, loc, RankedTensorType::get({table.getDimSize(0), K, N}, f32), weight,
+                                         rewriter.getDenseI64ArrayAttr({0, 2, 1}));
+      Value y = nn::ExpertMatMulOp::create(rewriter, loc, typeOf({choices[0], choices[1], number(N)}, f32), input, chosen,
+                                           weight);
+      rewriter.replaceOp(op, reshape(y, out));
+      return success();
+    }
+    return failure();
+  }
+
+private:
+  static bool isStored(Value value) {
+    while (Operation *op = value.getDefiningOp()) {
+      if (isa<nn::GetWeightOp>(op))
+        return true;
+      if (!isa<nn::ReshapeOp, nn::CastOp, nn::TransposeOp>(op))
+        return false;
+      value = op->getOperand(0);
+    }
+    return false;
+  }
+  /// x as [T,K] where it repeats a token's row for each of its choices, else [T,k,K].
+  static Value ofTokens(Value x, ArrayRef<AffineExpr> choices, int64_t K, unsigned symbols,
+                        llvm::function_ref<Value(Value, ArrayRef<AffineExpr>)> reshape) {
+    AffineExpr width = getAffineConstantExpr(K, x.getContext());
+    auto top = dyn_cast<AffineConstantExpr>(choices[1]);
+    auto gather = stripReshape(x).getDefiningOp<nn::GatherOp>();
+    if (gather && top && gather.getAxis() == 0 &&
+        shapeOf(gather.getTable()) == SmallVector<AffineExpr>{choices[0], width}) {
+      Positions positions(choices[0], top.getValue(), true, symbols);
+      if (positions.number(gather.getIndices()) == positions.token())
+        return gather.getTable();
+    }
+    if (top && top.getValue() == 1)
+      return reshape(x, {choices[0], width});
+    return reshape(x, {choices[0], choices[1], width});
   }
 };
 
@@ -85,6 +186,6 @@ struct HeadLinear : OpRewritePattern<nn::MatMulOp> {
 
 void addHeadProductPatterns(RewritePatternSet &patterns) { patterns.add<HeadLinear>(patterns.getContext()); }
 
-void addExpertPatterns(RewritePatternSet &patterns) { patterns.add<ExpertLinear>(patterns.getContext()); }
+void addExpertPatterns(RewritePatternSet &patterns) { patterns.add<ExpertLinear, GatheredExperts>(patterns.getContext()); }
 
 } // namespace ahm::recognize

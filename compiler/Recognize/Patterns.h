@@ -17,6 +17,9 @@ void addLinearPatterns(mlir::RewritePatternSet &patterns);
 void addExpertPatterns(mlir::RewritePatternSet &patterns);
 /// Experts that all compute every token, summed by routing weights, become products by the chosen experts.
 void recogniseMixtures(mlir::func::FuncOp function);
+/// The same of experts that have weights of their own, which are stacked.
+class StackedWeights;
+void recogniseSeparateMixtures(mlir::func::FuncOp function, StackedWeights &weights);
 /// Batched products by weights that are no mixture of experts.
 void addHeadProductPatterns(mlir::RewritePatternSet &patterns);
 void addConvPatterns(mlir::RewritePatternSet &patterns);

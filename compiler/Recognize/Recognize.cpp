@@ -2,6 +2,7 @@
 #include "compiler/Recognize/Recognize.h"
 #include "compiler/Recognize/Match.h"
 #include "compiler/Recognize/Patterns.h"
+#include "compiler/Recognize/StackedWeights.h"
 
 #include "mlir/IR/Dominance.h"
 #include "mlir/Transforms/CSE.h"
@@ -83,8 +84,10 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
         function.emitError("recognition does not settle; this is an error of the compiler");
         return signalPassFailure();
       }
+    recognize::StackedWeights stacks(module);
     for (auto function : module.getOps<func::FuncOp>()) {
       recognize::recogniseMixtures(function);
+      recognize::recogniseSeparateMixtures(function, stacks);
       eraseDeadCode(function);
     }
     // What is a mixture of experts is known by now.

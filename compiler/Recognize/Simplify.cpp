@@ -9,15 +9,16 @@ namespace ahm::recognize {
 using namespace mlir;
 namespace {
 
-/// A static slice of a small f32 constant is a constant (a causal mask cut to the tokens of a call).
+/// A static slice of a small constant is a constant (a causal mask cut to the tokens of a call, one of the two values of a
+/// one-hot row).
 struct SliceOfConstant : OpRewritePattern<nn::SliceOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(nn::SliceOp op, PatternRewriter &rewriter) const override {
     auto constant = op.getInput().getDefiningOp<nn::ConstantOp>();
     auto dense = constant ? dyn_cast<DenseElementsAttr>(constant.getValue()) : DenseElementsAttr();
     RankedTensorType type = rankedType(op.getResult()), from = rankedType(op.getInput());
-    if (!dense || !type.hasStaticShape() || !from.hasStaticShape() || !from.getElementType().isF32() ||
-        type.getNumElements() == 0)
+    if (!dense || !type.hasStaticShape() || !from.hasStaticShape() || type.getNumElements() == 0 ||
+        (!from.getElementType().isF32() && !from.getElementType().isInteger(32)))
       return failure();
     unsigned rank = from.getRank();
     SmallVector<int64_t> starts;
@@ -29,7 +30,7 @@ struct SliceOfConstant : OpRewritePattern<nn::SliceOp> {
     }
     if (starts.size() != rank || op.getSteps().size() != rank)
       return failure();
-    SmallVector<float> source(dense.getValues<float>()), values;
+    SmallVector<Attribute> source(dense.getValues<Attribute>()), values;
     for (int64_t i = 0; i < type.getNumElements(); ++i) {
       int64_t rest = i, index = 0, stride = 1;
       for (unsigned axis = rank; axis-- > 0;) {
@@ -42,7 +43,7 @@ struct SliceOfConstant : OpRewritePattern<nn::SliceOp> {
       }
       values.push_back(source[index]);
     }
-    rewriter.replaceOpWithNewOp<nn::ConstantOp>(op, type, DenseElementsAttr::get(type, ArrayRef<float>(values)));
+    rewriter.replaceOpWithNewOp<nn::ConstantOp>(op, type, DenseElementsAttr::get(type, values));
     return success();
   }
 };

@@ -38,6 +38,8 @@ def NN_WeightOp : NN_Op<"weight", [Symbol]> {
     ["block_dequant", {axis, block, zero, scales = SOURCE, zeros = SOURCE} ] (element at index i along `axis`:
     (q - zero point i/block) * scale i/block; only ahead of steps that move elements). A SOURCE is a dictionary {type, file, offset,
     length} or {value}; `zeros` may be absent: then all are `zero`; scales and zeros of `axis` -1 have one element.
+    The only step of a recipe may be ["stack", PART, PART, ...]: the weight [E, ..] consists of E tensors, each a SOURCE whose dictionary also has
+    its own `recipe` (experts that a model stores one by one); the weight's own source is then absent.
     `value`, where present, stands for the source's bytes. `type` is the logical type after the recipe. `format` is set by Quantize: "f32", "int8",
     "mxint8", "mxint16", "mxint4", "mxfp8", "mxfp6", "mxfp4" and is empty before.
   }];

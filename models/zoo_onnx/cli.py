@@ -48,7 +48,9 @@ def arguments(argv):
     a.add_argument("--zero-points", action="store_true", help="blocks with zero points")
     a.add_argument("--dequantized", action="store_true", help="store the floats that the blocks stand for (any style)")
     a.add_argument("--dtype", choices=ELEMENTS, default="float32")
-    a.add_argument("--moe", choices=["dense", "loop"], default="dense", help="experts outside genai: all of them, or a loop that gathers")
+    a.add_argument("--moe", choices=["dense", "each", "masked", "loop", "indexadd", "gathered"], default="dense", help="experts outside genai: dense: batched "
+                   "products of all; each, masked: all, one by one, scaled by a column of the routing weights or by the choices that are it; loop, indexadd: one by "
+                   "one on the tokens that chose it (ScatterND that adds; as TorchScript traces index_add_); gathered: products by the chosen experts' gathered weights")
     a.add_argument("--cache", choices=["default", "static", "expanded", "parts"], default="default",
                    help="static: TensorScatter into a cache of fixed length (onnx23); expanded: DeepSeek's K and V of every head; parts: its latent and its rotated part in two caches")
     a.add_argument("--decoder", choices=["merged", "split"], help="optimum: merged: one If over the ways with and without a cache (Whisper's default); split: "
@@ -80,8 +82,9 @@ def check_storage(a, model):
         if a.dequantized or a.zero_points or a.quantize != "nbits":
             raise Refused("--dequantized, --zero-points and --quantize need --weights-bits")
         return
-    if a.quantize != "qdq" and a.style != "genai" and not a.dequantized:
-        raise Refused(f"--weights-bits with --quantize={a.quantize} needs --style=genai, or --dequantized")
+    one_by_one = model.experts and a.moe in ("each", "masked", "loop", "indexadd") and a.quantize == "nbits"
+    if a.quantize != "qdq" and a.style != "genai" and not a.dequantized and not one_by_one:
+        raise Refused(f"--weights-bits with --quantize={a.quantize} needs --style=genai, or --dequantized, or experts one by one (--moe), which are then quantised alone")
     if a.quantize != "nbits" and a.zero_points:
         raise Refused(f"--quantize={a.quantize} has no zero points")
     opset = a.opset or LOWEST_OPSET[a.style]

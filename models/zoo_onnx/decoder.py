@@ -17,7 +17,7 @@ class Options:
     block: int = 32
     zero_points: bool = False
     dequantized: bool = False  # store quantised weights as the floats they stand for
-    moe: str = "dense"         # dense or loop, outside genai
+    moe: str = "dense"         # dense, each, masked, loop, indexadd or gathered, outside genai
     cache: str = "default"     # default, static, expanded, parts
     opset: int = 0             # 0: the style's
     element: int = FLOAT

@@ -1,11 +1,11 @@
-"""Mixtures of experts: dense exports (every expert computes every token, the routing weights choose), loops over experts, and
-com.microsoft's MoE and QMoE. Router weights stay floats in every storage format."""
+"""Mixtures of experts: dense exports (every expert computes every token, the routing weights choose), loops over experts, products by the
+gathered weights of the chosen ones, and com.microsoft's MoE and QMoE. Router weights stay floats in every storage format."""
 import numpy as np
 
 from . import primitives as p
 from .graph import MS
-from .storage import dequantize_rows
-from .tensors import FLOAT, FLOAT8E8M0, UINT8, Mxfp4, given, interleave
+from .storage import dequantize_linear, dequantize_rows
+from .tensors import FLOAT, FLOAT8E8M0, UINT8, Mxfp4, Quantized, given, interleave
 
 
 class Parts:
@@ -29,12 +29,13 @@ def mixture(d, i, x):
     logits = router(d, parts.name, flat)
     if d.names == "genai":
         y = fused(d, parts, x, logits)
-    elif d.options.moe == "loop":
-        y = g.reshape(loop(d, parts, flat, *chosen(d, parts.name, logits)), *((b, s, m.hidden) if b else (1, -1, m.hidden)))
-        if not b:
-            y = g.op("Reshape", [y, g.op("Shape", [x])])
     else:
-        y = dense(d, parts, flat, routing(d, logits, *chosen(d, parts.name, logits)))
+        values, index = chosen(d, parts.name, logits)
+        if d.options.moe in ("each", "dense"):
+            weights = routing(d, logits, values, index)
+            y = (each if d.options.moe == "each" else dense)(d, parts, flat, weights)
+        else:
+            y = {"loop": loop, "indexadd": index_add, "masked": masked, "gathered": gathered}[d.options.moe](d, parts, flat, values, index)
         y = g.reshape(y, b, s, m.hidden) if b else g.op("Reshape", [y, g.op("Shape", [x])])
     if e.shared:
         y = g.op("Add", [y, d.gated(parts.name + ".shared_experts", x, e.shared * e.ffn)])
@@ -131,29 +132,119 @@ def dense(d, parts, flat, weights):
     return g.op("ReduceSum", [scaled, g.ints([0])], keepdims=0)
 
 
+def expert(d, parts, k, x):
+    """Expert k on x [n, hidden], by weights of its own."""
+    g, e, o = d.g, d.m.experts, d.options
+    name = f"{parts.name}.experts.{k}."
+
+    def product(x, part, lazy, bias):
+        n = f"{name}{part}"
+        if o.bits and o.quantize == "nbits" and not o.dequantized:   # a quantiser has replaced MatMul
+            matrix = lazy[k].transpose()
+            q = Quantized(matrix, o.bits, o.block, o.zero_points)
+            zeros = [g.weight(n + ".weight_zp", q.zeros, UINT8, False)] if o.zero_points else []
+            g.parameters += matrix.size
+            inputs = [x, g.weight(f"{n}.weight_Q{o.bits}", q.packed, UINT8, False), g.weight(n + ".weight_scales", q.scales, None, False)]
+            y = g.op("MatMulNBits", inputs + zeros, domain=MS, K=matrix.shape[1], N=matrix.shape[0], bits=o.bits, block_size=o.block)
+        else:
+            weight = dequantize_linear(g, d.weight_name(n), lazy[k], o, d.opset) if d.qdq else g.weight(d.weight_name(n), d.stored_experts(lazy)[k])
+            y = g.op("MatMul", [x, weight])
+        return g.op("Add", [g.weight(n + ".bias", bias[k]), y]) if e.bias else y
+    gate, up = product(x, "gate_proj", parts.gate, parts.gate_bias), product(x, "up_proj", parts.up, parts.up_bias)
+    return product(activate(d, gate, up), "down_proj", parts.down, parts.down_bias)
+
+
+def one_hot(d, index):
+    """[E, top, tokens], or [E, tokens, top] as DeepSeek's code has it."""
+    g, e = d.g, d.m.experts
+    hot = g.op("OneHot", [index, g.ints([e.count]), g.ints([0, 1])], axis=-1)
+    return g.transpose(hot, *((2, 0, 1) if d.m.latent else (2, 1, 0)))
+
+
+def each(d, parts, flat, weights):
+    """Expert after expert computes all tokens, scaled by its column of the routing weights [tokens, E]."""
+    g, result, scope = d.g, None, d.g.scope
+    for k in range(d.m.experts.count):
+        with g.within(f"{scope}/experts.{k}"):
+            column = g.unsqueeze(g.op("Gather", [weights, g.ints(k)], axis=1), 1)
+            y = g.op("Mul", [expert(d, parts, k, flat), column])
+            result = g.op("Add", [result, y]) if result else y
+    return result
+
+
+def masked(d, parts, flat, values, index):
+    """The same, each expert's routing weights being the sum over the choices that are it."""
+    g, result, scope = d.g, zeros_like(d, flat), d.g.scope
+    for k in range(d.m.experts.count):
+        with g.within(f"{scope}/experts.{k}"):
+            mine = g.cast(g.op("Equal", [index, g.ints(k)]), g.element)
+            weight = g.op("ReduceSum", [g.op("Mul", [mine, values]), g.ints([-1])], keepdims=1)
+            result = g.op("Add", [result, g.op("Mul", [expert(d, parts, k, flat), weight])])
+    return result
+
+
+def zeros_like(d, like):
+    """Zeros in the shape of `like`."""
+    return d.g.op("ConstantOfShape", [d.g.op("Shape", [like])], value=p.float_tensor(d.g, 0.0))
+
+
 def loop(d, parts, flat, values, index):
     """Expert after expert: the tokens that chose it are gathered, computed, and added where they came from."""
     g, e = d.g, d.m.experts
-    result = g.op("ConstantOfShape", [g.op("Shape", [flat])], value=p.float_tensor(g, 0.0))
-    hot = g.transpose(g.op("OneHot", [index, g.ints([e.count]), g.ints([0, 1])], axis=-1), 2, 1, 0)   # [E, top, tokens]
-    scope = g.scope
+    result, hot, scope = zeros_like(d, flat), one_hot(d, index), g.scope
     for k in range(e.count):
-        name = f"{parts.name}.experts.{k}."
         with g.within(f"{scope}/experts.{k}"):
             places = g.op("NonZero", [g.op("Gather", [hot, g.ints(k)], axis=0)])          # [2, n]
-            rank, token = (g.op("Squeeze", [y, g.ints([0])]) for y in g.op("Split", [places, g.ints([1, 1])], 2, axis=0))
-            x = g.op("Gather", [flat, token], axis=0)
-
-            def product(x, part, lazy, bias):
-                n = f"{name}{part}"
-                y = g.op("MatMul", [x, g.weight(d.weight_name(n), d.stored_experts(lazy)[k])])
-                return g.op("Add", [g.weight(n + ".bias", bias[k]), y]) if e.bias else y
-            gate, up = product(x, "gate_proj", parts.gate, parts.gate_bias), product(x, "up_proj", parts.up, parts.up_bias)
-            y = product(activate(d, gate, up), "down_proj", parts.down, parts.down_bias)
+            pair = [g.op("Squeeze", [y, g.ints([0])]) for y in g.op("Split", [places, g.ints([1, 1])], 2, axis=0)]
+            token, rank = pair if d.m.latent else pair[::-1]
+            y = expert(d, parts, k, g.op("Gather", [flat, token], axis=0))
             weight = g.op("GatherND", [values, g.op("Concat", [g.unsqueeze(token, 1), g.unsqueeze(rank, 1)], axis=1)])
             y = g.op("Mul", [y, g.unsqueeze(weight, 1)])
             result = g.op("ScatterND", [result, g.unsqueeze(token, 1), y], reduction="add")
     return result
+
+
+def index_add(d, parts, flat, values, index):
+    """The same as TorchScript traces torch.where, indices of several tensors and index_add_: positions in the flattened weights, rows put
+    into zeros by an index for every element, and a sum."""
+    g, e, hidden = d.g, d.m.experts, d.m.hidden
+    result, hot, scope = zeros_like(d, flat), one_hot(d, index), g.scope
+    batched = g.unsqueeze(flat, 0)
+    for k in range(e.count):
+        with g.within(f"{scope}/experts.{k}"):
+            mask = g.cast(g.op("Gather", [hot, g.ints(k)], axis=0), 9)
+            places = g.transpose(g.op("NonZero", [mask]), 1, 0)
+            pair = [g.op("Squeeze", [y, g.ints([1])]) for y in g.op("Split", [places, g.ints([1, 1])], 2, axis=1)]
+            token, rank = pair if d.m.latent else pair[::-1]
+            y = expert(d, parts, k, g.reshape(g.op("Gather", [batched, token], axis=1), -1, hidden))
+            lifted = g.unsqueeze(values, 2)
+            place = g.op("Add", [rank, g.op("Mul", [token, g.dim(lifted, 1)])])
+            weight = g.reshape(g.op("Gather", [g.op("Flatten", [lifted], axis=2), place], axis=0), -1, 1)
+            y = g.op("Mul", [y, weight])
+            y = g.op("Expand", [y, g.op("Shape", [g.slice(result, 0, 0, 1)])])
+            rows = g.op("Expand", [g.unsqueeze(token, 1), g.op("Shape", [y])])
+            result = g.op("Add", [result, g.op("ScatterElements", [zeros_like(d, flat), rows, y], axis=0)])
+    return result
+
+
+def gathered(d, parts, flat, values, index):
+    """The chosen experts' matrices are gathered for every pair of token and choice, and multiplied in a batch."""
+    g, m, e = d.g, d.m, d.m.experts
+    name = parts.name + ".experts."
+    pairs = g.reshape(index, -1)
+    tokens = g.op("Range", [g.ints(0), g.dim(flat, 0), g.ints(1)])
+    tokens = g.reshape(g.op("Expand", [g.unsqueeze(tokens, 1), g.op("Shape", [index])]), -1)
+    x = g.op("Gather", [flat, tokens], axis=0)
+
+    def product(x, part, lazy, bias):   # stored [E, out, in]
+        rows = d.stored_experts(lazy).transpose(0, 2, 1)
+        matrix = g.op("Gather", [g.weight(name + part, rows), pairs], axis=0)
+        y = g.op("Squeeze", [g.op("MatMul", [matrix, g.unsqueeze(x, -1)]), g.ints([-1])])
+        return g.op("Add", [y, g.op("Gather", [g.weight(name + part + "_bias", bias), pairs], axis=0)]) if e.bias else y
+    gate, up = product(x, "gate_proj", parts.gate, parts.gate_bias), product(x, "up_proj", parts.up, parts.up_bias)
+    y = product(activate(d, gate, up), "down_proj", parts.down, parts.down_bias)
+    y = g.op("Mul", [y, g.reshape(values, -1, 1)])
+    return g.op("ReduceSum", [g.reshape(y, -1, e.top, m.hidden), g.ints([1])], keepdims=0)
 
 
 def fused(d, parts, x, logits):

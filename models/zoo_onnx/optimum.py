@@ -121,4 +121,5 @@ class Optimum(Decoder):
         self.declare(position_ids=True)
 
     def model(self):
-        return self.g.model([("", self.opset)], 8 if self.opset >= 15 else 7, "pytorch", "2.1.2")
+        domains = {node.domain for node in self.g.nodes} - {""}
+        return self.g.model([("", self.opset), *((domain, 1) for domain in domains)], 8 if self.opset >= 15 else 7, "pytorch", "2.1.2")

@@ -139,10 +139,11 @@ LogicalResult GraphImporter::importTensor(const file::Tensor &tensor, StringRef 
     // Weights stand before the functions, in the order of their first use.
     Block *body = module.getBody();
     Block::iterator at = body->begin();
-    while (at != body->end() && isa<onnx::WeightOp>(*at))
-      ++at;
     if (lastWeight)
       at = std::next(Block::iterator(lastWeight));
+    else
+      while (at != body->end() && isa<onnx::WeightOp>(*at))
+        ++at;
     builder.setInsertionPoint(body, at);
     lastWeight = onnx::WeightOp::create(builder, loc, symbol, imported->type, imported->file,
                                         static_cast<int64_t>(imported->offset), static_cast<int64_t>(imported->length));

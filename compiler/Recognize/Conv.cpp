@@ -8,7 +8,8 @@ using namespace mlir;
 namespace {
 
 struct Conv : OpRewritePattern<nn::ConvOp> {
-  using OpRewritePattern::OpRewritePattern;
+  Conv(MLIRContext *context, WeightFolder &folder) : OpRewritePattern(context), folder(folder) {}
+  WeightFolder &folder;
   LogicalResult matchAndRewrite(nn::ConvOp op, PatternRewriter &rewriter) const override {
     RankedTensorType weightType = rankedType(op.getWeight());
     if (rankedType(op.getInput()).getRank() != 3 || weightType.getRank() != 3 || !weightType.getElementType().isF32())
@@ -18,7 +19,7 @@ struct Conv : OpRewritePattern<nn::ConvOp> {
       if (!source || !isa<nn::GetWeightOp, nn::ConstantOp>(source))
         return failure();
     }
-    FlatSymbolRefAttr weight = foldWeight(op.getWeight(), rewriter);
+    FlatSymbolRefAttr weight = folder.fold(op.getWeight(), rewriter);
     if (!weight)
       return failure();
     rewriter.replaceOpWithNewOp<nn::Conv1dOp>(
@@ -30,6 +31,8 @@ struct Conv : OpRewritePattern<nn::ConvOp> {
 
 } // namespace
 
-void addConvPatterns(RewritePatternSet &patterns) { patterns.add<Conv>(patterns.getContext()); }
+void addConvPatterns(RewritePatternSet &patterns, WeightFolder &folder) {
+  patterns.add<Conv>(patterns.getContext(), folder);
+}
 
 } // namespace ahm::recognize

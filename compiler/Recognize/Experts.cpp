@@ -10,9 +10,10 @@ namespace {
 
 /// A product by a constant weight [E,K,N].
 struct ExpertLinear : OpRewritePattern<nn::ExpertMatMulOp> {
-  using OpRewritePattern::OpRewritePattern;
+  ExpertLinear(MLIRContext *context, WeightFolder &folder) : OpRewritePattern(context), folder(folder) {}
+  WeightFolder &folder;
   LogicalResult matchAndRewrite(nn::ExpertMatMulOp op, PatternRewriter &rewriter) const override {
-    FlatSymbolRefAttr weight = foldWeight(op.getWeight(), rewriter);
+    FlatSymbolRefAttr weight = folder.fold(op.getWeight(), rewriter);
     if (!weight)
       return failure();
     rewriter.replaceOpWithNewOp<nn::ExpertLinearOp>(op, op.getType(), op.getInput(), op.getIds(), weight,
@@ -124,7 +125,8 @@ private:
 /// A product of many heads, each with its own constant weight: [..,H,T,K] times [..,H,K,N], or of the same rows
 /// [..,1,T,K] with each. It is that of experts of which every row takes all, in order; the weights stand in tiles.
 struct HeadLinear : OpRewritePattern<nn::MatMulOp> {
-  using OpRewritePattern::OpRewritePattern;
+  HeadLinear(MLIRContext *context, WeightFolder &folder) : OpRewritePattern(context), folder(folder) {}
+  WeightFolder &folder;
   LogicalResult matchAndRewrite(nn::MatMulOp op, PatternRewriter &rewriter) const override {
     RankedTensorType rhs = rankedType(op.getRhs()), lhs = rankedType(op.getLhs()), result = rankedType(op);
     int64_t rank = rhs.getRank();
@@ -150,7 +152,7 @@ struct HeadLinear : OpRewritePattern<nn::MatMulOp> {
     Location loc = op.getLoc();
     if (rank > 3)
       stored = nn::ReshapeOp::create(rewriter, loc, RankedTensorType::get({heads, K, N}, rhs.getElementType()), stored);
-    FlatSymbolRefAttr weight = foldWeight(stored, rewriter);
+    FlatSymbolRefAttr weight = folder.fold(stored, rewriter);
     if (!weight)
       return failure();
     AffineExpr rows = in[in.size() - 2];
@@ -184,8 +186,13 @@ struct HeadLinear : OpRewritePattern<nn::MatMulOp> {
 
 } // namespace
 
-void addHeadProductPatterns(RewritePatternSet &patterns) { patterns.add<HeadLinear>(patterns.getContext()); }
+void addHeadProductPatterns(RewritePatternSet &patterns, WeightFolder &folder) {
+  patterns.add<HeadLinear>(patterns.getContext(), folder);
+}
 
-void addExpertPatterns(RewritePatternSet &patterns) { patterns.add<ExpertLinear, GatheredExperts>(patterns.getContext()); }
+void addExpertPatterns(RewritePatternSet &patterns, WeightFolder &folder) {
+  patterns.add<GatheredExperts>(patterns.getContext());
+  patterns.add<ExpertLinear>(patterns.getContext(), folder);
+}
 
 } // namespace ahm::recognize

@@ -8,12 +8,13 @@ using namespace mlir;
 namespace {
 
 struct Linear : OpRewritePattern<nn::MatMulOp> {
-  using OpRewritePattern::OpRewritePattern;
+  Linear(MLIRContext *context, WeightFolder &folder) : OpRewritePattern(context), folder(folder) {}
+  WeightFolder &folder;
   LogicalResult matchAndRewrite(nn::MatMulOp op, PatternRewriter &rewriter) const override {
     if (rankedType(op.getRhs()).getRank() != 2 || rankedType(op.getLhs()).getRank() < 2 ||
         !rankedType(op.getRhs()).getElementType().isF32())
       return failure();
-    FlatSymbolRefAttr weight = foldWeight(op.getRhs(), rewriter);
+    FlatSymbolRefAttr weight = folder.fold(op.getRhs(), rewriter);
     if (!weight)
       return failure();
     rewriter.replaceOpWithNewOp<nn::LinearOp>(op, op.getType(), op.getLhs(), weight, Value(),
@@ -67,7 +68,8 @@ struct OuterProduct : OpRewritePattern<nn::MatMulOp> {
 
 /// cast(matmul_integer(q, w)) * (scale * weight_scale), with q, zero point and scale of one dynamic_quantize.
 struct Int8Linear : OpRewritePattern<nn::BinaryOp> {
-  using OpRewritePattern::OpRewritePattern;
+  Int8Linear(MLIRContext *context, WeightFolder &folder) : OpRewritePattern(context), folder(folder) {}
+  WeightFolder &folder;
   LogicalResult matchAndRewrite(nn::BinaryOp op, PatternRewriter &rewriter) const override {
     if (op.getKind() != "mul")
       return failure();
@@ -91,7 +93,7 @@ struct Int8Linear : OpRewritePattern<nn::BinaryOp> {
       std::optional<float> zeroPoint = 0.0f;
       if (integer.getRhsZeroPoint())
         zeroPoint = scalarConstant(integer.getRhsZeroPoint());
-      FlatSymbolRefAttr weight = zeroPoint ? foldWeight(integer.getRhs(), rewriter) : FlatSymbolRefAttr();
+      FlatSymbolRefAttr weight = zeroPoint ? folder.fold(integer.getRhs(), rewriter) : FlatSymbolRefAttr();
       if (!weight)
         continue;
       rewriter.replaceOpWithNewOp<nn::Int8LinearOp>(
@@ -105,8 +107,9 @@ struct Int8Linear : OpRewritePattern<nn::BinaryOp> {
 
 } // namespace
 
-void addLinearPatterns(RewritePatternSet &patterns) {
-  patterns.add<Linear, LinearBias, OuterProduct, Int8Linear>(patterns.getContext());
+void addLinearPatterns(RewritePatternSet &patterns, WeightFolder &folder) {
+  patterns.add<LinearBias, OuterProduct>(patterns.getContext());
+  patterns.add<Linear, Int8Linear>(patterns.getContext(), folder);
 }
 
 } // namespace ahm::recognize

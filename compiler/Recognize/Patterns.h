@@ -9,20 +9,22 @@
 
 namespace ahm::recognize {
 
+class StackedWeights;
+class WeightFolder;
+
 /// Greedy patterns, one family each.
 void addNormPatterns(mlir::RewritePatternSet &patterns);
 void addActivationPatterns(mlir::RewritePatternSet &patterns);
 void addRotaryPatterns(mlir::RewritePatternSet &patterns);
-void addLinearPatterns(mlir::RewritePatternSet &patterns);
-void addExpertPatterns(mlir::RewritePatternSet &patterns);
+void addLinearPatterns(mlir::RewritePatternSet &patterns, WeightFolder &folder);
+void addExpertPatterns(mlir::RewritePatternSet &patterns, WeightFolder &folder);
 /// Experts that all compute every token, summed by routing weights, become products by the chosen experts.
 void recogniseMixtures(mlir::func::FuncOp function);
 /// The same of experts that have weights of their own, which are stacked.
-class StackedWeights;
 void recogniseSeparateMixtures(mlir::func::FuncOp function, StackedWeights &weights);
 /// Batched products by weights that are no mixture of experts.
-void addHeadProductPatterns(mlir::RewritePatternSet &patterns);
-void addConvPatterns(mlir::RewritePatternSet &patterns);
+void addHeadProductPatterns(mlir::RewritePatternSet &patterns, WeightFolder &folder);
+void addConvPatterns(mlir::RewritePatternSet &patterns, WeightFolder &folder);
 
 /// Exact simplifications that bring structure to light.
 void addSimplifications(mlir::RewritePatternSet &patterns);

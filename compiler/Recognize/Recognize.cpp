@@ -3,6 +3,7 @@
 #include "compiler/Recognize/Match.h"
 #include "compiler/Recognize/Patterns.h"
 #include "compiler/Recognize/StackedWeights.h"
+#include "compiler/Recognize/WeightRecipe.h"
 
 #include "mlir/IR/Dominance.h"
 #include "mlir/Transforms/CSE.h"
@@ -68,13 +69,14 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
       eraseDeadCode(function);
     mergeEqual(module);
     // Symbols are added beside the functions, so functions are rewritten one at a time, in order.
+    recognize::WeightFolder folder(module);
     RewritePatternSet set(&getContext());
     recognize::addSimplifications(set);
     recognize::addNormPatterns(set);
     recognize::addActivationPatterns(set);
-    recognize::addConvPatterns(set);
-    recognize::addLinearPatterns(set);
-    recognize::addExpertPatterns(set);
+    recognize::addConvPatterns(set, folder);
+    recognize::addLinearPatterns(set, folder);
+    recognize::addExpertPatterns(set, folder);
     recognize::addRotaryPatterns(set);
     FrozenRewritePatternSet patterns(std::move(set));
     GreedyRewriteConfig config;
@@ -84,7 +86,7 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
         function.emitError("recognition does not settle; this is an error of the compiler");
         return signalPassFailure();
       }
-    recognize::StackedWeights stacks(module);
+    recognize::StackedWeights stacks(module); // knows what was folded
     for (auto function : module.getOps<func::FuncOp>()) {
       recognize::recogniseMixtures(function);
       recognize::recogniseSeparateMixtures(function, stacks);
@@ -92,14 +94,16 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
     }
     // What is a mixture of experts is known by now.
     RewritePatternSet heads(&getContext());
-    recognize::addExpertPatterns(heads);
-    recognize::addHeadProductPatterns(heads);
+    recognize::addExpertPatterns(heads, folder);
+    recognize::addHeadProductPatterns(heads, folder);
     FrozenRewritePatternSet headPatterns(std::move(heads));
     for (auto function : module.getOps<func::FuncOp>()) {
       (void)applyPatternsGreedily(function, headPatterns, config);
       recognize::lowerIntegerProducts(function);
     }
     mergeEqual(module);
+    // Of experts that were stacked, thousands: what follows looks through the symbols.
+    eraseUnusedSymbols(module);
 
     if (failed(recognize::recogniseCaches(module, options)) || failed(recognize::joinLatentCaches(module, options)))
       return signalPassFailure();

@@ -52,11 +52,19 @@ ArrayAttr stepOf(Value value, Builder &builder, Value &source) {
 
 } // namespace
 
-FlatSymbolRefAttr foldWeight(Value value, PatternRewriter &rewriter) {
+WeightFolder::WeightFolder(ModuleOp module) {
+  for (Operation &op : *module.getBody()) {
+    if (auto weight = dyn_cast<nn::WeightOp>(op))
+      weights[weight.getSymNameAttr()] = weight;
+    if (auto name = op.getAttrOfType<StringAttr>(SymbolTable::getSymbolAttrName()))
+      names.insert(name.getValue());
+  }
+}
+
+FlatSymbolRefAttr WeightFolder::fold(Value value, PatternRewriter &rewriter) {
   if (!rankedType(value).hasStaticShape() || !value.getDefiningOp())
     return {};
   RankedTensorType type = rankedType(value);
-  Operation *user = value.getDefiningOp();
   SmallVector<Attribute> steps;
   while (true) {
     Operation *op = value.getDefiningOp();
@@ -75,30 +83,26 @@ FlatSymbolRefAttr foldWeight(Value value, PatternRewriter &rewriter) {
   if (steps.empty())
     return get.getWeightAttr();
 
-  auto module = user->getParentOfType<ModuleOp>();
-  auto weight = module.lookupSymbol<nn::WeightOp>(get.getWeight());
+  nn::WeightOp weight = weights.lookup(get.getWeightAttr().getAttr());
   if (!weight)
     return {};
   SmallVector<Attribute> recipe(weight.getRecipe().getValue());
   recipe.append(steps.rbegin(), steps.rend());
   ArrayAttr recipeAttr = rewriter.getArrayAttr(recipe);
-  std::string prefix = (weight.getSymName() + ".folded").str();
-  for (auto other : module.getOps<nn::WeightOp>())
-    if (other.getSymName().starts_with(prefix) && other.getRecipe() == recipeAttr && other.getType() == type &&
-        other.getSourceType() == weight.getSourceType() && other.getFile() == weight.getFile() &&
-        other.getOffset() == weight.getOffset() && other.getLength() == weight.getLength() &&
-        other.getValueAttr() == weight.getValueAttr())
-      return FlatSymbolRefAttr::get(other.getSymNameAttr());
-  std::string name = prefix;
-  for (int i = 1; module.lookupSymbol(name); ++i)
-    name = prefix + "." + std::to_string(i);
-  OpBuilder::InsertionGuard guard(rewriter);
-  rewriter.setInsertionPointAfter(weight);
-  auto folded =
-      nn::WeightOp::create(rewriter, weight.getLoc(), rewriter.getStringAttr(name), TypeAttr::get(type),
-                           weight.getSourceTypeAttr(), weight.getFileAttr(), weight.getOffsetAttr(),
-                           weight.getLengthAttr(), recipeAttr, rewriter.getStringAttr(""), weight.getValueAttr());
-  return FlatSymbolRefAttr::get(folded.getSymNameAttr());
+  StringAttr &known = folded[rewriter.getArrayAttr({weight.getSymNameAttr(), recipeAttr, TypeAttr::get(type)})];
+  if (!known) {
+    std::string prefix = (weight.getSymName() + ".folded").str(), name = prefix;
+    for (int i = 1; !names.insert(name).second; ++i)
+      name = prefix + "." + std::to_string(i);
+    OpBuilder::InsertionGuard guard(rewriter);
+    rewriter.setInsertionPointAfter(weight);
+    known = rewriter.getStringAttr(name);
+    weights[known] =
+        nn::WeightOp::create(rewriter, weight.getLoc(), known, TypeAttr::get(type), weight.getSourceTypeAttr(),
+                             weight.getFileAttr(), weight.getOffsetAttr(), weight.getLengthAttr(), recipeAttr,
+                             rewriter.getStringAttr(""), weight.getValueAttr());
+  }
+  return FlatSymbolRefAttr::get(known);
 }
 
 } // namespace ahm::recognize

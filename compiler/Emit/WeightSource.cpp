@@ -76,7 +76,9 @@ bool WeightSource::openStack(ArrayAttr stack, ArrayRef<int64_t> logical, const s
     auto value = source ? source.getAs<ElementsAttr>("value") : ElementsAttr();
     auto type = source ? source.getAs<TypeAttr>("type") : TypeAttr();
     auto recipe = source ? source.getAs<ArrayAttr>("recipe") : ArrayAttr();
-    auto tensor = dyn_cast_or_null<RankedTensorType>(value ? Type(value.getShapedType()) : type ? type.getValue() : Type());
+    auto tensor = dyn_cast_or_null<RankedTensorType>(value  ? Type(value.getShapedType())
+                                                     : type ? type.getValue()
+                                                            : Type());
     WeightSource &part = parts[i];
     if (!recipe || !tensor || !tensor.hasStaticShape()) {
       error = "part " + std::to_string(i) + " of its stack has no recipe or no static type";

@@ -43,8 +43,8 @@ private:
   Kind kind = Kind::F32;
 };
 
-/// A weight that is a stack of others (the recipe step "stack") holds a source for each of them: a position is then that
-/// in the part, below the part's number.
+/// A weight that is a stack of others (the recipe step "stack") holds a source for each of them: a position is then
+/// that in the part, below the part's number.
 class WeightSource {
 public:
   /// Opens the file (or takes the constant's elements) and applies the recipe's shape steps. False with a reason.
@@ -80,8 +80,12 @@ public:
     const WeightSource &one = partOf(position);
     return one.stored.integer(position);
   }
-  bool isInteger() const { return parts.empty() ? stored.isInteger() : llvm::all_of(parts, [](auto &p) { return p.isInteger(); }); }
-  bool hasSteps() const { return !steps.empty() || llvm::any_of(parts, [](auto &p) { return p.hasSteps(); }); }
+  bool isInteger() const {
+    return parts.empty() ? stored.isInteger() : llvm::all_of(parts, [](auto &p) { return p.isInteger(); });
+  }
+  bool hasSteps() const {
+    return !steps.empty() || llvm::any_of(parts, [](auto &p) { return p.hasSteps(); });
+  }
 
 private:
   /// Scales and zero points over the source's own dimensions [outer, along, inner]: a scale serves `block` elements
@@ -106,8 +110,10 @@ private:
   /// No step has moved or dropped elements yet.
   bool isWhole() const;
 
-  bool applyAll(mlir::ArrayAttr recipe, llvm::ArrayRef<int64_t> logical, const std::string &sourceDirectory, std::string &error);
-  bool openStack(mlir::ArrayAttr stack, llvm::ArrayRef<int64_t> logical, const std::string &sourceDirectory, std::string &error);
+  bool applyAll(mlir::ArrayAttr recipe, llvm::ArrayRef<int64_t> logical, const std::string &sourceDirectory,
+                std::string &error);
+  bool openStack(mlir::ArrayAttr stack, llvm::ArrayRef<int64_t> logical, const std::string &sourceDirectory,
+                 std::string &error);
   /// The source that a position lies in; the position becomes that within it.
   const WeightSource &partOf(int64_t &position) const {
     if (parts.empty())

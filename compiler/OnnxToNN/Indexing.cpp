@@ -150,7 +150,8 @@ static LogicalResult convertScatterElements(Converter &c, Operation *op) {
   // One index for all of a row: whole rows.
   if (auto spread = index.getDefiningOp<nn::BroadcastOp>(); spread && axis == 0 && rank == 2) {
     Shape from = b.shapeOf(spread.getInput());
-    if (from.size() == 2 && from[0] == indices.shape[0] && from[1] == c.constant(1) && indices.shape[1] == data.shape[1]) {
+    if (from.size() == 2 && from[0] == indices.shape[0] && from[1] == c.constant(1) &&
+        indices.shape[1] == data.shape[1]) {
       Value rows = b.fromBeginning(b.flatten(spread.getInput()), data.shape[0]);
       rows = b.checked(rows, rows, data.shape[0], data.shape[0]);
       Value terms = termsOfSet(c, b, op, c.materialise(updates, op->getLoc()));

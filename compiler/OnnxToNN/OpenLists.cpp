@@ -42,7 +42,8 @@ Operation *behindViews(Value value) {
 
 std::optional<SmallVector<int64_t>> constantIntegers(Value value) {
   auto op = value.getDefiningOp();
-  auto elements = op && nameOf(op) == "Constant" ? op->getAttrOfType<DenseIntElementsAttr>("value") : DenseIntElementsAttr();
+  auto elements =
+      op && nameOf(op) == "Constant" ? op->getAttrOfType<DenseIntElementsAttr>("value") : DenseIntElementsAttr();
   if (!elements || elements.getNumElements() > 8)
     return std::nullopt;
   SmallVector<int64_t> numbers;
@@ -63,14 +64,15 @@ bool isZeros(Value value) {
   return number && number.getValue().isZero();
 }
 
-/// Which dimension of a mask of two numbers a token's choices: of the choices of a top-k, those that are one expert. The
-/// ids of a token differ, so that each token is set there at most once. -1: not such a mask.
+/// Which dimension of a mask of two numbers a token's choices: of the choices of a top-k, those that are one expert.
+/// The ids of a token differ, so that each token is set there at most once. -1: not such a mask.
 int64_t dimensionOfChoices(Value mask) {
   auto fromTopK = [&](Value value) {
     while (Operation *op = value.getDefiningOp()) {
       if (nameOf(op) == "TopK") {
         auto axis = op->getAttrOfType<IntegerAttr>("axis");
-        return op->getNumResults() > 1 && value == op->getResult(1) && (!axis || axis.getInt() == -1 || axis.getInt() == 1);
+        return op->getNumResults() > 1 && value == op->getResult(1) &&
+               (!axis || axis.getInt() == -1 || axis.getInt() == 1);
       }
       if (!llvm::is_contained({"Identity", "Cast"}, nameOf(op)))
         return false;
@@ -85,7 +87,8 @@ int64_t dimensionOfChoices(Value mask) {
     return -1;
   if (nameOf(op) == "Equal") // ids [tokens, choices]
     for (unsigned i : {0u, 1u})
-      if (fromTopK(op->getOperand(i)) && constantIntegers(op->getOperand(1 - i)).value_or(SmallVector<int64_t>()).size() == 1)
+      if (fromTopK(op->getOperand(i)) &&
+          constantIntegers(op->getOperand(1 - i)).value_or(SmallVector<int64_t>()).size() == 1)
         return 1;
   if (nameOf(op) != "Gather")
     return -1;
@@ -95,14 +98,16 @@ int64_t dimensionOfChoices(Value mask) {
   Operation *turned = op->getOperand(0).getDefiningOp();
   while (turned && llvm::is_contained({"Identity", "Cast"}, nameOf(turned)))
     turned = turned->getOperand(0).getDefiningOp();
-  auto perm = turned && nameOf(turned) == "Transpose" ? turned->getAttrOfType<DenseI64ArrayAttr>("perm") : DenseI64ArrayAttr();
+  auto perm =
+      turned && nameOf(turned) == "Transpose" ? turned->getAttrOfType<DenseI64ArrayAttr>("perm") : DenseI64ArrayAttr();
   if (!perm || perm.size() != 3 || perm[0] != 2)
     return -1;
   Operation *hot = turned->getOperand(0).getDefiningOp();
   while (hot && llvm::is_contained({"Identity", "Cast"}, nameOf(hot)))
     hot = hot->getOperand(0).getDefiningOp();
   auto last = hot && nameOf(hot) == "OneHot" ? hot->getAttrOfType<IntegerAttr>("axis") : IntegerAttr();
-  if (!hot || nameOf(hot) != "OneHot" || (last && last.getInt() != -1 && last.getInt() != 2) || !fromTopK(hot->getOperand(0)))
+  if (!hot || nameOf(hot) != "OneHot" || (last && last.getInt() != -1 && last.getInt() != 2) ||
+      !fromTopK(hot->getOperand(0)))
     return -1;
   return perm[1] == 1 ? 0 : 1;
 }
@@ -123,7 +128,8 @@ int64_t coordinateIn(Value indices) {
       if (!index || index->size() != 1 || coordinate >= 0)
         return -1;
       coordinate = index->front();
-    } else if (!llvm::is_contained({"Identity", "Cast", "Squeeze", "Unsqueeze", "Expand", "Reshape", "Transpose"}, name)) {
+    } else if (!llvm::is_contained({"Identity", "Cast", "Squeeze", "Unsqueeze", "Expand", "Reshape", "Transpose"},
+                                   name)) {
       return -1;
     }
     indices = op->getOperand(0);

@@ -157,9 +157,9 @@ StringRef storedFormat(nn::WeightOp weight, int64_t contraction) {
     auto part = dyn_cast<DictionaryAttr>(stack[i]);
     auto type = part ? part.getAs<TypeAttr>("type") : TypeAttr();
     auto steps = part ? part.getAs<ArrayAttr>("recipe") : ArrayAttr();
-    StringRef format = type && steps ? storedFormat(cast<RankedTensorType>(type.getValue()).getElementType(), steps,
-                                                    contraction - 1)
-                                     : StringRef();
+    StringRef format =
+        type && steps ? storedFormat(cast<RankedTensorType>(type.getValue()).getElementType(), steps, contraction - 1)
+                      : StringRef();
     if (format.empty() || (i > 1 && format != common))
       return "";
     common = format;

@@ -74,7 +74,8 @@ struct GatheredExperts : OpRewritePattern<nn::MatMulOp> {
       SmallVector<AffineExpr> choices{all, one};
       Value chosen = stripReshape(gather.getIndices());
       auto topk = chosen.getDefiningOp<nn::TopKOp>();
-      if (topk && chosen == topk.getIndices() && rankedType(chosen).getRank() == 2 && !rankedType(chosen).isDynamicDim(1))
+      if (topk && chosen == topk.getIndices() && rankedType(chosen).getRank() == 2 &&
+          !rankedType(chosen).isDynamicDim(1))
         choices = shapeOf(chosen);
       else
         chosen = reshape(gather.getIndices(), choices);
@@ -85,8 +86,8 @@ struct GatheredExperts : OpRewritePattern<nn::MatMulOp> {
       if (flipped)
         weight = nn::TransposeOp::create(rewriter, loc, RankedTensorType::get({table.getDimSize(0), K, N}, f32), weight,
                                          rewriter.getDenseI64ArrayAttr({0, 2, 1}));
-      Value y = nn::ExpertMatMulOp::create(rewriter, loc, typeOf({choices[0], choices[1], number(N)}, f32), input, chosen,
-                                           weight);
+      Value y = nn::ExpertMatMulOp::create(rewriter, loc, typeOf({choices[0], choices[1], number(N)}, f32), input,
+                                           chosen, weight);
       rewriter.replaceOp(op, reshape(y, out));
       return success();
     }

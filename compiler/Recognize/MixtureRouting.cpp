@@ -1,5 +1,5 @@
-// What a token chose of the experts, found behind the routing weights: scattered to the chosen experts' places, or summed
-// from one-hot rows. See Mixture.h.
+// What a token chose of the experts, found behind the routing weights: scattered to the chosen experts' places, or
+// summed from one-hot rows. See Mixture.h.
 #include "compiler/Recognize/Mixture.h"
 
 namespace ahm::recognize {
@@ -167,8 +167,7 @@ bool MixtureBuilder::summedOneHot(Value value, Choice &found) {
     AffineExpr tokens = shapeOf(ids)[0];
     int64_t top = rankedType(ids).getDimSize(1);
     if (weighted && !scalarConstant(weights) &&
-        (shapeOf(weights).size() < 2 || shapeOf(weights).back() != number(1) ||
-         !fills(weights, {tokens, number(top)})))
+        (shapeOf(weights).size() < 2 || shapeOf(weights).back() != number(1) || !fills(weights, {tokens, number(top)})))
       continue;
     builder.setInsertionPoint(sum);
     if (!weighted) {

@@ -1,6 +1,7 @@
-// Mixtures whose experts have weights of their own: one branch of the graph an expert, either over all tokens and scaled
-// by its column of the routing weights, or over the tokens that chose it, whose results are added where the tokens came
-// from. The branches are the same but for their weights, so they become one product by the chosen experts of a stack.
+// Mixtures whose experts have weights of their own: one branch of the graph an expert, either over all tokens and
+// scaled by its column of the routing weights, or over the tokens that chose it, whose results are added where the
+// tokens came from. The branches are the same but for their weights, so they become one product by the chosen experts
+// of a stack.
 //
 // A loop over experts comes as lists of all (token, choice) pairs, the terms of pairs that another expert takes being
 // zero (compiler/OnnxToNN/OpenLists.h). The sum over experts of [ids[t,j] = e] * term_e(t,j) is term_{ids[t,j]}(t,j).
@@ -42,15 +43,15 @@ public:
 private:
   /// What one expert adds to a sum.
   struct Term {
-    Value value;       // the rows, without the routing weight where that is a column of a routing tensor
-    int64_t expert;    // whose branch it is
-    Value leaf;        // the operand of the sum, or the scatter that adds it
+    Value value;    // the rows, without the routing weight where that is a column of a routing tensor
+    int64_t expert; // whose branch it is
+    Value leaf;     // the operand of the sum, or the scatter that adds it
   };
   /// Where the terms of one mixture agree.
   struct Group {
-    Value routing;      // [T,E], of which each expert has a column; else
-    Value ids, weights; // ids [T,k], and of masks of one expert each weights [T,k]
-    Value places;       // of a loop: where rows are added
+    Value routing;        // [T,E], of which each expert has a column; else
+    Value ids, weights;   // ids [T,k], and of masks of one expert each weights [T,k]
+    Value places;         // of a loop: where rows are added
     bool byToken = false; // of a loop: the pairs' order
     int64_t experts = 0;
     SmallVector<Term> terms;
@@ -59,7 +60,8 @@ private:
   /// One operand after the other of f32 sums: element-wise, and rows added to some places.
   static bool isSum(Operation *op) {
     if (auto scatter = dyn_cast<nn::ScatterOp>(op))
-      return scatter.getKind() == "add" && rankedType(scatter).getElementType().isF32() && rankedType(scatter).getRank() == 2;
+      return scatter.getKind() == "add" && rankedType(scatter).getElementType().isF32() &&
+             rankedType(scatter).getRank() == 2;
     auto binary = dyn_cast<nn::BinaryOp>(op);
     return binary && binary.getKind() == "add" && rankedType(binary).getElementType().isF32();
   }
@@ -97,7 +99,7 @@ private:
       Group found;
       Term term;
       if (!(leaf.getDefiningOp<nn::ScatterOp>() && isSum(leaf.getDefiningOp()) ? loopTerm(leaf, found, term)
-                                                                              : denseTerm(leaf, found, term)))
+                                                                               : denseTerm(leaf, found, term)))
         continue;
       Group &group = groups[{found.routing.getAsOpaquePointer(), found.ids.getAsOpaquePointer(),
                              found.weights.getAsOpaquePointer(), found.places.getAsOpaquePointer(),
@@ -161,8 +163,9 @@ private:
           placed = true;
           rebuilt[value] = sum(data, own);
         } else {
-          rebuilt[value] = create<nn::ScatterOp>(op->getLoc(), scatter.getType(), scatter.getKindAttr(),
-                                                 data ? data : scatter.getData(), scatter.getIndices(), scatter.getUpdates());
+          rebuilt[value] =
+              create<nn::ScatterOp>(op->getLoc(), scatter.getType(), scatter.getKindAttr(),
+                                    data ? data : scatter.getData(), scatter.getIndices(), scatter.getUpdates());
         }
       } else {
         rebuilt[value] = sum(rebuilt[op->getOperand(0)], rebuilt[op->getOperand(1)]);
@@ -184,7 +187,8 @@ private:
       auto concat = (swap ? b : a).getDefiningOp<nn::ConcatOp>();
       Value scale = swap ? a : b;
       if (!concat || static_cast<int64_t>(concat.getAxis()) != axis || !sameShape(concat, sum.getInput()) ||
-          shapeOf(scale).size() != 3 || shapeOf(scale).back() != number(1) || shapeOf(scale)[axis] != shapeOf(concat)[axis])
+          shapeOf(scale).size() != 3 || shapeOf(scale).back() != number(1) ||
+          shapeOf(scale)[axis] != shapeOf(concat)[axis])
         continue;
       Group group;
       group.routing = scale;
@@ -367,8 +371,8 @@ private:
     if (perm[axis] != 2)
       return false;
     group.ids = oneHot(from, group.experts);
-    if (!group.ids || shapeOf(from) != SmallVector<AffineExpr>{shapeOf(group.ids)[0], shapeOf(group.ids)[1],
-                                                               number(group.experts)})
+    if (!group.ids ||
+        shapeOf(from) != SmallVector<AffineExpr>{shapeOf(group.ids)[0], shapeOf(group.ids)[1], number(group.experts)})
       return false;
     perm.erase(perm.begin() + axis);
     group.byToken = perm[0] == 0;
@@ -404,7 +408,8 @@ private:
       if (positions->number(group.places) != positions->token())
         return failed();
     }
-    if (shapeOf(group.terms.front().leaf) != SmallVector<AffineExpr>{choice.tokens, shapeOf(group.terms.front().leaf)[1]})
+    if (shapeOf(group.terms.front().leaf) !=
+        SmallVector<AffineExpr>{choice.tokens, shapeOf(group.terms.front().leaf)[1]})
       return failed();
     builder.setInsertionPoint(at);
     Value y = unify(branches, 0);
@@ -540,7 +545,8 @@ private:
         return {};
       SmallVector<AffineExpr> part = shapeOf(x);
       part.back() = width;
-      AffineMap map = AffineMap::get(0, slice.getStarts().getNumSymbols(), {number(0), number(0), starts.back()}, context);
+      AffineMap map =
+          AffineMap::get(0, slice.getStarts().getNumSymbols(), {number(0), number(0), starts.back()}, context);
       return create<nn::SliceOp>(first->getLoc(), typeOf(part, element), x, AffineMapAttr::get(map),
                                  builder.getDenseI64ArrayAttr({1, 1, slice.getSteps().back()}));
     }
@@ -587,7 +593,8 @@ private:
     if (!weight)
       return {};
     SmallVector<AffineExpr> shape{choice.tokens, number(choice.top), out};
-    Value y = create<nn::ExpertLinearOp>(first.getLoc(), typeOf(shape, f32()), x, choice.ids, weight, first.getActivationsAttr());
+    Value y = create<nn::ExpertLinearOp>(first.getLoc(), typeOf(shape, f32()), x, choice.ids, weight,
+                                         first.getActivationsAttr());
     if (biases.empty())
       return y;
     Value bias = unify(biases, depth);
@@ -617,7 +624,8 @@ private:
     auto type = RankedTensorType::get({count, width}, f32());
     Value table;
     if (static_cast<int64_t>(numbers.size()) == count * width && count * width <= 4096) {
-      table = create<nn::ConstantOp>(values.front().getLoc(), type, DenseElementsAttr::get(type, ArrayRef<float>(numbers)));
+      table =
+          create<nn::ConstantOp>(values.front().getLoc(), type, DenseElementsAttr::get(type, ArrayRef<float>(numbers)));
     } else {
       FlatSymbolRefAttr stack = weights.stack(parts, each);
       if (!stack)
@@ -627,8 +635,9 @@ private:
       if (each.getRank() == 0)
         table = reshape(table, {number(count), number(1)});
     }
-    return create<nn::GatherOp>(values.front().getLoc(), typeOf({choice.tokens, number(choice.top), number(width)}, f32()),
-                                table, choice.ids, builder.getI64IntegerAttr(0));
+    return create<nn::GatherOp>(values.front().getLoc(),
+                                typeOf({choice.tokens, number(choice.top), number(width)}, f32()), table, choice.ids,
+                                builder.getI64IntegerAttr(0));
   }
 
   StackedWeights &weights;

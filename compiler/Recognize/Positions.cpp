@@ -32,7 +32,9 @@ bool Positions::hasAllPositions(Value value) const {
 }
 
 std::optional<Positions::Number> Positions::multiply(Number a, Number b) const {
-  auto isPure = [](const Number &n) { return n[kChoice] == 0 && n[kChoiceT] == 0 && n[kToken] == 0 && n[kTokenT] == 0; };
+  auto isPure = [](const Number &n) {
+    return n[kChoice] == 0 && n[kChoiceT] == 0 && n[kToken] == 0 && n[kTokenT] == 0;
+  };
   if (!isPure(a))
     std::swap(a, b);
   if (!isPure(a))
@@ -129,7 +131,8 @@ std::optional<Positions::Number> Positions::ofBroadcast(nn::BroadcastOp broadcas
     return number(broadcast.getInput());
   SmallVector<AffineExpr> in = shapeOf(broadcast.getInput()), out = shapeOf(broadcast);
   auto iota = stripReshape(broadcast.getInput()).getDefiningOp<nn::IotaOp>();
-  AffineExpr top = getAffineConstantExpr(choices, tokens.getContext()), one = getAffineConstantExpr(1, tokens.getContext());
+  AffineExpr top = getAffineConstantExpr(choices, tokens.getContext()),
+             one = getAffineConstantExpr(1, tokens.getContext());
   llvm::erase(out, one);
   SmallVector<AffineExpr> want;
   for (AffineExpr size : {tokenMajor ? tokens : top, tokenMajor ? top : tokens})
@@ -213,7 +216,8 @@ std::optional<Positions::Number> Positions::compute(Value value) {
     }
     // What is left has one dimension of places, so that turning it keeps their order.
     if (index < 0 || index >= static_cast<int64_t>(concat.getInputs().size()) ||
-        !llvm::all_of(concat.getInputs(), [&](Value input) { return shapeOf(input)[axis] == one; }) ||
+        !llvm::all_of(
+            concat.getInputs(), [&](Value input) { return shapeOf(input)[axis] == one; }) ||
         llvm::count_if(to, [&](AffineExpr size) { return size != one; }) > 1)
       return std::nullopt;
     return number(concat.getInputs()[index]);

@@ -9,8 +9,8 @@ namespace ahm::recognize {
 using namespace mlir;
 namespace {
 
-/// A static slice of a small constant is a constant (a causal mask cut to the tokens of a call, one of the two values of a
-/// one-hot row).
+/// A static slice of a small constant is a constant (a causal mask cut to the tokens of a call, one of the two values
+/// of a one-hot row).
 struct SliceOfConstant : OpRewritePattern<nn::SliceOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(nn::SliceOp op, PatternRewriter &rewriter) const override {

@@ -97,10 +97,9 @@ FlatSymbolRefAttr WeightFolder::fold(Value value, PatternRewriter &rewriter) {
     OpBuilder::InsertionGuard guard(rewriter);
     rewriter.setInsertionPointAfter(weight);
     known = rewriter.getStringAttr(name);
-    weights[known] =
-        nn::WeightOp::create(rewriter, weight.getLoc(), known, TypeAttr::get(type), weight.getSourceTypeAttr(),
-                             weight.getFileAttr(), weight.getOffsetAttr(), weight.getLengthAttr(), recipeAttr,
-                             rewriter.getStringAttr(""), weight.getValueAttr());
+    weights[known] = nn::WeightOp::create(
+        rewriter, weight.getLoc(), known, TypeAttr::get(type), weight.getSourceTypeAttr(), weight.getFileAttr(),
+        weight.getOffsetAttr(), weight.getLengthAttr(), recipeAttr, rewriter.getStringAttr(""), weight.getValueAttr());
   }
   return FlatSymbolRefAttr::get(known);
 }

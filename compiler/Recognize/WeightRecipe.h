@@ -15,10 +15,10 @@ class WeightFolder {
 public:
   explicit WeightFolder(mlir::ModuleOp module);
 
-  /// A weight symbol whose value is `value`: the weight itself when `value` is its nn.get_weight, else a symbol with the
-  /// steps in between (transpose, reshape, cast, sum, difference and product with a scalar) appended to the recipe; an
-  /// equal symbol made before is reused, so two functions share it. Null when `value` does not come from one weight by
-  /// such steps.
+  /// A weight symbol whose value is `value`: the weight itself when `value` is its nn.get_weight, else a symbol with
+  /// the steps in between (transpose, reshape, cast, sum, difference and product with a scalar) appended to the recipe;
+  /// an equal symbol made before is reused, so two functions share it. Null when `value` does not come from one weight
+  /// by such steps.
   mlir::FlatSymbolRefAttr fold(mlir::Value value, mlir::PatternRewriter &rewriter);
 
 private:

@@ -75,14 +75,15 @@ LogicalResult WeightOp::verify() {
     if (!array || array.empty() || !isa<StringAttr>(array[0]))
       return emitOpError("a recipe step is an array that begins with its name");
     StringRef name = cast<StringAttr>(array[0]).getValue();
-    static const char *const known[] = {"transpose", "reshape", "affine_dequant", "mul",          "add",
+    static const char *const known[] = {"transpose", "reshape", "affine_dequant", "mul",           "add",
                                         "cast",      "slice",   "unpack",         "block_dequant", "stack"};
     if (!llvm::is_contained(known, name))
       return emitOpError("unknown recipe step '") << name << "'";
     if (name == "stack" && (getRecipe().size() != 1 || type.getRank() == 0 ||
                             static_cast<int64_t>(array.size()) - 1 != type.getDimSize(0) ||
                             !llvm::all_of(llvm::drop_begin(array), llvm::IsaPred<DictionaryAttr>)))
-      return emitOpError("a stack is the only step of its recipe and has a source for each of the type's first dimension");
+      return emitOpError(
+          "a stack is the only step of its recipe and has a source for each of the type's first dimension");
   }
   return success();
 }

@@ -23,9 +23,10 @@ FAMILIES = [
     ("qwen3-32b", [O, G, S, STATIC]),
     ("smollm2-135m", [O, G, S, STATIC]),
     ("gpt-2", [O, G, S]),
-    ("gpt-oss-20b", [O, G, S, STATIC]),
-    ("mixtral-8x7b", [O, G, S, STATIC]),
-    ("deepseek-v3", [O, G, S, STATIC, O + " --cache=parts", S + " --cache=parts", O + " --cache=expanded", S + " --cache=expanded"]),
+    ("gpt-oss-20b", [O, G, S, STATIC, O + " --moe=indexadd"]),
+    ("mixtral-8x7b", [O, G, S, STATIC, *(O + f" --moe={m}" for m in ("each", "masked", "loop", "indexadd", "gathered"))]),
+    ("qwen3-235b-a22b", [O, G, S, S + " --moe=loop", O + " --moe=indexadd"]),
+    ("deepseek-v3", [O, G, S, STATIC, O + " --moe=indexadd", O + " --cache=parts", S + " --cache=parts", O + " --cache=expanded", S + " --cache=expanded"]),
 ]
 TOKENS = int(os.environ.get("AHM_FAMILIES_TOKENS", "100"))  # of the prompt; beyond 1,024 attention has two segments
 CONTEXT = 512 if TOKENS < 400 else 2 * TOKENS

@@ -231,6 +231,50 @@ TEST(PackWeight, ScalesThatDoNotFitAreAnError) {
         << blocks;
 }
 
+TEST(PackWeight, StackOfDifferentSources) {
+  // Three experts [K=3, N=2]: floats as stored, floats stored turned, integers under scales of their columns.
+  writeFile("first.bin", std::vector<float>{1, 2, 3, 4, 5, 6});
+  writeFile("second.bin", std::vector<float>{10, 30, 50, 20, 40, 60});
+  writeFile("third.bin", std::vector<int8_t>{1, -2, 3, -4, 5, -6});
+  const std::string stack =
+      "[[\"stack\", {type = tensor<3x2xf32>, file = \"first.bin\", offset = 0, length = 24, recipe = []}, "
+      "{type = tensor<2x3xf32>, file = \"second.bin\", offset = 0, length = 24, recipe = [[\"transpose\", 1, 0]]}, "
+      "{type = tensor<3x2xi8>, file = \"third.bin\", offset = 0, length = 6, recipe = [[\"block_dequant\", {axis = 1, "
+      "block = 0, scales = {value = dense<[0.5, 2.0]> : tensor<2xf32>}}]]}";
+  const std::vector<float> want{1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60, 0.5, -4, 1.5, -8, 2.5, -12};
+  std::vector<uint8_t> bytes;
+  ASSERT_TRUE(pack("hmem.weight @w \"vector\" : tensor<3x3x2xf32> from tensor<3x3x2xf32> in \"\" at 0 size 0 recipe " +
+                       stack + "]] format \"dense\" bytes 72",
+                   bytes));
+  std::vector<float> values(18);
+  ASSERT_EQ(bytes.size(), 72u);
+  std::memcpy(values.data(), bytes.data(), 72);
+  EXPECT_EQ(values, want);
+  // A tile an expert.
+  bytes.clear();
+  ASSERT_TRUE(
+      pack("hmem.weight @w \"tiles\" : tensor<3x3x2xf32> from tensor<3x3x2xf32> in \"\" at 0 size 0 recipe " + stack +
+               "]] format \"mxint16\" bytes 12480 {columns = 2 : i64, cores_count = 4 : i64, tile_bytes = 4160 : "
+               "i64, tiles = 3 : i64}",
+           bytes));
+  ASSERT_EQ(bytes.size(), 3u * 4160);
+  for (size_t expert = 0; expert < 3; ++expert) {
+    float tile[6];
+    ahm::formats::unpackTileMx(bytes.data() + expert * 4160, 2, 3, 2, 0, 0, ahm::formats::TileFormat::MxInt16, tile);
+    for (size_t i = 0; i < 6; ++i)
+      EXPECT_NEAR(tile[i], want[expert * 6 + i], 0.01f) << expert << "," << i;
+  }
+  // Another number of parts than the type has, a part without a recipe, and a step behind it.
+  for (const std::string &recipe :
+       {stack + "]]", stack + ", {value = dense<1.0> : tensor<3x2xf32>}]]",
+        stack + ", {value = dense<1.0> : tensor<3x2xf32>, recipe = []}], [\"mul\", 2.0 : f32]]"})
+    EXPECT_FALSE(
+        pack("hmem.weight @w \"vector\" : tensor<4x3x2xf32> from tensor<4x3x2xf32> in \"\" at 0 size 0 recipe " +
+                 recipe + " format \"dense\" bytes 96",
+             bytes))
+        << recipe;
+}
+
 TEST(PackWeight, BadInputIsAnError) {
   std::vector<uint8_t> bytes;
   const std::string tail = " recipe [] format \"dense\" bytes 16";

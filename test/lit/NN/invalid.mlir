@@ -367,6 +367,11 @@ nn.weight @w : tensor<4xf32> from tensor<4xf32> in "" at 0 size 0 recipe [["bloc
 
 // -----
 
+// expected-error@+1 {{a stack is the only step of its recipe and has a source for each of the type's first dimension}}
+nn.weight @w : tensor<2x4xf32> from tensor<2x4xf32> in "" at 0 size 0 recipe [["stack", {value = dense<1.0> : tensor<4xf32>, recipe = []}]]
+
+// -----
+
 func.func @topk_rank(%x: tensor<f32>) {
   // expected-error@+1 {{needs a dimension to choose from, and keeps the rank}}
   %0:2 = nn.topk %x largest true : tensor<f32> -> tensor<f32>, tensor<i32>

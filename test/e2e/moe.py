@@ -22,8 +22,7 @@ MODELS = {"MoE, silu": "Mixtral-8x7B --style=genai", "MoE, clamped": "GPT-OSS-20
           "loop, groups": "DeepSeek-V3 --style=onnx23 --moe=loop", "index_add": "Mixtral-8x7B --style=optimum --moe=indexadd",
           "index_add, biases": "GPT-OSS-20B --style=optimum --moe=indexadd", "index_add, groups": "DeepSeek-V3 --style=optimum --moe=indexadd",
           "index_add, 4 bits": "Qwen3-235B-A22B --style=optimum --moe=indexadd --weights-bits=4 --zero-points", "gathered": "Mixtral-8x7B --style=optimum --moe=gathered",
-          "gathered, biases": "GPT-OSS-20B --style=onnx23 --moe=gathered", "a column an expert, QDQ": "Mixtral-8x7B --style=onnx23 --moe=each --weights-bits=8 --quantize=qdq",
-          "loop, half": "Mixtral-8x7B --style=optimum --moe=loop --dtype=float16"}
+          "gathered, biases": "GPT-OSS-20B --style=onnx23 --moe=gathered", "a column an expert, QDQ": "Mixtral-8x7B --style=onnx23 --moe=each --weights-bits=8 --quantize=qdq"}
 IDS = [int(i) for i in np.random.default_rng(11).integers(0, 256, 40)]
 NODE = ORACLE if shutil.which("node") else ROOT / "no node"
 

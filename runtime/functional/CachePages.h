@@ -44,7 +44,7 @@ public:
   /// Rows [first, end) of the block at `at`, counted and checked; the pointer is to row 0. Null with the error set.
   uint8_t *rows(const Operand &operand, TileAddress at, int64_t first, int64_t end, bool write) {
     const Region &region = c.program.regions[operand.region];
-    uint8_t *data = c.memory.at(region.tier, at.unit, at.offset, blockBytes);
+    uint8_t *data = c.memory.at(operand.region, at.unit, at.offset, blockBytes);
     if (!data) {
       c.fail("a page of region '" + region.name + "' lies outside the card's " + tierName(region.tier));
       return nullptr;

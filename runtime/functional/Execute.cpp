@@ -32,7 +32,7 @@ bool Context::view(const Operand &operand, View &v) {
     return true;
   if (v.bytes > region.bytes || offset > region.bytes - v.bytes)
     return fail("a view of region '" + region.name + "' leaves it");
-  v.data = memory.at(region.tier, v.unit, v.address, v.bytes);
+  v.data = memory.at(operand.region, v.unit, v.address, v.bytes);
   return v.data || fail("region '" + region.name + "' lies outside the card's " + tierName(region.tier));
 }
 
@@ -59,12 +59,23 @@ bool Context::touchSramTiles(const Operand &operand, uint64_t count, uint64_t ti
   uint64_t offset = region.offset + offsetOf(operand);
   for (uint32_t u = 0; u < region.unitCount; ++u) {
     uint64_t slots = (count + region.unitCount - 1 - u) / region.unitCount;
-    if (slots && !memory.at(region.tier, region.firstUnit + u, offset, slots * tileBytes))
+    if (slots && !memory.contains(region.tier, region.firstUnit + u, offset, slots * tileBytes))
       return fail("tiles of region '" + region.name + "' lie outside the card's sram");
     if (slots && !touch(operand.region, region.firstUnit + u, offset, slots * tileBytes, write))
       return false;
   }
   return true;
+}
+
+void Context::sramTiles(const Operand &operand, uint64_t first, uint64_t size, std::vector<const uint8_t *> &tiles) {
+  const Region &region = program.regions[operand.region];
+  uint64_t offset = offsetOf(operand);
+  const uint8_t *aliased = offset ? nullptr : memory.aliasedTiles(operand.region, first + tiles.size(), size);
+  for (uint64_t t = 0; t < tiles.size(); ++t) {
+    TileAddress place = sramTileAddress(region, first + t, size);
+    tiles[t] =
+        aliased ? aliased + (first + t) * size : memory.at(operand.region, place.unit, place.offset + offset, size);
+  }
 }
 
 bool Context::touchDramTiles(const Operand &operand, Cores cores, uint64_t count, uint64_t tileBytes, bool write) {
@@ -75,7 +86,7 @@ bool Context::touchDramTiles(const Operand &operand, Cores cores, uint64_t count
     uint64_t rest = count % cores.count;
     uint64_t slots = count / cores.count * per + (rest > first ? std::min<uint64_t>(per, rest - first) : 0);
     uint32_t unit = (cores.first + first) / memory.config().coresPerChiplet;
-    if (slots && !memory.at(region.tier, unit, offset, slots * tileBytes))
+    if (slots && !memory.contains(region.tier, unit, offset, slots * tileBytes))
       return fail("tiles of region '" + region.name + "' lie outside the card's dram");
     if (slots && !touch(operand.region, unit, offset, slots * tileBytes, write))
       return false;

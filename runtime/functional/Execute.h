@@ -30,7 +30,8 @@ struct RunOptions {
   std::function<void(size_t done, size_t total)> progress; // called before each command when set
 };
 
-/// Gives the bytes of program.weights[weightIndex] as the weights file holds them; they stay valid until the next call.
+/// Gives the bytes of program.weights[weightIndex] as the weights file holds them; they stay as they are while the card's
+/// memory lives, which may refer to them instead of copying.
 using BlobReader = std::function<bool(uint32_t weightIndex, const uint8_t *&data, uint64_t &bytes, std::string &error)>;
 
 /// Runs the entry; inputs stand in host memory before, outputs after. values: as callValueCount says, each within its

@@ -41,11 +41,6 @@ struct View {
   template <typename T> T *as() const { return reinterpret_cast<T *>(data); }
 };
 
-/// Which cores' tiles a DRAM region holds.
-struct Cores {
-  uint32_t first = 0, count = 0;
-};
-
 struct Context {
   const Program &program;
   const Entry &entry;
@@ -86,6 +81,8 @@ struct Context {
   /// Tiles 0..count of an SRAM region, or of a DRAM region that serves `cores`.
   bool touchSramTiles(const Operand &operand, uint64_t count, uint64_t tileBytes, bool write);
   bool touchDramTiles(const Operand &operand, Cores cores, uint64_t count, uint64_t tileBytes, bool write);
+  /// Pointers to tiles first..first+tiles.size() of an operand in SRAM, which exist.
+  void sramTiles(const Operand &operand, uint64_t first, uint64_t tileBytes, std::vector<const uint8_t *> &tiles);
   uint64_t offsetOf(const Operand &operand) const {
     return operand.byteOffset < 0 ? 0 : static_cast<uint64_t>(evaluate(program, operand.byteOffset, values));
   }

@@ -33,12 +33,8 @@ bool gatherTiles(Context &c, const Operand &operand, int64_t k, int64_t columns,
     return c.fail("stationary operand '" + region.name + "' is not in sram");
   if (!c.touchSramTiles(operand, count, size, false))
     return false;
-  uint64_t offset = c.offsetOf(operand);
   tiles.resize(count);
-  for (uint64_t t = 0; t < count; ++t) {
-    TileAddress place = sramTileAddress(region, t, size);
-    tiles[t] = c.memory.sram(place.unit, place.offset + offset);
-  }
+  c.sramTiles(operand, 0, size, tiles);
   return true;
 }
 
@@ -133,12 +129,12 @@ bool gemmExperts(Context &c) {
       continue;
     for (int64_t t = 0; t < perExpert; ++t) {
       TileAddress place = sramTileAddress(region, static_cast<uint64_t>(e * perExpert + t), size);
-      if (!c.memory.at(Tier::Sram, place.unit, place.offset + offset, size))
+      if (!c.memory.contains(Tier::Sram, place.unit, place.offset + offset, size))
         return c.fail("tiles of region '" + region.name + "' lie outside the card's sram");
       if (!c.touch(w.region, place.unit, place.offset + offset, size, false))
         return false;
-      tiles[static_cast<size_t>(t)] = c.memory.sram(place.unit, place.offset + offset);
     }
+    c.sramTiles(c.command->ins[1], static_cast<uint64_t>(e * perExpert), size, tiles);
     auto m = static_cast<int64_t>(rows.size());
     gathered.resize(static_cast<size_t>(m * rowBytes));
     for (int64_t i = 0; i < m; ++i)

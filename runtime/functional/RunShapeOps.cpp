@@ -142,6 +142,11 @@ bool gatherTiles(Context &c, const std::vector<View> &ins, const View &y) {
     auto paired = c.pairedCores.find(operand.region);
     uint64_t offset = c.offsetOf(operand);
     int64_t width = formats::tileColumns(format), first = column / width * kTiles, at = column % width;
+    const uint8_t *aliased = nullptr;
+    if (offset == 0)
+      aliased =
+          c.memory.aliasedTiles(operand.region, static_cast<uint64_t>(first + kTiles), static_cast<uint64_t>(size),
+                                paired != c.pairedCores.end() ? paired->second : Cores{});
     for (int64_t t = 0; t < kTiles; ++t) {
       auto tile = static_cast<uint64_t>(first + t);
       TileAddress place{region.firstUnit, region.offset + tile * static_cast<uint64_t>(size)};
@@ -149,9 +154,11 @@ bool gatherTiles(Context &c, const std::vector<View> &ins, const View &y) {
         place = dramTileAddress(region, paired->second.first, paired->second.count, c.memory.config().coresPerChiplet,
                                 tile, static_cast<uint64_t>(size));
       place.offset += offset;
-      const uint8_t *bytes = c.memory.at(Tier::Dram, place.unit, place.offset, static_cast<uint64_t>(size));
-      if (!bytes)
+      if (!c.memory.contains(Tier::Dram, place.unit, place.offset, static_cast<uint64_t>(size)))
         return c.fail("tiles of region '" + region.name + "' lie outside the card's dram");
+      const uint8_t *bytes = aliased
+                                 ? aliased + tile * static_cast<uint64_t>(size)
+                                 : c.memory.at(operand.region, place.unit, place.offset, static_cast<uint64_t>(size));
       for (int64_t block = 0; block < 2; ++block) {
         int64_t row = t * formats::kTileRows + block * formats::kBlock, used = std::min(formats::kBlock, k - row);
         if (used <= 0)

@@ -1,5 +1,8 @@
-// Transfers: bytes move between the tiers, values stay.
+// Transfers: bytes move between the tiers, values stay. Weights' tiles are not copied but become aliases of the weights
+// file (Memory.h).
 #include "runtime/functional/Kernels.h"
+
+#include <algorithm>
 
 namespace ahm::functional {
 namespace {
@@ -38,12 +41,16 @@ bool hostToDram(Context &c) {
   auto paired = c.pairedCores.find(operand.region);
   if (!isTiles(operand.dtype) || paired == c.pairedCores.end()) {
     // Dense data, and tiles that no command moves on: one behind the other.
-    uint8_t *target = c.memory.at(region.tier, region.firstUnit, out.address, bytes);
-    if (!target)
+    if (!c.memory.contains(region.tier, region.firstUnit, out.address, bytes))
       return c.fail("region '" + region.name + "' lies outside the card's dram");
     if (!c.write(out))
       return false;
-    std::memcpy(target, data, bytes);
+    if (isTiles(operand.dtype) && out.address == region.offset && bytes) {
+      auto size = static_cast<uint64_t>(tileBytes(operand.dtype));
+      c.memory.aliasTiles(operand.region, data, bytes / size, size);
+    } else {
+      std::memcpy(c.memory.at(operand.region, region.firstUnit, out.address, bytes), data, bytes);
+    }
     return true;
   }
   auto size = static_cast<uint64_t>(tileBytes(operand.dtype));
@@ -51,11 +58,26 @@ bool hostToDram(Context &c) {
   Cores cores = paired->second;
   if (!c.touchDramTiles(operand, cores, count, size, true))
     return false;
+  if (offset == 0) {
+    c.memory.aliasTiles(operand.region, data, count, size, cores);
+    return true;
+  }
   for (uint64_t t = 0; t < count; ++t) {
     TileAddress to = dramTileAddress(region, cores.first, cores.count, c.memory.config().coresPerChiplet, t, size);
-    std::memcpy(c.memory.dram(to.unit, to.offset + offset), data + t * size, size);
+    std::memcpy(c.memory.at(operand.region, to.unit, to.offset + offset, size), data + t * size, size);
   }
   return true;
+}
+
+/// Tiles 0..count behind `offset` (in each chiplet) of a DRAM region that serves `cores`, where they are an alias; else
+/// null.
+const uint8_t *aliasedHome(Context &c, uint32_t region, uint64_t offset, uint64_t count, uint64_t size, Cores cores) {
+  uint64_t slots = std::min(cores.count, c.memory.config().coresPerChiplet); // of a chiplet, a round over the cores
+  if (size == 0 || offset % (slots * size) != 0)
+    return nullptr;
+  uint64_t first = offset / (slots * size) * cores.count;
+  const uint8_t *tiles = c.memory.aliasedTiles(region, first + count, size, cores);
+  return tiles ? tiles + first * size : nullptr;
 }
 
 bool dmaTiles(Context &c) {
@@ -66,11 +88,15 @@ bool dmaTiles(Context &c) {
   uint64_t fromOffset = c.offsetOf(from), toOffset = c.offsetOf(to);
   if (!c.touchDramTiles(from, cores, count, size, false) || !c.touchSramTiles(to, count, size, true))
     return false;
+  if (const uint8_t *tiles = aliasedHome(c, from.region, fromOffset, count, size, cores); tiles && toOffset == 0) {
+    c.memory.aliasTiles(to.region, tiles, count, size);
+    return true;
+  }
   for (uint64_t t = 0; t < count; ++t) {
     TileAddress home = dramTileAddress(dram, cores.first, cores.count, c.memory.config().coresPerChiplet, t, size);
     TileAddress place = sramTileAddress(sram, t, size);
-    std::memcpy(c.memory.sram(place.unit, place.offset + toOffset), c.memory.dram(home.unit, home.offset + fromOffset),
-                size);
+    std::memcpy(c.memory.at(to.region, place.unit, place.offset + toOffset, size),
+                c.memory.at(from.region, home.unit, home.offset + fromOffset, size), size);
   }
   return true;
 }

@@ -23,7 +23,7 @@ void CardMemory::reserve(Mapping &mapping, uint64_t bytes) {
   first += (kHugePage - reinterpret_cast<uintptr_t>(first) % kHugePage) % kHugePage;
   mapping = {first, bytes, data, reserved};
 #ifdef MADV_HUGEPAGE
-  if (&mapping != &hostBase)
+  if (&mapping == &stashBase)
     madvise(first, bytes, MADV_HUGEPAGE); // only speed depends on it
 #endif
 }

@@ -28,9 +28,8 @@ struct Cores {
 };
 
 /// SRAM is an array a core, DRAM an array a chiplet, each up to the highest byte that the program's regions use there;
-/// stash flat; host flat, up to the highest byte used. All but the host's stand in huge pages where the system has
-/// them, since tiles that follow each other lie on different cores. Ranges of SRAM and stash that regions cover start
-/// as 0xFF (a NaN as float), so that a read before a write shows; DRAM and host start as zeros.
+/// stash flat, in huge pages where the system has them; host flat, up to the highest byte used. Ranges of SRAM and stash
+/// that regions cover start as 0xFF (a NaN as float), so that a read before a write shows; DRAM and host start as zeros.
 class CardMemory {
 public:
   CardMemory(const program::Program &program, const MemoryConfig &config);

@@ -150,11 +150,16 @@ NpyArray fetchTensor(const program::Binding &binding, std::vector<int64_t> dims,
     std::memcpy(tensor.bytes.data(), host, count);
     return tensor;
   }
+  bool brain = binding.dtype == "bfloat16";
+  if (dtype == DType::F32 && size == 4 && !brain) {
+    std::memcpy(tensor.bytes.data(), host, count * 4);
+    return tensor;
+  }
   for (size_t i = 0; i < count; ++i) {
     if (dtype == DType::F32) {
       float value;
       std::memcpy(&value, host + i * 4, 4);
-      if (binding.dtype == "bfloat16")
+      if (brain)
         value = formats::bfloatToFloat(formats::floatToBfloat(value));
       uint16_t half = size == 2 ? formats::floatToHalf(value) : 0;
       std::memcpy(&tensor.bytes[i * size], size == 2 ? static_cast<const void *>(&half) : &value, size);

@@ -4,6 +4,7 @@
 #include "runtime/formats/MathBodies.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <vector>
 
@@ -216,9 +217,9 @@ AHM_TARGET_AVX2 float tanhAvx2(float x) { return body::tanh(x); }
 float fmaGeneric(float a, float b, float c) { return body::fma(a, b, c); }
 
 struct State {
-  float m = -kInfinity, l = 0.0f;
+  float m, l;
   std::vector<float> o;
-  bool empty = true;
+  bool empty;
 };
 
 // Joins a later segment (m2, l2, o2; o2 null stands for zeros) to the state.
@@ -262,14 +263,25 @@ void runValues(const ValueJob &job, Element e, bool avx2) {
 } // namespace
 
 void attentionHead(const AttentionArgs &args, float *out) {
+  static const std::array<float, 256> scaleTable = [] {
+    std::array<float, 256> table;
+    for (size_t i = 0; i < table.size(); ++i)
+      table[i] = scaleValue(static_cast<uint8_t>(i));
+    return table;
+  }();
   const bool avx2 = useAvx2();
-  std::vector<int16_t> query(static_cast<size_t>(mxBlocks(args.headDim) * kBlock));
+  static thread_local std::vector<int16_t> query;
+  static thread_local std::vector<float> o;
+  static thread_local State total;
+  query.resize(static_cast<size_t>(mxBlocks(args.headDim) * kBlock));
   expandRowMx(args.q, args.headDim, args.qElement, query.data());
   Query q{query.data(), args.q, mxBlocks(args.headDim), mxScaleBytes(args.headDim),
           implicitExponent(args.qElement) + implicitExponent(args.kElement) - 254};
   int64_t groups = mxBlocks(args.valueDim), valueScaleBytes = mxScaleBytes(std::max(args.valueDim, args.valueWidth));
   int64_t groupBytes = kBlock * elementBits(args.vElement) / 8;
-  State total;
+  total.m = -kInfinity;
+  total.l = 0.0f;
+  total.empty = true;
   total.o.assign(static_cast<size_t>(groups * kBlock), 0.0f);
   if (!args.first) {
     total.m = args.state[0];
@@ -277,7 +289,7 @@ void attentionHead(const AttentionArgs &args, float *out) {
     total.empty = total.l == 0; // at least one token in it makes l at least 1, or NaN
     std::copy(out, out + args.valueDim, total.o.begin());
   }
-  std::vector<float> o(total.o.size());
+  o.resize(total.o.size());
   auto exp = avx2 ? expAvx2 : expGeneric;
   auto tanh = avx2 ? tanhAvx2 : tanhGeneric;
 
@@ -329,7 +341,7 @@ void attentionHead(const AttentionArgs &args, float *out) {
           float folded[kBlock] = {};
           for (int64_t t = from; t < to; ++t)
             if (!masked[t])
-              folded[t - first] = p[t] * scaleValue(v[t * args.vStride + g]);
+              folded[t - first] = p[t] * scaleTable[v[t * args.vStride + g]];
           int16_t elements[kBlock];
           uint8_t scale = quantizeBlock(folded, args.pElement, elements);
           float *columns = o.data() + g * kBlock;

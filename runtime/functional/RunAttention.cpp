@@ -2,6 +2,7 @@
 // they lie.
 #include "runtime/formats/Attention.h"
 #include "runtime/functional/CachePages.h"
+#include "runtime/functional/Workers.h"
 
 #include <algorithm>
 #include <limits>
@@ -221,8 +222,7 @@ bool attention(Context &c) {
     return false;
   if (q.dims.size() != 4 || out.dims.size() != 4 || k.heads <= 0 || q.dims[1] % k.heads != 0 ||
       q.dims[3] != k.headDim || v.heads != k.heads || out.dims[3] > v.headDim ||
-      (out.dims[3] < v.headDim && !isValuePrefix(*c.command)) ||
-      out.count() != q.dims[1] * q.dims[2] * out.dims[3])
+      (out.dims[3] < v.headDim && !isValuePrefix(*c.command)) || out.count() != q.dims[1] * q.dims[2] * out.dims[3])
     return c.fail("operand shapes do not fit");
   int64_t heads = q.dims[1], tokens = q.dims[2], d = q.dims[3], dv = out.dims[3], group = heads / k.heads;
   int64_t length = c.expr(0), position = c.expr(1), window = c.command->ints[1];
@@ -282,37 +282,45 @@ bool attention(Context &c) {
   if (!c.write(out) || (!form.last && (!c.view(c.command->outs[1], state) || !c.write(state))))
     return false;
   c.counters.macs += static_cast<uint64_t>(heads * tokens) * static_cast<uint64_t>(seen.size() * (d + dv));
-  std::vector<uint8_t> row(static_cast<size_t>(formats::mxRowBytes(d, args.qElement)));
-  std::vector<float> maskRow(static_cast<size_t>(masked ? seen.end : 0));
-  args.q = row.data();
-  args.mask = masked ? maskRow.data() : nullptr;
-  for (int64_t h = 0; h < heads; ++h) {
-    if (h % group == 0) {
-      int64_t from = h / group;
-      if (!keys.gather(seen.first, seen.end,
-                       [&](int64_t p, int64_t lo, int64_t hi) { return k.page(from, p, lo, hi); }) ||
-          !values.gather(seen.first, seen.end,
-                         [&](int64_t p, int64_t lo, int64_t hi) { return v.page(from, p, lo, hi); }))
-        return false;
-      args.kPages = keys.data();
-      args.vPages = values.data();
-    }
-    for (int64_t t = 0; t < tokens; ++t) {
-      formats::quantizeRowMx(q.as<float>() + (h * tokens + t) * d, d, args.qElement, row.data());
-      int64_t end = causal ? std::min(length, position + t + 1) : length;
-      int64_t begin = window > 0 ? std::clamp<int64_t>(position + t + 1 - window, 0, end) : 0;
-      args.begin = std::max(begin, seen.first);
-      args.end = std::min(end, seen.end);
-      for (int64_t i = seen.first; masked && i < seen.end; ++i) {
-        int64_t at = h * maskStrides[1] + t * maskStrides[2] + i * maskStrides[3];
-        maskRow[static_cast<size_t>(i)] = mask.dtype == DType::F32 ? mask.as<float>()[at]
-                                          : mask.data[at]          ? 0.0f
-                                                                   : -std::numeric_limits<float>::infinity();
-      }
-      args.sink = form.sinks ? sinks.as<float>() + h : nullptr;
-      args.state = state.data ? state.as<float>() + (h * tokens + t) * 2 : nullptr;
-      formats::attentionHead(args, out.as<float>() + (h * tokens + t) * dv);
-    }
+  auto macs = static_cast<uint64_t>(group * tokens) * static_cast<uint64_t>(seen.size() * (d + dv));
+  for (int64_t from = 0; from < k.heads; ++from) {
+    if (!keys.gather(seen.first, seen.end,
+                     [&](int64_t p, int64_t lo, int64_t hi) { return k.page(from, p, lo, hi); }) ||
+        !values.gather(seen.first, seen.end,
+                       [&](int64_t p, int64_t lo, int64_t hi) { return v.page(from, p, lo, hi); }))
+      return false;
+    args.kPages = keys.data();
+    args.vPages = values.data();
+    // Later rows see more keys: small pieces, so that no thread waits long for another.
+    parallel(
+        c.options.threads, group * tokens, macs,
+        [&](int64_t first, int64_t last) {
+          static thread_local std::vector<uint8_t> row;
+          static thread_local std::vector<float> maskRow;
+          row.resize(static_cast<size_t>(formats::mxRowBytes(d, args.qElement)));
+          maskRow.resize(static_cast<size_t>(masked ? seen.end : 0));
+          formats::AttentionArgs one = args;
+          one.q = row.data();
+          one.mask = masked ? maskRow.data() : nullptr;
+          for (int64_t r = first; r < last; ++r) {
+            int64_t h = from * group + r / tokens, t = r % tokens;
+            formats::quantizeRowMx(q.as<float>() + (h * tokens + t) * d, d, args.qElement, row.data());
+            int64_t end = causal ? std::min(length, position + t + 1) : length;
+            int64_t begin = window > 0 ? std::clamp<int64_t>(position + t + 1 - window, 0, end) : 0;
+            one.begin = std::max(begin, seen.first);
+            one.end = std::min(end, seen.end);
+            for (int64_t i = seen.first; masked && i < seen.end; ++i) {
+              int64_t at = h * maskStrides[1] + t * maskStrides[2] + i * maskStrides[3];
+              maskRow[static_cast<size_t>(i)] = mask.dtype == DType::F32 ? mask.as<float>()[at]
+                                                : mask.data[at]          ? 0.0f
+                                                                         : -std::numeric_limits<float>::infinity();
+            }
+            one.sink = form.sinks ? sinks.as<float>() + h : nullptr;
+            one.state = state.data ? state.as<float>() + (h * tokens + t) * 2 : nullptr;
+            formats::attentionHead(one, out.as<float>() + (h * tokens + t) * dv);
+          }
+        },
+        8);
   }
   return true;
 }

@@ -2,27 +2,12 @@
 #include "runtime/formats/DynamicQuantize.h"
 #include "runtime/formats/Gemm.h"
 #include "runtime/functional/Kernels.h"
+#include "runtime/functional/Workers.h"
 
 #include <algorithm>
-#include <thread>
 
 namespace ahm::functional {
 namespace {
-
-/// work(begin, end) over [0, n) on the run's threads. Too little work (in macs) stays on this one.
-template <typename Work> void parallel(const Context &c, int64_t n, uint64_t macs, Work work) {
-  int64_t threads = std::min<int64_t>(c.options.threads, n);
-  if (threads <= 1 || macs < (1u << 20)) {
-    work(int64_t(0), n);
-    return;
-  }
-  std::vector<std::thread> others;
-  for (int64_t i = 1; i < threads; ++i)
-    others.emplace_back([=] { work(n * i / threads, n * (i + 1) / threads); });
-  work(int64_t(0), n / threads);
-  for (std::thread &other : others)
-    other.join();
-}
 
 /// Pointers to the tiles of a stationary operand in SRAM, in tile order; counts them as read.
 bool gatherTiles(Context &c, const Operand &operand, int64_t k, int64_t columns, std::vector<const uint8_t *> &tiles) {
@@ -70,7 +55,7 @@ bool gemm(Context &c) {
   int64_t width = formats::tileColumns(format), groups = formats::columnTiles(columns, format);
   float *target = y.as<float>() + n0;
   float scale = plain ? *ins[1].as<float>() * c.command->floats[0] : 0;
-  parallel(c, groups, macs, [&, target, scale](int64_t begin, int64_t end) {
+  parallel(c.options.threads, groups, macs, [&, target, scale](int64_t begin, int64_t end) {
     int64_t first = begin * width, count = std::min(columns, end * width) - first;
     if (count <= 0 || m == 0)
       return;
@@ -143,7 +128,7 @@ bool gemmExperts(Context &c) {
     product.resize(static_cast<size_t>(m * columns));
     uint64_t macs = static_cast<uint64_t>(m) * static_cast<uint64_t>(k) * static_cast<uint64_t>(columns);
     c.counters.macs += macs;
-    parallel(c, formats::columnTiles(columns, format), macs, [&](int64_t begin, int64_t end) {
+    parallel(c.options.threads, formats::columnTiles(columns, format), macs, [&](int64_t begin, int64_t end) {
       int64_t first = begin * width, count = std::min(columns, end * width) - first;
       if (count > 0)
         formats::gemmMx(gathered.data(), element, m, k, format, tiles.data() + begin * formats::kTiles(k), count,
@@ -169,7 +154,7 @@ bool matMul(Context &c) {
   int64_t aRow = formats::mxRowBytes(k, ae), bRow = formats::mxRowBytes(k, be);
   uint64_t macs = static_cast<uint64_t>(batches * m) * static_cast<uint64_t>(k * n);
   c.counters.macs += macs;
-  parallel(c, batches, macs, [&](int64_t begin, int64_t end) {
+  parallel(c.options.threads, batches, macs, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       formats::matmulRowsMx(a.data + i * m * aRow, ae, m, b.data + i / repeat * n * bRow, be, n, k,
                             y.as<float>() + i * m * n, n);
@@ -199,7 +184,7 @@ bool conv1d(Context &c) {
   int64_t rowBytes = formats::mxRowBytes(k, kElement);
   std::vector<uint8_t> rows(static_cast<size_t>(lo * rowBytes));
   std::vector<float> product(static_cast<size_t>(lo * co));
-  parallel(c, lo, macs, [&](int64_t begin, int64_t end) {
+  parallel(c.options.threads, lo, macs, [&](int64_t begin, int64_t end) {
     std::vector<float> patch(static_cast<size_t>(k));
     for (int64_t l = begin; l < end; ++l) {
       for (int64_t ci = 0; ci < channels; ++ci)

@@ -101,7 +101,10 @@ public:
     place.planIn = options.placementIn;
     place.traceOut = options.placementTrace;
     place.remarks = options.remarks;
-    place.report = [&](const PlaceReport &report) { summary.placed = report; };
+    place.report = [&](const PlaceReport &report) {
+      summary.placed = report;
+      decisions = report.decisions;
+    };
 
     // Shapes first: everything after speaks of run-time values only.
     if (failed(phase("nn", [&](PassManager &pm) { pm.addPass(createOnnxToNNPass(toNN)); })) ||
@@ -273,6 +276,20 @@ private:
         object["placement_predicted_ps"] = times.first;
         object["placement_lower_bound_ps"] = times.second;
       }
+    // Why each weight has its place, for the report of a run; one text for all that share it.
+    llvm::json::Array reasons;
+    for (const PlaceReport::Decision &decision : decisions) {
+      llvm::json::Array weights;
+      for (const std::string &weight : decision.weights)
+        weights.push_back(weight);
+      reasons.push_back(llvm::json::Object{{"choice", decision.choice},
+                                           {"reason", decision.reason},
+                                           {"bytes", decision.bytes},
+                                           {"streamed_bytes", decision.streamedBytes},
+                                           {"weights", std::move(weights)}});
+    }
+    if (!reasons.empty())
+      object["placement_decisions"] = std::move(reasons);
     if (!options.startIds.empty())
       object["start_ids"] = list(options.startIds);
     if (!options.endIds.empty())
@@ -356,6 +373,7 @@ private:
   const CompileOptions &options;
   OwningOpRef<ModuleOp> module, untiled;
   bool stopped = false, rememberPrediction = false;
+  std::vector<PlaceReport::Decision> decisions;
   double placementGap = 0;
   std::map<std::string, std::pair<int64_t, int64_t>> predictions;
 };

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace ahm {
 
@@ -28,6 +29,13 @@ bool readWorkload(const std::string &text, Workload &workload, std::string &erro
 struct PlaceReport {
   double seconds = 0; // of the processor, from tiled hmem to a verified answer
   std::string whatIf; // what more SRAM or bandwidth would give; empty when nothing would help
+  /// Weights that have the same choice ("resident", "streamed", "split") for the same reason (PlanFile.h's reasonFor).
+  struct Decision {
+    std::string choice, reason;
+    std::vector<std::string> weights;
+    int64_t bytes = 0, streamedBytes = 0;
+  };
+  std::vector<Decision> decisions;
 };
 
 struct PlaceOptions {

@@ -85,6 +85,27 @@ void apply(ProblemBuilder &builder, const placement::Solution &solution) {
                                                    attrs.getNamedAttr("gap", attrs.getF64FloatAttr(solution.gap))}));
 }
 
+std::vector<PlaceReport::Decision> decisionsOf(const placement::Problem &problem,
+                                               const placement::Solution &solution) {
+  std::vector<PlaceReport::Decision> decisions;
+  for (size_t i = 0; i < problem.weights.size(); ++i) {
+    const placement::Weight &weight = problem.weights[i];
+    uint64_t streamed = solution.weights[i].streamedGroups();
+    std::string choice = streamed == 0 ? "resident" : streamed == weight.groups ? "streamed" : "split";
+    std::string reason = placement::reasonFor(problem, solution, i);
+    auto same = llvm::find_if(decisions, [&](const PlaceReport::Decision &decision) {
+      return decision.choice == choice && decision.reason == reason;
+    });
+    if (same == decisions.end())
+      same = decisions.insert(decisions.end(), {choice, reason, {}, 0, 0});
+    same->weights.push_back(weight.name);
+    same->bytes += static_cast<int64_t>(weight.bytes());
+    same->streamedBytes += static_cast<int64_t>(static_cast<double>(weight.bytes()) * static_cast<double>(streamed) /
+                                                static_cast<double>(std::max<uint64_t>(weight.groups, 1)));
+  }
+  return decisions;
+}
+
 struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(PlacePass)
   PlacePass() = default;
@@ -132,7 +153,8 @@ struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
       placement::setTimes(builder.problem, solution);
     if (options.report)
       options.report({static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC,
-                      placement::describe(builder.problem, placement::whatIf(builder.problem, solution))});
+                      placement::describe(builder.problem, placement::whatIf(builder.problem, solution)),
+                      decisionsOf(builder.problem, solution)});
     if (!options.traceOut.empty() && failed(writeTrace(builder, options.traceOut, solution)))
       return signalPassFailure();
     if (options.remarks)

@@ -16,6 +16,29 @@
 namespace ahm::program {
 namespace {
 
+/// The options without their long list of placement decisions, which the report of a run shows.
+std::string withoutDecisions(const std::string &options) {
+  const std::string key = "\"placement_decisions\":[";
+  size_t begin = options.find(key);
+  if (begin == std::string::npos)
+    return options;
+  size_t end = begin + key.size();
+  bool quoted = false;
+  for (int depth = 1; end < options.size() && depth > 0; ++end) {
+    char c = options[end];
+    if (quoted && c == '\\')
+      ++end;
+    else if (c == '"')
+      quoted = !quoted;
+    else if (!quoted)
+      depth += c == '[' ? 1 : c == ']' ? -1 : 0;
+  }
+  end = std::min(end, options.size());
+  if (end < options.size() && options[end] == ',')
+    ++end;
+  return options.substr(0, begin) + options.substr(end);
+}
+
 class Table {
 public:
   /// A header that starts with '>' is a column of numbers.
@@ -121,7 +144,7 @@ void printSummary(const Program &program, std::ostream &out) {
   out << program.weights.size() << " weights, " << byteText(weightBytes)
       << (program.weightsFileBytes ? "" : " (no weights file: timing only)") << "\n";
   if (!program.options.empty())
-    out << "options " << program.options << "\n";
+    out << "options " << withoutDecisions(program.options) << "\n";
   if (!program.values.empty()) {
     out << "\nRun-time values\n";
     Table table({"name", ">min", ">max"});

@@ -6,6 +6,8 @@
 #include "runtime/session/ReportText.h"
 #include "runtime/timing/Breakdown.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
@@ -107,6 +109,8 @@ static std::string layerOf(const std::string &node) {
 
 namespace {
 
+using Json = nlohmann::json;
+
 class Page {
 public:
   Page(const Session &session, const std::string &title)
@@ -187,6 +191,12 @@ private:
     if (first && load)
       tile(timeText(double(first + load)), "first result, cold (loading included)");
     tile(timeText(double(all)), "all calls, without loading");
+    double peak = 0, cap = machine.powerCap;
+    for (const CallMetrics &call : session.calls())
+      peak = std::max(peak, call.peakPower.nominal);
+    tile(scaledText(peak, {"W", "kW"}), cap <= 0     ? "peak power, nominal"
+                                        : peak > cap ? "peak power, ABOVE THE CAP of " + scaledText(cap, {"W", "kW"})
+                                                     : "peak power; the cap is " + scaledText(cap, {"W", "kW"}));
     tile(energyText(energy.nominal), "energy, " + energyText(energy.low) + " to " + energyText(energy.high));
     add("</div><h2>Latency</h2><p>Mean of an entry's calls, in the card's time. The bar is the latency, the marks are "
         "the lower bound, which no schedule of these commands can beat, and "
@@ -242,6 +252,7 @@ private:
         "adds nothing, so shares and the launch add up to the latency. "
         "The right columns say how long each queue worked on the part, hidden or not.</p>");
     add("<h3>What works when</h3>" + timelinePlot(program, *found, result) + curvesPlot(result, machine));
+    limit(group.entry);
     add("<h3>By layer</h3><div class=\"scroll\"><table><tr><th>layer<th>commands<th>share<th>time<th class=\"bar\">");
     for (const char *queue : kQueueNames)
       add(std::string("<th>") + queue);
@@ -280,6 +291,39 @@ private:
         add(std::string("<details") + (tier == program::Tier::Sram ? " open" : "") + "><summary>What stands in the " +
             kTierNames[size_t(tier)] + ", by address" + (tier == program::Tier::Sram ? " of a core" : "") +
             " and over time</summary>" + key() + plot + "</details>");
+  }
+
+  /// What the entry's last call waited for, and how its latency varies.
+  void limit(const std::string &entry) {
+    auto call = std::find_if(session.calls().rbegin(), session.calls().rend(),
+                             [&](const CallMetrics &c) { return c.entry == entry; });
+    if (call == session.calls().rend() || call->latency <= 0)
+      return;
+    if (!call->limit.resource.empty()) {
+      add("<h3>What limited it</h3><p>The busiest resource, and what held it up while it was "
+          "idle.</p><table><tr><th>" +
+          escape(call->limit.resource) + "<th>time<th>share<th class=\"bar\">");
+      auto part = [&](const std::string &name, int64_t time, const char *kind) {
+        double share = double(time) / double(call->latency);
+        char text[32];
+        std::snprintf(text, sizeof text, "%.1f %%", share * 100);
+        add("<tr><td>" + escape(name) + timeCell(double(time)) + cell(text) + barCell(share, kind));
+      };
+      part("busy", call->limit.busy, "b");
+      int64_t small = 0;
+      for (const timing::Waited &waited : call->limit.waited)
+        if (waited.time * 2000 >= call->latency)
+          part("waited for " + waited.reason, waited.time, "s2");
+        else
+          small += waited.time;
+      if (small > 0)
+        part("waited for all else", small, "s2");
+      add("</table>");
+    }
+    if (std::string plot = spreadPlot(call->spread); !plot.empty())
+      add("<h3>Runs that differ</h3><p>The same call over refresh phases, and over experts and requests of the host "
+          "where those were varied.</p>" +
+          plot);
   }
 
   static std::string key() {
@@ -358,6 +402,17 @@ private:
         if (part.energy.high > 0)
           line(part.name, part.energy, banded(part.energy));
     }
+    add("</table></div><p>Power and energy a token of each entry's last call.</p><div "
+        "class=\"scroll\"><table><tr><th>entry<th>average power<th>peak power<th>energy a token");
+    for (const EntrySummary &g : groups) {
+      auto call = std::find_if(session.calls().rbegin(), session.calls().rend(),
+                               [&](const CallMetrics &c) { return c.entry == g.entry; });
+      double tokens = double(call->tokens);
+      add("<tr><td>" + escape(g.entry) + cell(powerText(call->averagePower)) + cell(powerText(call->peakPower)) +
+          cell(tokens > 0 ? energyText(call->energy.nominal / tokens) + " (" + energyText(call->energy.low / tokens) +
+                                " to " + energyText(call->energy.high / tokens) + ")"
+                          : ""));
+    }
     add("</table></div>");
   }
 
@@ -420,6 +475,7 @@ private:
       }
     }
     add("</table>");
+    decisions();
     std::vector<const program::Region *> regions;
     for (const program::Region &region : program.regions)
       regions.push_back(&region);
@@ -438,6 +494,50 @@ private:
           cell(std::to_string(r.offset)) + bytesCell(r.bytes) + bytesCell(r.bytes * r.unitCount));
     }
     add("</table></div></details>");
+  }
+
+  /// Why weights stay or stream, as the compiler wrote it into the program.
+  void decisions() {
+    Json options = Json::parse(program.options, nullptr, false);
+    if (!options.is_object() || !options.contains("placement_decisions") ||
+        !options["placement_decisions"].is_array() || options["placement_decisions"].empty())
+      return;
+    auto text = [](const Json &object, const char *key) {
+      auto found = object.find(key);
+      return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+    };
+    auto number = [](const Json &object, const char *key) {
+      auto found = object.find(key);
+      return found != object.end() && found->is_number() ? std::max(0.0, found->get<double>()) : 0.0;
+    };
+    add("<h3>Decisions about weights</h3><p>Weights that were placed alike for the same reason; their names open with a "
+        "click. The bar is the part that stays in SRAM, the rest streams on every call.</p><div "
+        "class=\"scroll\"><table><tr><th style=\"width:28%\">weights<th>choice<th>bytes<th>streams<th>stays<th "
+        "style=\"text-align:left\">why");
+    for (const Json &decision : options["placement_decisions"]) {
+      if (!decision.is_object())
+        continue;
+      std::vector<std::string> names;
+      if (auto found = decision.find("weights"); found != decision.end() && found->is_array())
+        for (const Json &name : *found)
+          if (name.is_string())
+            names.push_back(name.get<std::string>());
+      if (names.empty())
+        continue;
+      double all = number(decision, "bytes"), streams = number(decision, "streamed_bytes");
+      std::string shown = escape(names[0]);
+      if (names.size() > 1) {
+        shown = "<details><summary>" + shown + " and " + std::to_string(names.size() - 1) + " more</summary>";
+        for (size_t i = 1; i < names.size(); ++i)
+          shown += escape(names[i]) + (i + 1 < names.size() ? "<br>" : "");
+        shown += "</details>";
+      }
+      add("<tr><td>" + shown + cell(escape(text(decision, "choice"))) + "<td style=\"white-space:nowrap\">" + bytesText(all) +
+          cell(streams > 0 ? bytesText(streams) : "") + "<td class=\"bar\" style=\"width:10%\">" +
+          (streams < all ? bar(1 - streams / all, "b") : "") +
+          "<td style=\"text-align:left\">" + escape(text(decision, "reason")));
+    }
+    add("</table></div>");
   }
 
   void calls() {

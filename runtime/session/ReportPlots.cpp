@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <map>
 
 namespace ahm::session {
@@ -322,6 +323,60 @@ std::string cachePlot(const program::Program &program, const std::vector<CallMet
          label(kLeft + kInner, height + 14, std::to_string(tokens.size()) + " calls") + "</svg><p>" +
          bytesText(perToken) + " a token over " + std::to_string(program.caches.size()) +
          " caches; windows keep less than a bar shows.</p>";
+}
+
+std::string spreadPlot(const timing::Spread &spread) {
+  if (spread.latencies.empty())
+    return "";
+  double low = double(spread.latencies.front()), slowest = double(spread.latencies.back());
+  double high = std::max({slowest, double(spread.bound), low + 1});
+  // A bound far off would press all runs into one bar: then the axis ends behind the slowest, and text names the bound.
+  bool shown = high - low <= 20 * std::max(1.0, slowest - low);
+  if (!shown)
+    high = std::max(slowest + (slowest - low) * 0.1, low + 1);
+  constexpr size_t kBars = 120;
+  std::vector<size_t> bars(kBars, 0);
+  size_t most = 1;
+  for (int64_t latency : spread.latencies) {
+    auto bar = size_t(std::min(double(kBars - 1), (double(latency) - low) / (high - low) * double(kBars)));
+    most = std::max(most, ++bars[bar]);
+  }
+  constexpr double height = 90;
+  auto x = [&](double time) { return kLeft + kInner * std::clamp((time - low) / (high - low), 0.0, 1.0); };
+  auto exact = [](double time) {
+    char text[48];
+    std::snprintf(text, sizeof text, "%.9g us", time / 1e6);
+    return std::string(text);
+  };
+  std::string svg = open(height + 22) + line(kLeft, height, kLeft + kInner, height) +
+                    label(kLeft - 6, 12, std::to_string(most) + " runs");
+  for (size_t b = 0; b < kBars; ++b)
+    if (bars[b]) {
+      double from = low + (high - low) * double(b) / double(kBars), part = double(bars[b]) / double(most);
+      svg += rectangle(kLeft + kInner * double(b) / double(kBars), height * (1 - part), kInner / double(kBars) - 1,
+                       height * part, "s0",
+                       std::to_string(bars[b]) + " of " + std::to_string(spread.latencies.size()) + " runs from " +
+                           exact(from) + " to " + exact(from + (high - low) / double(kBars)));
+    }
+  const std::pair<const char *, double> marks[] = {{"p50", double(spread.percentile(50))},
+                                                   {"p99", double(spread.percentile(99))},
+                                                   {"max", slowest},
+                                                   {"bound", double(spread.bound)}};
+  for (size_t m = 0; m < std::size(marks); ++m) {
+    double at = x(marks[m].second);
+    if (marks[m].second > high)
+      break;
+    svg += line(at, 0, at, height + 4, "thin");
+    std::string name = marks[m].first;
+    while (m + 1 < std::size(marks) && marks[m + 1].second <= high && x(marks[m + 1].second) - at < 40)
+      name += std::string(", ") + marks[++m].first; // too close for a label each
+    svg += label(at, height + 16, name, at > kLeft + kInner * 0.9 ? "end" : at < kLeft + 40 ? "start" : "middle");
+  }
+  char ratio[32];
+  std::snprintf(ratio, sizeof ratio, "%.4f", double(spread.bound) / std::max(slowest, 1.0));
+  return svg + "</svg><p>" + std::to_string(spread.latencies.size()) + " runs: p50 " +
+         exact(double(spread.percentile(50))) + ", p99 " + exact(double(spread.percentile(99))) + ", max " +
+         exact(slowest) + "; the bound " + exact(double(spread.bound)) + " is " + ratio + " of the slowest.</p>";
 }
 
 std::string curvesPlot(const timing::Result &result, const targets::Machine &machine) {

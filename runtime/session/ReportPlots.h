@@ -33,6 +33,9 @@ std::string memoryPlot(const program::Program &program, const program::Entry &en
 /// caches.
 std::string cachePlot(const program::Program &program, const std::vector<CallMetrics> &calls);
 
+/// How often a call took how long over runs that differ, with its bound. Empty without runs.
+std::string spreadPlot(const timing::Spread &spread);
+
 /// DRAM's bandwidth and the card's power over one call.
 std::string curvesPlot(const timing::Result &result, const targets::Machine &machine);
 

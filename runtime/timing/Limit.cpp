@@ -123,17 +123,16 @@ Limit limitOf(const Entry &entry, const Result &result, const targets::Machine &
         last = i;
     chains.explain(last, free, result.latency, true, waited);
   }
-  if (resource >= kDramBase) { // the chiplets are alike, their shares seldom the same
-    Picoseconds others = 0;
-    for (auto at = waited.lower_bound("dram."); at != waited.end() && at->first.starts_with("dram.");)
-      if (at->first != limit.resource) {
-        others += at->second;
-        at = waited.erase(at);
-      } else {
-        ++at;
-      }
-    waited["other chiplets' DRAM"] += others;
-  }
+  // The chiplets are alike, their shares seldom the same: they count together.
+  Picoseconds channels = 0;
+  for (auto at = waited.lower_bound("dram."); at != waited.end() && at->first.starts_with("dram.");)
+    if (at->first != limit.resource) {
+      channels += at->second;
+      at = waited.erase(at);
+    } else {
+      ++at;
+    }
+  waited[resource >= kDramBase ? "other chiplets' DRAM" : "DRAM"] += channels;
   for (const auto &[reason, time] : waited)
     if (time > 0)
       limit.waited.push_back({reason, time});

@@ -7,8 +7,8 @@ namespace ahm::timing {
 
 /// A part of the time in which the busiest resource was idle.
 struct Waited {
-  // A resource's name ("other chiplets' DRAM" for channels where one is the busiest), or "launch by the host", "issue
-  // of commands", "latency of transfers".
+  // A resource's name (chiplets' channels together: "DRAM", or "other chiplets' DRAM" where one of them is the
+  // busiest), or "launch by the host", "issue of commands", "latency of transfers".
   std::string reason;
   Picoseconds time = 0;
 };

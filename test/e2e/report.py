@@ -62,8 +62,11 @@ def _():
     parsed.feed(text)
     parsed.close()
     assert not parsed.open and not parsed.references and "http" not in text.replace("http-equiv", ""), (parsed.open, parsed.references)
-    for heading in ("Latency", "prefill", "decode", "What works when", "By layer", "Roofline", "KV cache", "Bytes moved", "Energy", "Placement", "Calls"):
+    for heading in ("Latency", "prefill", "decode", "What works when", "By layer", "Roofline", "KV cache", "Bytes moved", "Energy", "Placement", "Calls",
+                    "What limited it", "Runs that differ", "Decisions about weights"):
         assert heading in parsed.headings, heading
+    weights = [i.name for i in onnx.load(str(WORK / "model/model.onnx"), load_external_data=False).graph.initializer]
+    assert sum(w in text for w in weights) > 20 and "SRAM is full" in text and "the bound" in text, "placement's reasons"
     assert parsed.marks > 100 and len(parsed.names) > 100
     nodes = {n.name for n in onnx.load(str(WORK / "model/model.onnx"), load_external_data=False).graph.node}
     named = sum(any(node in name for node in nodes) for name in parsed.names)

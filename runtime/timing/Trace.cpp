@@ -3,6 +3,8 @@
 #include "runtime/program/Opcodes.h"
 #include "runtime/timing/Occupancy.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace ahm::timing {
@@ -30,6 +32,8 @@ void appendMicroseconds(std::string &out, Picoseconds time) {
   std::string fraction = std::to_string(time % 1000000);
   out += std::to_string(time / 1000000) + "." + std::string(6 - fraction.size(), '0') + fraction;
 }
+
+constexpr const char *kQueues[program::kQueueCount] = {"host", "dma", "gemm", "vector"};
 
 /// Counters have 500 steps a call at the most: enough for a screen.
 constexpr size_t kSteps = 500;
@@ -79,30 +83,50 @@ std::string traceJson(const program::Program &program, const program::Entry &ent
                     "\"args\":{\"name\":";
   appendString(out, entry.name);
   out += "}}";
-  for (size_t r = 0; r < result.resources.size(); ++r) {
-    out +=
-        ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":" + std::to_string(r + 1) + ",\"name\":\"thread_name\",\"args\":{\"name\":";
-    appendString(out, result.resources[r].name);
-    out += "}}";
-  }
-  for (const Interval &interval : result.intervals) {
-    if (interval.command >= entry.commands.size())
-      continue;
-    const program::Command &command = entry.commands[interval.command];
+  // Busy time over the latency in thousandths of a per cent, by integers.
+  auto utilization = [&](Picoseconds busy) {
+    __int128 share = result.latency > 0 ? __int128(busy) * 100000 / result.latency : 0;
+    std::string fraction = std::to_string(1000 + static_cast<int64_t>(share % 1000)).substr(1);
+    return std::to_string(static_cast<int64_t>(share / 1000)) + "." + fraction;
+  };
+  auto track = [&](size_t number, const std::string &name, Picoseconds busy) {
+    out += ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":" + std::to_string(number + 1) +
+           ",\"name\":\"thread_name\",\"args\":{\"name\":";
+    appendString(out, name);
+    out += ",\"utilization_percent\":" + utilization(busy) + "}}";
+  };
+  for (size_t r = 0; r < result.resources.size(); ++r)
+    track(r, result.resources[r].name, result.resources[r].busy);
+  // A queue's slices are its commands, whatever resources they use; what lies between them is launch and waiting.
+  std::array<Picoseconds, program::kQueueCount> queueBusy{};
+  const size_t commands = std::min(entry.commands.size(), result.commands.size());
+  for (size_t i = 0; i < commands; ++i)
+    queueBusy[static_cast<size_t>(entry.commands[i].queue)] += result.commands[i].end - result.commands[i].start;
+  for (size_t q = 0; q < queueBusy.size(); ++q)
+    track(result.resources.size() + q, std::string("queue ") + kQueues[q], queueBusy[q]);
+  auto slice = [&](size_t number, size_t index, Picoseconds start, Picoseconds end) {
+    const program::Command &command = entry.commands[index];
     const char *op = program::opcodeName(static_cast<uint16_t>(command.op));
-    out += ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":" + std::to_string(interval.resource + 1) + ",\"ts\":";
-    appendMicroseconds(out, interval.start);
+    out += ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":" + std::to_string(number + 1) + ",\"ts\":";
+    appendMicroseconds(out, start);
     out += ",\"dur\":";
-    appendMicroseconds(out, interval.end - interval.start);
+    appendMicroseconds(out, end - start);
     out += ",\"name\":";
     appendString(out, op ? op : "?");
-    out += ",\"args\":{\"command\":" + std::to_string(interval.command);
+    out += ",\"args\":{\"command\":" + std::to_string(index);
     if (command.source < program.sources.size()) {
       out += ",\"node\":";
       appendString(out, program.sources[command.source].node);
     }
     out += "}}";
-  }
+  };
+  for (const Interval &interval : result.intervals)
+    if (interval.command < commands)
+      slice(interval.resource, interval.command, interval.start, interval.end);
+  for (size_t i = 0; i < commands; ++i)
+    if (result.commands[i].end > result.commands[i].start)
+      slice(result.resources.size() + static_cast<size_t>(entry.commands[i].queue), i, result.commands[i].start,
+            result.commands[i].end);
   appendFlows(out, entry, result);
   std::vector<Life> lives = regionLives(program, entry, result);
   appendCounter(out, "SRAM held (MB)", occupancy(program, lives, program::Tier::Sram, result.latency), 1e6,

@@ -1,7 +1,7 @@
-// The schedule as a Chrome trace (chrome://tracing, Perfetto): one track a resource, one slice a use, an arrow from
-// each transfer to each command that waits for it, and counters of what SRAM and stash hold, of DRAM's bandwidth and of
-// power. The text depends on the schedule only: the same program, values and phase give the same bytes on any machine
-// and build.
+// The schedule as a Chrome trace (chrome://tracing, Perfetto): one track a resource with a slice a use, one a queue with
+// a slice a command, each with its utilization in its name's metadata; an arrow from each transfer to each command that
+// waits for it, and counters of what SRAM and stash hold, of DRAM's bandwidth and of power. The text depends on the
+// schedule only: the same program, values and phase give the same bytes on any machine and build.
 #pragma once
 
 #include "runtime/timing/Timing.h"

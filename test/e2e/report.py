@@ -81,7 +81,11 @@ def _():
     tracks = {e["tid"]: e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
     latency = last["latency_ps"] * 1e-6
     slices = [e for e in events if e["ph"] == "X"]
-    assert {"arrays", "vector", "dram.0"} <= set(tracks.values()) and all(e["tid"] in tracks for e in slices)
+    busy = {e["args"]["name"]: e["args"]["utilization_percent"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+    for name, part in last["utilization"].items():
+        assert abs(busy[name] / 100 - part) < 1e-4, (name, busy[name], part)
+    assert all(any(s["tid"] == tid for s in slices) for tid, name in tracks.items() if busy[name]), busy
+    assert {"arrays", "vector", "dram.0", "queue dma", "queue gemm"} <= set(tracks.values()) and all(e["tid"] in tracks for e in slices)
     assert all(0 <= e["ts"] and e["ts"] + e["dur"] <= latency + 1e-5 for e in slices)
     starts, ends = ({e["id"]: e for e in events if e["ph"] == phase} for phase in "sf")
     assert starts and starts.keys() == ends.keys() and all(starts[i]["ts"] <= ends[i]["ts"] for i in starts)

@@ -1,6 +1,7 @@
 // ahm-run: runs a compiled program on the simulated card: plain calls, generation, transcription, perplexity, timing.
 #include "runtime/session/Compare.h"
 #include "runtime/session/Files.h"
+#include "runtime/session/Layers.h"
 #include "runtime/session/Npy.h"
 #include "runtime/session/Report.h"
 #include "runtime/session/ReportText.h"
@@ -182,6 +183,9 @@ int main(int argc, char **argv) {
         "write the logits, float32 [rows, vocabulary]; of a batch: one sequence's rows after the other"},
        {"compare", "REF.npy",
         "compare the logits with these, or with NAME=REF.npy an output of main: errors, cosine, top-1, divergence"},
+       {"compare-layers", "REF.ahm",
+        "print for every ONNX node how far its output is from that of REF.ahm, the same model in other formats: with "
+        "what was lost before it, and alone on the reference's inputs; --metrics writes the same as JSON"},
        {"dump-state", "DIR",
         "write the valid tokens of every cache, as they are at the end, as CACHE.npy: uint8 [heads, tokens, row "
         "bytes]; "
@@ -255,6 +259,16 @@ int main(int argc, char **argv) {
     arguments.usage("--dump-state needs --functional=on");
   if (arguments.has("compare") && !options.functional)
     arguments.usage("--compare needs --functional=on");
+  if (arguments.has("compare-layers")) {
+    for (const char *other : {"score", "compare", "trace", "report", "counts", "routing-out", "dump-state", "logits",
+                              "output-dir", "context", "check-memory"})
+      if (arguments.has(other))
+        arguments.usage("--compare-layers goes with a request and --metrics, not with --" + std::string(other));
+    if (!options.functional)
+      arguments.usage("--compare-layers needs --functional=on");
+    if (arguments.all("prompt").size() + arguments.all("prompt-ids").size() > 1)
+      arguments.usage("--compare-layers takes one prompt");
+  }
 
   if (arguments.has("routing") && options.functional)
     arguments.usage("--routing needs --functional=off; with values the router chooses");
@@ -316,6 +330,40 @@ int main(int argc, char **argv) {
   tools::Progress progress("ahm-run");
   progress.show("opening " + path);
   options.progress = [&](const std::string &what, int64_t done, int64_t total) { progress.show(what, done, total); };
+  if (arguments.has("compare-layers")) {
+    session::LayerComparison layers;
+    auto request = [&](session::Session &one, const std::vector<int64_t> *forced, std::vector<int64_t> &ids,
+                       std::string &problem) {
+      session::GenerateOptions fed = generate;
+      if (forced) {
+        fed.forced = *forced;
+        fed.count = int64_t(forced->size());
+        fed.ignoreEos = true;
+      }
+      session::Tensors results;
+      session::CallContext context;
+      session::Generation generation;
+      const program::Program &its = one.program();
+      bool whole = !generating && !arguments.has("audio");
+      bool done =
+          whole                                  ? one.call("main", inputs, context, results, problem)
+          : generating && arguments.has("input") ? one.generateFrom(inputs, prompts[0], fed, generation, problem)
+          : generating                           ? one.generate(prompts[0], fed, generation, problem)
+          : its.findEntry("encoder.main") || !its.findEntry("main") ? one.transcribe(audio, fed, generation, problem)
+                                                                    : one.encode(audio, results, problem);
+      ids = generation.ids;
+      return done;
+    };
+    if (!session::compareLayers(path, arguments.text("compare-layers"), options, request, layers, error))
+      arguments.fail(error);
+    if (arguments.has("metrics") && !session::writeFile(arguments.text("metrics"), session::layersJson(layers), error))
+      arguments.fail(error);
+    tools::Progress::end();
+    std::fputs(session::layersText(layers).c_str(), stdout);
+    if (std::fflush(stdout) != 0)
+      arguments.fail("cannot write to standard output");
+    return 0;
+  }
   auto session = session::Session::open(path, options, error);
   if (!session)
     arguments.fail(error);

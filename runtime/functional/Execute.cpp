@@ -147,6 +147,19 @@ static bool runCommand(Context &context) {
   return context.fail("unknown command");
 }
 
+static bool observeOutputs(Context &context) {
+  View view;
+  for (size_t out = 0; out < context.command->outs.size(); ++out) {
+    const Operand &operand = context.command->outs[out];
+    if (operand.dtype != DType::F32 || context.program.regions[operand.region].tier != Tier::Stash)
+      continue;
+    if (!context.view(operand, view))
+      return false;
+    context.options.observe(context.index, out, view.dims, view.as<float>());
+  }
+  return true;
+}
+
 bool runEntry(const Program &program, const Entry &entry, const std::vector<int64_t> &values, CardMemory &memory,
               const BlobReader &blobs, const RunOptions &options, Shadow *shadow, Counters &counters,
               std::string &error) {
@@ -184,7 +197,7 @@ bool runEntry(const Program &program, const Entry &entry, const std::vector<int6
     if (options.progress)
       options.progress(i, entry.commands.size());
     if (context.command->repeat < 0) {
-      if (!runCommand(context))
+      if (!runCommand(context) || (options.observe && !observeOutputs(context)))
         return false;
       continue;
     }

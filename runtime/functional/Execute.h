@@ -24,10 +24,14 @@ struct Counters {
   std::map<int64_t, std::vector<int32_t>> routing;
 };
 
+/// Sees, and may change, a float32 output of a command in the stash.
+using Observer = std::function<void(uint32_t command, size_t out, const std::vector<int64_t> &dims, float *values)>;
+
 struct RunOptions {
   bool checkMemory = false;                                // needs a Shadow
   int threads = 1;                                         // for products; results do not depend on it
   std::function<void(size_t done, size_t total)> progress; // called before each command when set
+  Observer observe; // called after each command that runs once, with each of its outputs of that kind, when set
 };
 
 /// Gives the bytes of program.weights[weightIndex] as the weights file holds them; they stay as they are while the card's

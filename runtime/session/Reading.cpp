@@ -47,8 +47,10 @@ std::unique_ptr<Reading> Reading::open(const std::string &path, const program::P
 }
 
 bool Reading::run(const program::Entry &entry, const std::vector<int64_t> &values,
-                  const std::function<void(size_t, size_t)> &progress, FunctionalCounts &counts, std::string &error) {
+                  const std::function<void(size_t, size_t)> &progress, FunctionalCounts &counts, std::string &error,
+                  const functional::Observer &observe) {
   state->options.progress = progress;
+  state->options.observe = observe;
   functional::BlobReader read = [&](uint32_t index, const uint8_t *&data, uint64_t &bytes, std::string &why) {
     if (index >= state->program.weights.size()) {
       why = "weight " + std::to_string(index) + " does not exist";

@@ -1,6 +1,7 @@
 // The functional reading behind the session: a card's memory, the weights file and the interpreter.
 #pragma once
 
+#include "runtime/functional/Execute.h"
 #include "runtime/program/Program.h"
 #include "runtime/session/Session.h"
 
@@ -22,10 +23,11 @@ public:
                                        const targets::Machine &machine, const SessionOptions &options,
                                        std::string &error);
   ~Reading();
-  /// `progress` may be empty; otherwise it is called before each command.
+  /// `progress` may be empty; otherwise it is called before each command. `observe` likewise after each, see
+  /// functional::RunOptions.
   bool run(const program::Entry &entry, const std::vector<int64_t> &values,
-           const std::function<void(size_t done, size_t total)> &progress, FunctionalCounts &counts,
-           std::string &error);
+           const std::function<void(size_t done, size_t total)> &progress, FunctionalCounts &counts, std::string &error,
+           const functional::Observer &observe = {});
   /// `bytes` bytes of host memory from `offset`; the verifier has proved that regions lie inside.
   uint8_t *host(uint64_t offset);
   /// `bytes` bytes of a unit of a tier; null when they are not all there.

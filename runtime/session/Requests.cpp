@@ -312,7 +312,8 @@ bool Session::decodeLoop(const GenerateOptions &options, const std::string &pref
   std::vector<int64_t> endIds = endIdsOf(options, prefix);
   std::mt19937_64 random(options.seed);
   for (int64_t i = 0; i < count; ++i) {
-    int64_t next = nextId(request, -1, options.temperature, random);
+    int64_t next = size_t(i) < options.forced.size() ? options.forced[size_t(i)]
+                                                     : nextId(request, -1, options.temperature, random);
     if (reading) {
       result.ids.push_back(next);
       if (!options.ignoreEos && std::find(endIds.begin(), endIds.end(), next) != endIds.end())

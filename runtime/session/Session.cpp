@@ -278,7 +278,12 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
       progress = [&](size_t done, size_t total) {
         options.progress(progressText + "command", int64_t(done), int64_t(total));
       };
-    if (!reading->run(*entry, values, progress, counts, error))
+    functional::Observer observe;
+    if (options.observe)
+      observe = [&](uint32_t command, size_t out, const std::vector<int64_t> &dims, float *data) {
+        options.observe(metrics.size(), *entry, command, out, dims, data);
+      };
+    if (!reading->run(*entry, values, progress, counts, error, observe))
       return fail();
     routing = {timing::Routing::Kind::Recorded, std::move(counts.routing)};
     noteCaches(*entry, values);

@@ -40,6 +40,11 @@ struct SessionOptions {
   /// When set: called as each call goes on, with what it does now ("decode, call 3, command") and how much of that is
   /// done.
   std::function<void(const std::string &what, int64_t done, int64_t total)> progress;
+  /// When set: called with each float32 output that a command has written into the stash (call: how many calls there
+  /// were before). The values may be changed; later commands see that.
+  std::function<void(size_t call, const program::Entry &entry, uint32_t command, size_t out,
+                     const std::vector<int64_t> &dims, float *values)>
+      observe;
 };
 
 /// What one call took. Times in picoseconds of the card; wallSeconds is this computer's.
@@ -82,6 +87,7 @@ struct GenerateOptions {
   double temperature = 0;      // 0: greedy
   uint64_t seed = 0;
   int64_t context = 0; // valid tokens before the request (functional reading off)
+  std::vector<int64_t> forced; // the ids to generate, instead of choosing them
   /// Ids that begin the sequence, before the prompt. Empty: the program's own where there is no prompt, for
   /// transcription else 1.
   std::vector<int64_t> startIds;

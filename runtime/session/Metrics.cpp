@@ -108,6 +108,10 @@ std::string Session::metricsJson(const std::string &comparison) const {
       if (call.tokens > 0)
         perToken = scaled(call.energy, 1 / double(call.tokens));
       last["energy_per_token_pj"] = perToken;
+      Json parts = Json::object();
+      for (const timing::EnergyPart &part : call.energyParts)
+        parts[part.name] = scaled(part.energy, 1);
+      last["energy_parts_pj"] = parts;
       last["power_w"] = {{"average", scaled(call.averagePower, 1)},
                          {"peak", scaled(call.peakPower, 1)},
                          {"cap", card.powerCap},

@@ -155,6 +155,7 @@ def _():
         power, time = call["power_w"], call["latency_ps"]
         for level in ("low", "nominal", "high"):
             assert abs(power["average"][level] * time / call["energy_pj"][level] - 1) < 1e-9, call
+            assert abs(sum(part[level] for part in call["energy_parts_pj"].values()) / call["energy_pj"][level] - 1) < 1e-9, call
             assert power["peak"][level] >= power["average"][level] * 0.999999, power
         assert power["peak"]["low"] < power["peak"]["nominal"] < power["peak"]["high"] and power["cap"] > 0 and not power["over_cap"], power
         if call["tokens"]:

@@ -149,8 +149,8 @@ static std::string shapeText(const session::Tensor &tensor) {
 int main(int argc, char **argv) {
   tools::Arguments arguments(
       "ahm-run", "Runs a compiled program on the simulated card.", "PROGRAM.ahm",
-      {{"input", "NAME=F.npy",
-        "an input of entry main, or of the encoder of an encoder and a decoder; repeat for each"},
+      {{"input", "NAME=F.npy", "an input of the entry, or of the encoder of an encoder and a decoder; repeat for each"},
+       {"entry", "NAME", "with --input alone: the entry that is called once (default main)"},
        {"output-dir", "DIR",
         "write every output as NAME.npy; of a generation: the ids, and the outputs of each entry's last call"},
        {"prompt-ids", "1,2,3", "the prompt as token ids; repeat for each sequence of a batch"},
@@ -370,8 +370,17 @@ int main(int argc, char **argv) {
   const program::Program &program = session->program();
   bool encoding = arguments.has("audio") && !program.findEntry("encoder.main") && program.findEntry("main");
   bool plain = encoding || (!generating && !arguments.has("audio") && !arguments.has("score"));
-  if (plain && !program.findEntry("main"))
-    arguments.fail(path + ": the program has no entry main; give --prompt-ids and --generate, --audio or --score");
+  const std::string entry = arguments.has("entry") ? arguments.text("entry") : "main";
+  if (arguments.has("entry") && (!plain || encoding))
+    arguments.usage("--entry calls an entry once with --input; it goes with no generation, --audio or --score");
+  if (plain && !program.findEntry(entry)) {
+    std::string names;
+    for (const program::Entry &each : program.entries)
+      if (each.name != "load" && each.name != "release")
+        names += " " + each.name;
+    arguments.fail(path + ": the program has no entry " + entry +
+                   "; give --prompt-ids and --generate, --audio or --score, or call one with --entry, of:" + names);
+  }
   if (!session->load(error))
     arguments.fail(error);
 
@@ -381,7 +390,7 @@ int main(int argc, char **argv) {
   if (plain) {
     session::CallContext context;
     context.halves = true;
-    if (!(encoding ? session->encode(audio, outputs, error) : session->call("main", inputs, context, outputs, error)))
+    if (!(encoding ? session->encode(audio, outputs, error) : session->call(entry, inputs, context, outputs, error)))
       arguments.fail(error);
     tools::Progress::end();
     if (options.functional && !arguments.has("output-dir"))

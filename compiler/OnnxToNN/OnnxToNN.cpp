@@ -1,11 +1,9 @@
 // Entry points and roles: which functions a graph becomes, what its run-time values are and how large they grow.
 #include "compiler/OnnxToNN/OnnxToNN.h"
 #include "compiler/OnnxToNN/Converter.h"
+#include "compiler/OnnxToNN/Roles.h"
 
 #include "mlir/IR/AffineMap.h"
-#include "llvm/Support/JSON.h"
-#include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/Path.h"
 
 #include <set>
 
@@ -16,133 +14,6 @@ namespace ahm {
 using namespace onnxtonn;
 
 namespace {
-
-/// What the structure of a graph says about its arguments.
-struct GraphRoles {
-  int64_t ids = -1;         // rank-2 integers that pick rows of a table
-  int64_t condition = -1;   // the boolean of the top-level If
-  int64_t audio = -1;       // float [batch, samples]
-  std::set<unsigned> pasts; // rank-4 float with a growing dimension
-  // Caches of a fixed size, into which TensorScatter writes.
-  std::set<unsigned> fixedPasts;
-  int64_t writeIndex = -1;  // where it writes: the number of tokens before this call
-  int64_t validLength = -1; // tokens that attention sees, this call's included
-};
-
-std::string argName(func::FuncOp graph, unsigned i) {
-  auto name = graph.getArgAttrOfType<StringAttr>(i, "onnx.name");
-  return name ? name.getValue().str() : "arg" + std::to_string(i);
-}
-
-ArrayAttr argDims(func::FuncOp graph, unsigned i) { return graph.getArgAttrOfType<ArrayAttr>(i, "onnx.dims"); }
-
-/// True when a use of the value (through Cast, Identity, reshapes) picks rows of a table.
-bool picksRows(Value value) {
-  for (OpOperand &use : value.getUses()) {
-    StringRef name = use.getOwner()->getName().stripDialect();
-    if ((name == "Gather" || name == "ms.GatherBlockQuantized") && use.getOperandNumber() == 1)
-      return true;
-    if (name == "ms.EmbedLayerNormalization" && use.getOperandNumber() == 0)
-      return true;
-    if ((name == "Cast" || name == "Identity" || name == "Reshape") && use.getOperandNumber() == 0 &&
-        picksRows(use.getOwner()->getResult(0)))
-      return true;
-  }
-  return false;
-}
-
-bool feedsCondition(Value value) {
-  for (OpOperand &use : value.getUses()) {
-    StringRef name = use.getOwner()->getName().stripDialect();
-    if (name == "If" && use.getOperandNumber() == 0)
-      return true;
-    if (llvm::is_contained({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"}, name) &&
-        feedsCondition(use.getOwner()->getResult(0)))
-      return true;
-  }
-  return false;
-}
-
-/// True when the value reaches a Conv's data input through nothing but changes of shape or type.
-bool feedsConvolution(Value value) {
-  for (OpOperand &use : value.getUses()) {
-    StringRef name = use.getOwner()->getName().stripDialect();
-    if (use.getOperandNumber() != 0)
-      continue;
-    if (name == "Conv")
-      return true;
-    if (llvm::is_contained({"Cast", "Identity", "Reshape", "Unsqueeze", "Pad"}, name) &&
-        feedsConvolution(use.getOwner()->getResult(0)))
-      return true;
-  }
-  return false;
-}
-
-/// True when the value reaches this operand of an operator through nothing but changes of type.
-bool feeds(Value value, StringRef name, unsigned operand) {
-  for (OpOperand &use : value.getUses()) {
-    StringRef user = use.getOwner()->getName().stripDialect();
-    if (user == name && use.getOperandNumber() == operand)
-      return true;
-    if ((user == "Cast" || user == "Identity") && feeds(use.getOwner()->getResult(0), name, operand))
-      return true;
-  }
-  return false;
-}
-
-GraphRoles findRoles(func::FuncOp graph) {
-  GraphRoles roles;
-  for (BlockArgument arg : graph.getArguments()) {
-    auto type = dyn_cast<RankedTensorType>(arg.getType());
-    if (!type)
-      continue;
-    unsigned i = arg.getArgNumber();
-    if (type.getElementType().isInteger(1) && feedsCondition(arg))
-      roles.condition = i;
-    else if (isa<IntegerType>(type.getElementType()) && type.getRank() == 2 && roles.ids < 0 && picksRows(arg))
-      roles.ids = i;
-    else if (isa<FloatType>(type.getElementType()) && type.getRank() == 2 && feedsConvolution(arg))
-      roles.audio = i;
-    else if (isa<IntegerType>(type.getElementType()) && type.getRank() == 1 && feeds(arg, "TensorScatter", 2))
-      roles.writeIndex = i;
-    else if (isa<IntegerType>(type.getElementType()) && type.getRank() == 1 && feeds(arg, "Attention", 6))
-      roles.validLength = i;
-    else if (isa<FloatType>(type.getElementType()) && (type.getRank() == 3 || type.getRank() == 4) &&
-             feeds(arg, "TensorScatter", 0))
-      roles.fixedPasts.insert(i);
-    else if (isa<FloatType>(type.getElementType()) && type.getRank() == 4 && type.isDynamicDim(2))
-      roles.pasts.insert(i);
-  }
-  // Only a decoder is two programs in one; elsewhere both branches run and the condition chooses.
-  if (roles.ids < 0 && roles.pasts.empty())
-    roles.condition = -1;
-  return roles;
-}
-
-/// max_position_embeddings of the config.json beside the model's weights; 0 when there is none.
-int64_t contextFromConfig(ModuleOp module, ArrayRef<std::string> given) {
-  std::set<std::string> folders(given.begin(), given.end());
-  for (Operation &op : module.getBody()->getOperations())
-    if (auto file = op.getAttrOfType<StringAttr>("file"); file && !file.getValue().empty())
-      folders.insert(llvm::sys::path::parent_path(file.getValue()).str());
-  for (const std::string &folder : folders) {
-    SmallString<256> path(folder);
-    llvm::sys::path::append(path, "config.json");
-    auto buffer = llvm::MemoryBuffer::getFile(path);
-    if (!buffer)
-      continue;
-    auto json = llvm::json::parse((*buffer)->getBuffer());
-    if (!json) {
-      llvm::consumeError(json.takeError());
-      continue;
-    }
-    if (auto *object = json->getAsObject())
-      for (StringRef key : {"max_position_embeddings", "n_positions", "max_target_positions"})
-        if (auto value = object->getInteger(key))
-          return *value;
-  }
-  return 0;
-}
 
 class GraphConverter {
 public:
@@ -192,7 +63,75 @@ public:
   bool hasIds() const { return roles.ids >= 0; }
 
 private:
+  /// Half a second at 16 kHz: what audio is first taken to have, so that the sizes behind convolutions are positive.
+  static constexpr int64_t kAssumedSamples = 8000;
+
   LogicalResult make(const std::string &name, bool tokensOne, std::optional<bool> branch) {
+    leastAudio = kAssumedSamples;
+    if (failed(makeOnce(name, tokensOne, branch)))
+      return failure();
+    // Shorter audio will do where every tensor still has elements; all is decided again for it.
+    auto function = module.lookupSymbol<func::FuncOp>(name);
+    int64_t assumed = leastAudio;
+    leastAudio = leastSamples(function);
+    if (leastAudio == assumed)
+      return success();
+    function->remove();
+    LogicalResult shorter = failure();
+    {
+      ScopedDiagnosticHandler quiet(module.getContext(), [](Diagnostic &) { return success(); });
+      shorter = makeOnce(name, tokensOne, branch);
+    }
+    if (succeeded(shorter))
+      function->erase();
+    else
+      module.push_back(function);
+    leastAudio = succeeded(shorter) ? leastAudio : assumed;
+    return success();
+  }
+
+  /// The fewest samples with which every tensor of the function has elements, at most those that were assumed.
+  int64_t leastSamples(func::FuncOp function) {
+    SmallVector<AffineExpr> values;
+    int64_t samples = -1, high = leastAudio;
+    Builder attrs(module.getContext());
+    for (auto [i, value] : llvm::enumerate(function->getAttrOfType<ArrayAttr>("nn.values"))) {
+      auto entry = cast<DictionaryAttr>(value);
+      values.push_back(attrs.getAffineConstantExpr(entry.getAs<IntegerAttr>("min").getInt()));
+      auto [arg, axis] = placeOf(entry.getAs<StringAttr>("name").getValue());
+      if (arg >= 0 && arg == roles.audio) {
+        samples = static_cast<int64_t>(i);
+        high = std::min(high, entry.getAs<IntegerAttr>("min").getInt());
+      }
+    }
+    if (samples < 0)
+      return leastAudio;
+    SmallVector<AffineExpr> sizes;
+    function.walk([&](Operation *op) {
+      for (Value result : op->getResults())
+        if (auto type = dyn_cast<RankedTensorType>(result.getType()))
+          if (AffineMap map = nn::shapeMap(type))
+            for (AffineExpr size : map.getResults())
+              if (size.isFunctionOfSymbol(static_cast<unsigned>(samples)))
+                sizes.push_back(size);
+    });
+    auto fits = [&](int64_t count) {
+      values[samples] = attrs.getAffineConstantExpr(count);
+      return llvm::all_of(sizes, [&](AffineExpr size) {
+        auto number = dyn_cast<AffineConstantExpr>(
+            simplifyAffineExpr(size.replaceSymbols(values), 0, static_cast<unsigned>(values.size())));
+        return number && number.getValue() >= 1;
+      });
+    };
+    int64_t low = 0; // does not fit
+    while (low + 1 < high) {
+      int64_t middle = low + (high - low) / 2;
+      (fits(middle) ? high : low) = middle;
+    }
+    return high;
+  }
+
+  LogicalResult makeOnce(const std::string &name, bool tokensOne, std::optional<bool> branch) {
     Dimensions dims(module.getContext());
     bindFixed(dims, tokensOne);
     // A restart removes a run-time value or adds one whose size data decide, of which a graph has finitely many: this
@@ -446,14 +385,17 @@ private:
     return {-1, -1};
   }
 
-  /// A past may be empty; audio is at least half a second at 16 kHz.
+  /// A past may be empty; audio fills the convolutions that read it.
   int64_t leastOf(StringRef name) {
     if (isWriteIndex(name))
       return 0;
     auto [arg, axis] = placeOf(name);
     if (arg >= 0 && axis == 2 && roles.pasts.count(static_cast<unsigned>(arg)))
       return 0;
-    return arg >= 0 && arg == roles.audio ? 8000 : 1;
+    if (arg < 0 || arg != roles.audio)
+      return 1;
+    auto given = options.maxDims.find(name.str());
+    return given == options.maxDims.end() ? leastAudio : std::min(leastAudio, given->second);
   }
 
   LogicalResult bounds(const std::string &name, int64_t &low, int64_t &high) {
@@ -529,6 +471,7 @@ private:
   GraphRoles roles;
   bool batched = false;  // the function being made decodes a batch
   int64_t sequences = 1; // that an encoder takes beside each other
+  int64_t leastAudio = kAssumedSamples;
 };
 
 struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
@@ -574,6 +517,11 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
         for (const std::string &dim : known)
           names += " '" + dim + "'";
         module.emitError("--max-dim: the model has no dimension '") << name << "'; its dimensions are" << names;
+        return signalPassFailure();
+      } else if (StringRef(name).contains("batch") && value != options.batch) {
+        module.emitError("--max-dim=") << name << "=" << value
+                                       << ": this dimension is the number of sequences, which --batch=N says (it is "
+                                       << options.batch << ")";
         return signalPassFailure();
       }
     int64_t own = contextFromConfig(module, options.folders);

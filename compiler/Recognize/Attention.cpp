@@ -232,6 +232,12 @@ private:
     return nn::SelectOp::create(builder, before->getLoc(), type, mask, number(0.0f), number(hidden));
   }
 
+  /// The truth value that `condition` is not.
+  static Value opposite(Value condition, Operation *before) {
+    OpBuilder builder(before);
+    return nn::UnaryOp::create(builder, before->getLoc(), condition.getType(), builder.getStringAttr("not"), condition);
+  }
+
   /// numpy broadcasting of `value` to [1, heads, T, L].
   static bool broadcastsTo(Value value, ArrayRef<AffineExpr> target) {
     SmallVector<AffineExpr> shape = shapeOf(value);
@@ -331,12 +337,16 @@ private:
         break;
       }
       if (auto select = scores.getDefiningOp<nn::SelectOp>()) {
+        // The condition is where the scores stay, or (masked_fill) where they give way.
         std::optional<float> number = scalarConstant(select.getRhs());
+        bool fills = !number;
+        if (fills)
+          number = scalarConstant(select.getLhs());
         if (!number || *number > -1e4f)
           return;
         hidden = *number;
-        mask = select.getCondition();
-        scores = select.getLhs();
+        mask = fills ? opposite(select.getCondition(), product) : select.getCondition();
+        scores = fills ? select.getRhs() : select.getLhs();
         isCondition = true;
       } else if (matchBinary(scores, "add", a, b)) {
         // The scores are the operand over the product; with two masks in a row, the operand that is not a mask.

@@ -1,5 +1,6 @@
 // Rotary embedding, half split and interleaved, full and partial: x * cos + rotate(x) * sin with tables that repeat R/2
-// columns. The tables of nn.rotary are rebuilt on the R/2 columns ahead of the repetition.
+// columns, which are rebuilt on the R/2 columns ahead of the repetition; or the two halves turned apart by tables of
+// R/2 columns and joined. Tokens stand ahead of the heads or behind them.
 #include "compiler/Recognize/Match.h"
 #include "compiler/Recognize/Patterns.h"
 
@@ -158,6 +159,47 @@ Value narrowTable(Value table, bool interleaved, PatternRewriter &rewriter) {
   return narrow;
 }
 
+/// Where the tokens of a table and of what it turns stand.
+enum class Layout {
+  none,       ///< the table is none for it
+  tokensLast, ///< x[1,H,T,R] and a table [.., T, R]
+  headsLast   ///< x[1,T,H,R] and a table [.., T, 1, R]
+};
+
+/// How the rows of `table`, whose leading dimensions are 1, turn those of `x` of rank 4.
+Layout layoutOf(Value table, Value x) {
+  SmallVector<AffineExpr> shape = shapeOf(table), wanted = shapeOf(x);
+  if (shape.size() < 2 || shape.size() > 4 || wanted.size() != 4 || shape.back() != wanted.back())
+    return Layout::none;
+  ArrayRef<int64_t> sizes = rankedType(table).getShape();
+  auto ones = [](ArrayRef<int64_t> leading) { return llvm::all_of(leading, [](int64_t size) { return size == 1; }); };
+  if (shape[shape.size() - 2] == wanted[2] && ones(sizes.drop_back(2)))
+    return Layout::tokensLast;
+  bool broadcasts = shape.size() >= 3 && sizes[shape.size() - 2] == 1 && shape[shape.size() - 3] == wanted[1];
+  return broadcasts && ones(sizes.drop_back(3)) ? Layout::headsLast : Layout::none;
+}
+
+/// nn.rotary of x by tables of R/2 columns, in the layout of x.
+Value turn(Operation *op, Value x, Value cos, Value sin, bool interleaved, Layout layout, PatternRewriter &rewriter) {
+  Location loc = op->getLoc();
+  auto attribute = rewriter.getBoolAttr(interleaved);
+  RankedTensorType type = rankedType(x);
+  if (layout == Layout::tokensLast)
+    return nn::RotaryOp::create(rewriter, loc, type, x, cos, sin, attribute);
+  unsigned symbols = symbolCount(op);
+  SmallVector<AffineExpr> shape = shapeOf(x);
+  RankedTensorType swapped = nn::shapedType({shape[0], shape[2], shape[1], shape[3]}, type.getElementType(), symbols);
+  DenseI64ArrayAttr perm = rewriter.getDenseI64ArrayAttr({0, 2, 1, 3});
+  auto rows = [&](Value table) -> Value {
+    AffineExpr columns = shapeOf(table).back();
+    RankedTensorType plain = nn::shapedType({shape[1], columns}, rankedType(table).getElementType(), symbols);
+    return nn::ReshapeOp::create(rewriter, loc, plain, table);
+  };
+  Value ahead = nn::TransposeOp::create(rewriter, loc, swapped, x, perm);
+  Value turned = nn::RotaryOp::create(rewriter, loc, swapped, ahead, rows(cos), rows(sin), attribute);
+  return nn::TransposeOp::create(rewriter, loc, type, turned, perm);
+}
+
 struct Rotary : OpRewritePattern<nn::BinaryOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(nn::BinaryOp op, PatternRewriter &rewriter) const override {
@@ -176,26 +218,129 @@ struct Rotary : OpRewritePattern<nn::BinaryOp> {
       bool interleaved = false;
       if (rankedType(x).getRank() != 4 || rankedType(x) != op.getType() || !matchQuarterTurn(rotated, x, interleaved))
         continue;
-      if (!isTableFor(cos, x) || !isTableFor(sin, x))
+      Layout layout = layoutOf(cos, x);
+      if (layout == Layout::none || layoutOf(sin, x) != layout)
         continue;
       Value narrowCos = narrowTable(cos, interleaved, rewriter);
       Value narrowSin = narrowCos ? narrowTable(sin, interleaved, rewriter) : Value();
       if (!narrowSin)
         continue;
-      rewriter.replaceOpWithNewOp<nn::RotaryOp>(op, op.getType(), x, narrowCos, narrowSin,
-                                                rewriter.getBoolAttr(interleaved));
+      rewriter.replaceOp(op, turn(op, x, narrowCos, narrowSin, interleaved, layout, rewriter));
       return success();
     }
     return failure();
   }
+};
 
-  /// [.., T, R] with leading dimensions of 1.
-  static bool isTableFor(Value table, Value x) {
-    SmallVector<AffineExpr> shape = shapeOf(table), wanted = shapeOf(x);
-    if (shape.size() < 2 || shape.size() > 4 || wanted.size() != 4 || shape.back() != wanted.back() ||
-        shape[shape.size() - 2] != wanted[2])
+/// The two turned halves of `x`, [.., R/2] each: first = low * cos - high * sin, second = high * cos + low * sin.
+bool matchTurnedHalves(Value first, Value second, Value &low, Value &high, Value &cos, Value &sin) {
+  Value straight, turned;
+  if (!matchBinary(first, "sub", straight, turned))
+    return false;
+  for (unsigned choice = 0; choice < 4; ++choice) {
+    if (!matchBinary(straight, "mul", low, cos) || !matchBinary(turned, "mul", high, sin))
       return false;
-    return llvm::all_of(rankedType(table).getShape().drop_back(2), [](int64_t size) { return size == 1; });
+    if (choice & 1)
+      std::swap(low, cos);
+    if (choice & 2)
+      std::swap(high, sin);
+    Value a, b, other;
+    // The halves have the result's shape; tables of the same products are broadcast over the heads.
+    if (low.getType() == first.getType() && high.getType() == first.getType() && matchBinary(second, "add", a, b))
+      for (bool swap : {false, true})
+        if (matchBinaryWith(swap ? b : a, "mul", high, other) && sameValue(other, cos) &&
+            matchBinaryWith(swap ? a : b, "mul", low, other) && sameValue(other, sin))
+          return true;
+  }
+  return false;
+}
+
+/// What the turned halves `first` and `second` make together; null where they are none.
+Value turnedWhole(Operation *op, Value first, Value second, bool interleaved, PatternRewriter &rewriter) {
+  Value low, high, cos, sin, x, other;
+  int64_t start = 0, otherStart = 0, step = 0, otherStep = 0, half = 0, otherHalf = 0;
+  if (!matchTurnedHalves(first, second, low, high, cos, sin) || !matchLastSlice(low, x, start, step, half) ||
+      !matchLastSlice(high, other, otherStart, otherStep, otherHalf) || other != x || half != otherHalf ||
+      step != (interleaved ? 2 : 1) || otherStep != step || otherStart != start + (interleaved ? 1 : half) ||
+      rankedType(first).getRank() != 4)
+    return {};
+  Layout layout = layoutOf(cos, low);
+  if (layout == Layout::none || layoutOf(sin, low) != layout)
+    return {};
+  if (rankedType(x).getShape().back() != 2 * half) { // these elements of each row turn
+    SmallVector<AffineExpr> shape = shapeOf(x), starts(4, rewriter.getAffineConstantExpr(0));
+    shape.back() = rewriter.getAffineConstantExpr(2 * half);
+    starts.back() = rewriter.getAffineConstantExpr(start);
+    unsigned symbols = symbolCount(op);
+    x = nn::SliceOp::create(rewriter, op->getLoc(), nn::shapedType(shape, rankedType(x).getElementType(), symbols), x,
+                            AffineMapAttr::get(AffineMap::get(0, symbols, starts, op->getContext())),
+                            rewriter.getDenseI64ArrayAttr({1, 1, 1, 1}));
+  }
+  return turn(op, x, cos, sin, interleaved, layout, rewriter);
+}
+
+/// Two turned halves behind each other, perhaps ahead of what passes.
+struct RotaryOfConcat : OpRewritePattern<nn::ConcatOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::ConcatOp op, PatternRewriter &rewriter) const override {
+    ValueRange parts = op.getInputs();
+    if (parts.size() < 2 || static_cast<int64_t>(op.getAxis()) != rankedType(op.getResult()).getRank() - 1)
+      return failure();
+    Value whole = turnedWhole(op, parts[0], parts[1], false, rewriter);
+    if (!whole)
+      return failure();
+    if (parts.size() == 2) {
+      rewriter.replaceOp(op, whole);
+      return success();
+    }
+    SmallVector<Value> left = {whole};
+    llvm::append_range(left, parts.drop_front(2));
+    rewriter.replaceOpWithNewOp<nn::ConcatOp>(op, op.getType(), op.getAxisAttr(), left);
+    return success();
+  }
+};
+
+/// Two turned halves, element by element.
+struct RotaryOfInterleave : OpRewritePattern<nn::ReshapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::ReshapeOp op, PatternRewriter &rewriter) const override {
+    Value first, second;
+    Value whole =
+        matchInterleave(op.getResult(), first, second) ? turnedWhole(op, first, second, true, rewriter) : Value();
+    if (!whole)
+      return failure();
+    rewriter.replaceOp(op, whole);
+    return success();
+  }
+};
+
+/// x[.., k] of x reshaped to pairs [.., R/2, 2] is every second element of x from k on.
+struct HalfOfPairs : OpRewritePattern<nn::ReshapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::ReshapeOp op, PatternRewriter &rewriter) const override {
+    Value pairs;
+    int64_t start = 0, step = 0, size = 0;
+    if (!matchLastSlice(op.getInput(), pairs, start, step, size) || size != 1)
+      return failure();
+    auto split = pairs.template getDefiningOp<nn::ReshapeOp>();
+    if (!split)
+      return failure();
+    SmallVector<AffineExpr> from = shapeOf(split.getInput()), two = shapeOf(pairs), to = shapeOf(op.getResult());
+    if (to.size() != from.size() || two.size() != from.size() + 1 || from.empty() ||
+        rankedType(pairs).getShape().back() != 2)
+      return failure();
+    for (size_t i = 0; i < to.size(); ++i)
+      if (to[i] != two[i] || (i + 1 < to.size() && to[i] != from[i]))
+        return failure();
+    SmallVector<AffineExpr> starts(from.size(), rewriter.getAffineConstantExpr(0));
+    starts.back() = rewriter.getAffineConstantExpr(start);
+    SmallVector<int64_t> steps(from.size(), 1);
+    steps.back() = 2;
+    rewriter.replaceOpWithNewOp<nn::SliceOp>(
+        op, op.getType(), split.getInput(),
+        AffineMapAttr::get(AffineMap::get(0, symbolCount(op), starts, op.getContext())),
+        rewriter.getDenseI64ArrayAttr(steps));
+    return success();
   }
 };
 
@@ -207,20 +352,39 @@ struct PartialRotary : OpRewritePattern<nn::ConcatOp> {
     int64_t start = 0, step = 0, width = 0, restStart = 0, restWidth = 0;
     if (!matchLastConcat(op.getResult(), first, second))
       return failure();
-    auto rotary = first.getDefiningOp<nn::RotaryOp>();
-    if (!rotary || !matchLastSlice(rotary.getInput(), x, start, step, width) || start != 0 || step != 1)
+    // With the tokens ahead of the heads, the rotation stands between two transposes.
+    const int64_t swapped[] = {0, 2, 1, 3};
+    auto behind = first.getDefiningOp<nn::TransposeOp>();
+    auto rotary = (behind ? behind.getInput() : first).getDefiningOp<nn::RotaryOp>();
+    auto ahead = rotary ? rotary.getInput().getDefiningOp<nn::TransposeOp>() : nn::TransposeOp();
+    bool headsLast = behind && ahead && behind.getPerm() == ArrayRef(swapped) && ahead.getPerm() == ArrayRef(swapped);
+    if (!rotary || (behind && !headsLast) ||
+        !matchLastSlice(headsLast ? ahead.getInput() : rotary.getInput(), x, start, step, width) || start != 0 ||
+        step != 1)
       return failure();
     if (!matchLastSlice(second, rest, restStart, step, restWidth) || rest != x || step != 1 || restStart != width ||
         restStart + restWidth != rankedType(x).getShape().back() || op.getType() != x.getType())
       return failure();
-    rewriter.replaceOpWithNewOp<nn::RotaryOp>(op, op.getType(), x, rotary.getCos(), rotary.getSin(),
-                                              rotary.getInterleavedAttr());
+    RankedTensorType type = rankedType(x);
+    if (headsLast) {
+      SmallVector<AffineExpr> shape = shapeOf(x);
+      type = nn::shapedType({shape[0], shape[2], shape[1], shape[3]}, type.getElementType(), symbolCount(op));
+      x = nn::TransposeOp::create(rewriter, op.getLoc(), type, x, rewriter.getDenseI64ArrayAttr(swapped));
+    }
+    Value whole = nn::RotaryOp::create(rewriter, op.getLoc(), type, x, rotary.getCos(), rotary.getSin(),
+                                       rotary.getInterleavedAttr());
+    if (headsLast)
+      whole =
+          nn::TransposeOp::create(rewriter, op.getLoc(), op.getType(), whole, rewriter.getDenseI64ArrayAttr(swapped));
+    rewriter.replaceOp(op, whole);
     return success();
   }
 };
 
 } // namespace
 
-void addRotaryPatterns(RewritePatternSet &patterns) { patterns.add<Rotary, PartialRotary>(patterns.getContext()); }
+void addRotaryPatterns(RewritePatternSet &patterns) {
+  patterns.add<Rotary, RotaryOfConcat, RotaryOfInterleave, HalfOfPairs, PartialRotary>(patterns.getContext());
+}
 
 } // namespace ahm::recognize

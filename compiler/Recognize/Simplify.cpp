@@ -158,6 +158,48 @@ struct NeutralTruth : OpRewritePattern<nn::BinaryOp> {
   }
 };
 
+/// One place along an axis, picked by a constant: a slice without that axis. (Rows of a weight stay an embedding.)
+struct GatherOfConstant : OpRewritePattern<nn::GatherOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::GatherOp op, PatternRewriter &rewriter) const override {
+    Value table = op.getTable();
+    RankedTensorType indices = rankedType(op.getIndices());
+    auto index = integerRange(op.getIndices());
+    SmallVector<AffineExpr> shape = shapeOf(table);
+    size_t axis = op.getAxis();
+    if (table.getDefiningOp<nn::GetWeightOp>() || table.getDefiningOp<nn::ConstantOp>() || indices.getRank() > 1 ||
+        !indices.hasStaticShape() || indices.getNumElements() != 1 || !index || index->first != index->second ||
+        axis >= shape.size() || rankedType(table).isDynamicDim(axis) || index->first < 0 ||
+        index->first >= rankedType(table).getDimSize(axis))
+      return failure();
+    unsigned symbols = symbolCount(op);
+    SmallVector<AffineExpr> starts(shape.size(), rewriter.getAffineConstantExpr(0));
+    starts[axis] = rewriter.getAffineConstantExpr(index->first);
+    shape[axis] = rewriter.getAffineConstantExpr(1);
+    Value one =
+        nn::SliceOp::create(rewriter, op.getLoc(), nn::shapedType(shape, rankedType(table).getElementType(), symbols),
+                            table, AffineMapAttr::get(AffineMap::get(0, symbols, starts, op.getContext())),
+                            rewriter.getDenseI64ArrayAttr(SmallVector<int64_t>(shape.size(), 1)));
+    rewriter.replaceOpWithNewOp<nn::ReshapeOp>(op, op.getType(), one);
+    return success();
+  }
+};
+
+/// A transpose and back is nothing. (Others stay apart: attention and caches are recognised by one of each kind.)
+struct TransposeAndBack : OpRewritePattern<nn::TransposeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(nn::TransposeOp op, PatternRewriter &rewriter) const override {
+    auto inner = op.getInput().getDefiningOp<nn::TransposeOp>();
+    if (!inner || inner.getInput().getType() != op.getType())
+      return failure();
+    for (auto [i, axis] : llvm::enumerate(op.getPerm()))
+      if (inner.getPerm()[axis] != static_cast<int64_t>(i))
+        return failure();
+    rewriter.replaceOp(op, inner.getInput());
+    return success();
+  }
+};
+
 /// A choice that is always the same.
 struct DecidedSelect : OpRewritePattern<nn::SelectOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -177,7 +219,7 @@ struct DecidedSelect : OpRewritePattern<nn::SelectOp> {
 
 void addSimplifications(RewritePatternSet &patterns) {
   patterns.add<SliceOfConstant, AddZero, SoftmaxOfShifted, RoundingBeforeProduct, DecidedComparison, NeutralTruth,
-               GatherOfPrefix, DecidedSelect>(patterns.getContext());
+               GatherOfPrefix, DecidedSelect, TransposeAndBack, GatherOfConstant>(patterns.getContext());
 }
 
 } // namespace ahm::recognize

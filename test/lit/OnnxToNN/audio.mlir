@@ -1,10 +1,10 @@
-// A speech front end: raw audio is bounded by half a second and 20 s, frames are an expression of samples.
+// A speech front end: raw audio has at least the samples that the convolution takes and at most 20 s, frames are an expression of samples.
 // RUN: ahm-opt %s -onnx-to-nn | FileCheck %s
 
 // CHECK: affine_map<()[s0] -> (1, 2, (s0 - 127) floordiv 64 + 1)>
 // CHECK-LABEL: func.func @main
 // CHECK-SAME: nn.role = "audio"
-// CHECK-SAME: nn.values = [{max = 320000 : i64, min = 8000 : i64, name = "samples"}]
+// CHECK-SAME: nn.values = [{max = 320000 : i64, min = 127 : i64, name = "samples"}]
 onnx.Weight @w : tensor<2x1x127xf32> in "" at 0 size 1016
 func.func @encoder(%x: tensor<?x?xf32> {onnx.name = "audio", onnx.dims = ["batch", "samples"]},
                    %s: tensor<2xf32> {onnx.name = "s", onnx.dims = [2]}) -> (tensor<*xf32> {onnx.name = "y"}) attributes {onnx.opset = 17 : i64} {

@@ -211,3 +211,24 @@ func.func @main(%q: tensor<1x2x6x8xf32> {onnx.name = "q"}, %k: tensor<1x2x6x8xf3
   %y = nn.matmul %w, %v : tensor<1x2x6x6xf32>, tensor<1x2x6x8xf32> -> tensor<1x2x6x8xf32>
   return %y : tensor<1x2x6x8xf32>
 }
+
+// -----
+
+// masked_fill: scores give way to a large negative number where a key is later than the query. With a bias a head, of which nothing is known.
+// CHECK-LABEL: func.func @main
+// CHECK: nn.attention %{{.*}}, @scratch0, @scratch1 mask %arg3 : tensor<1x2x1x6xf32> length {{.*}} causal true
+// CHECK-NOT: nn.softmax
+func.func @main(%q: tensor<1x2x6x8xf32> {onnx.name = "q"}, %k: tensor<1x2x6x8xf32> {onnx.name = "k"}, %v: tensor<1x2x6x8xf32> {onnx.name = "v"},
+    %bias: tensor<1x2x1x6xf32> {onnx.name = "b"}) -> (tensor<1x2x6x8xf32> {onnx.name = "y"}) attributes {nn.values = []} {
+  %t = nn.transpose %k perm [0, 1, 3, 2] : tensor<1x2x6x8xf32> -> tensor<1x2x8x6xf32>
+  %p = nn.matmul %q, %t : tensor<1x2x6x8xf32>, tensor<1x2x8x6xf32> -> tensor<1x2x6x6xf32>
+  %biased = nn.binary "add" %p, %bias : tensor<1x2x6x6xf32>, tensor<1x2x1x6xf32> -> tensor<1x2x6x6xf32>
+  %j = nn.iota affine_map<() -> (0)> step 1 : tensor<6xi32>
+  %i = nn.reshape %j : tensor<6xi32> -> tensor<6x1xi32>
+  %late = nn.binary "greater" %j, %i : tensor<6xi32>, tensor<6x1xi32> -> tensor<6x6xi1>
+  %least = nn.constant dense<0xFF800000> : tensor<f32> : tensor<f32>
+  %m = nn.select %late, %least, %biased : tensor<6x6xi1>, tensor<f32>, tensor<1x2x6x6xf32> -> tensor<1x2x6x6xf32>
+  %w = nn.softmax %m : tensor<1x2x6x6xf32> -> tensor<1x2x6x6xf32>
+  %y = nn.matmul %w, %v : tensor<1x2x6x6xf32>, tensor<1x2x6x8xf32> -> tensor<1x2x6x8xf32>
+  return %y : tensor<1x2x6x8xf32>
+}

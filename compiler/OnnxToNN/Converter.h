@@ -1,6 +1,7 @@
 // The conversion of one graph: an environment of symbolic values and one handler a family of operators.
 #pragma once
 
+#include "compiler/OnnxToNN/Dimensions.h"
 #include "dialects/NN/NN.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -27,29 +28,6 @@ struct Symbolic {
   std::optional<SmallVector<float>> floats;
   mlir::Value value;
   bool none = false; // an absent optional input
-};
-
-/// Names of run-time values in symbol order, and what has been found equal to an expression of them.
-class Dimensions {
-public:
-  explicit Dimensions(mlir::MLIRContext *context) : context(context) {}
-  AffineExpr named(llvm::StringRef name);
-  /// A dimension as exporters write it: a name, or an expression of names and integers with + - * / and floor(), such
-  /// as "past_sequence_length + 1" and "floor(samples/64 - 1/3)". What is no such expression becomes a run-time value
-  /// of its own.
-  AffineExpr parsed(llvm::StringRef text);
-  void bind(llvm::StringRef name, int64_t value);
-  /// Makes two dimensions equal when one of them is a lone run-time value; false otherwise. The caller starts over.
-  bool unify(AffineExpr a, AffineExpr b);
-  bool isOpen(llvm::StringRef name) const { return llvm::is_contained(names, name); }
-  unsigned size() const { return names.size(); }
-  const std::vector<std::string> &list() const { return names; }
-
-private:
-  void eliminate(unsigned symbol, AffineExpr by);
-  mlir::MLIRContext *context;
-  std::vector<std::string> names;
-  std::map<std::string, AffineExpr> known;
 };
 
 class Converter {

@@ -30,7 +30,8 @@ public:
       return make((prefix + "decode").str(), true, true);
     }
     if (isDecoder()) {
-      if (failed(make((prefix + "prefill").str(), false, std::nullopt)))
+      // A decode call has the graph's dimensions too, though with one token less shows how they hang together.
+      if (failed(make((prefix + "prefill").str(), false, std::nullopt, &learned)))
         return failure();
       // Several sequences are so many rows, as a prefill has them; nn-batch tells them apart.
       batched = options.batch > 1;
@@ -66,9 +67,10 @@ private:
   /// Half a second at 16 kHz: what audio is first taken to have, so that the sizes behind convolutions are positive.
   static constexpr int64_t kAssumedSamples = 8000;
 
-  LogicalResult make(const std::string &name, bool tokensOne, std::optional<bool> branch) {
+  LogicalResult make(const std::string &name, bool tokensOne, std::optional<bool> branch,
+                     std::optional<Dimensions> *found = nullptr) {
     leastAudio = kAssumedSamples;
-    if (failed(makeOnce(name, tokensOne, branch)))
+    if (failed(makeOnce(name, tokensOne, branch, found)))
       return failure();
     // Shorter audio will do where every tensor still has elements; all is decided again for it.
     auto function = module.lookupSymbol<func::FuncOp>(name);
@@ -80,7 +82,7 @@ private:
     LogicalResult shorter = failure();
     {
       ScopedDiagnosticHandler quiet(module.getContext(), [](Diagnostic &) { return success(); });
-      shorter = makeOnce(name, tokensOne, branch);
+      shorter = makeOnce(name, tokensOne, branch, found);
     }
     if (succeeded(shorter))
       function->erase();
@@ -131,9 +133,13 @@ private:
     return high;
   }
 
-  LogicalResult makeOnce(const std::string &name, bool tokensOne, std::optional<bool> branch) {
+  LogicalResult makeOnce(const std::string &name, bool tokensOne, std::optional<bool> branch,
+                         std::optional<Dimensions> *found) {
     Dimensions dims(module.getContext());
     bindFixed(dims, tokensOne);
+    keepCounts(dims);
+    if (learned)
+      dims.inherit(*learned, dimensionNames());
     // A restart removes a run-time value or adds one whose size data decide, of which a graph has finitely many: this
     // ends.
     for (;;) {
@@ -178,8 +184,21 @@ private:
         return failure();
       }
       module.push_back(function);
+      if (found)
+        *found = dims;
       return success();
     }
+  }
+
+  /// The names that the graph gives to dimensions of its arguments.
+  std::vector<std::string> dimensionNames() {
+    std::vector<std::string> names;
+    for (unsigned i = 0; i < graph.getNumArguments(); ++i)
+      if (ArrayAttr list = argDims(graph, i))
+        for (Attribute attr : list)
+          if (auto text = dyn_cast<StringAttr>(attr); text && !text.getValue().empty())
+            names.push_back(text.getValue().str());
+    return names;
   }
 
   /// Sizes that data decide are what the graph's outputs declare. True when that settled one.
@@ -232,6 +251,20 @@ private:
             else if (tokensOne && static_cast<int64_t>(i) == roles.ids && axis == 1)
               dims.bind(text.getValue(), 1);
           }
+  }
+
+  /// A decoder's calls count tokens and what is past; other lengths follow from these.
+  void keepCounts(Dimensions &dims) {
+    auto keep = [&](unsigned arg, size_t axis) {
+      ArrayAttr list = argDims(graph, arg);
+      if (auto text = list && axis < list.size() ? dyn_cast<StringAttr>(list[axis]) : StringAttr())
+        dims.keep(text.getValue());
+    };
+    if (!isDecoder())
+      return;
+    keep(static_cast<unsigned>(roles.ids), 1);
+    for (unsigned past : roles.pasts)
+      keep(past, 2);
   }
 
   LogicalResult makeArguments(Dimensions &dims, std::optional<bool> branch, SmallVector<Symbolic> &arguments) {
@@ -472,6 +505,7 @@ private:
   bool batched = false;  // the function being made decodes a batch
   int64_t sequences = 1; // that an encoder takes beside each other
   int64_t leastAudio = kAssumedSamples;
+  std::optional<Dimensions> learned; // of the functions made before, how dimensions hang together
 };
 
 struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {

@@ -321,7 +321,7 @@ private:
     int triangles = 0;
     AffineExpr begin;
     std::tuple<Value, bool, float> beginning; // the mask that says where windows begin
-    bool unprovedCondition = false;
+    bool unprovedCondition = false, floored = false;
     nn::MatMulOp inner;
     // Masks, at most a few. All but one are proved; of the causal ones all say the same position.
     for (unsigned step = 0; step < 5 && !inner; ++step) {
@@ -335,6 +335,12 @@ private:
         scores = a;
         inner = stripScaleTo(scores, scale);
         break;
+      }
+      // A floor below all that counts keeps sums of masks finite: softmax has the same zeros.
+      if (float floor = 0; matchBinaryScalar(scores, "max", a, floor) && floor <= -1e4f && sameShape(a, scores)) {
+        scores = a;
+        floored = true;
+        continue;
       }
       if (auto select = scores.getDefiningOp<nn::SelectOp>()) {
         // The condition is where the scores stay, or (masked_fill) where they give way.
@@ -396,6 +402,8 @@ private:
       else
         std::tie(unproved, unprovedCondition, hiddenBy) = beginning;
     }
+    if (floored && unproved) // it might hide a whole row, which the floor makes even
+      return;
     // A first query before its own position would see no key at all, which softmax and attention treat differently.
     // (largestAt is at least 1: twice the negated position exceeds it only where the position is negative.)
     if (!inner || (meaning.causal && largestAt(function, meaning.position * -2) > 1))

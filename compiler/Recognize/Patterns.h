@@ -26,6 +26,9 @@ void recogniseSeparateMixtures(mlir::func::FuncOp function, StackedWeights &weig
 void addHeadProductPatterns(mlir::RewritePatternSet &patterns, WeightFolder &folder);
 void addConvPatterns(mlir::RewritePatternSet &patterns, WeightFolder &folder);
 
+/// Attention over [heads, tokens, size] gets its fourth dimension.
+void addFlatHeadPatterns(mlir::RewritePatternSet &patterns);
+
 /// Exact simplifications that bring structure to light.
 void addSimplifications(mlir::RewritePatternSet &patterns);
 

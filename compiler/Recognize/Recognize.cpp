@@ -78,6 +78,7 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
     recognize::addLinearPatterns(set, folder);
     recognize::addExpertPatterns(set, folder);
     recognize::addRotaryPatterns(set);
+    recognize::addFlatHeadPatterns(set);
     FrozenRewritePatternSet patterns(std::move(set));
     GreedyRewriteConfig config;
     config.enableFolding(false).enableConstantCSE(false).setUseTopDownTraversal(true);

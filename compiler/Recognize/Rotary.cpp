@@ -169,7 +169,8 @@ enum class Layout {
 /// How the rows of `table`, whose leading dimensions are 1, turn those of `x` of rank 4.
 Layout layoutOf(Value table, Value x) {
   SmallVector<AffineExpr> shape = shapeOf(table), wanted = shapeOf(x);
-  if (shape.size() < 2 || shape.size() > 4 || wanted.size() != 4 || shape.back() != wanted.back())
+  if (shape.size() < 2 || shape.size() > 4 || wanted.size() != 4 || shape.back() != wanted.back() ||
+      rankedType(x).getDimSize(0) != 1)
     return Layout::none;
   ArrayRef<int64_t> sizes = rankedType(table).getShape();
   auto ones = [](ArrayRef<int64_t> leading) { return llvm::all_of(leading, [](int64_t size) { return size == 1; }); };

@@ -1,5 +1,5 @@
 // A dimension may be an expression; a slice counts from the end also by a run-time number.
-// RUN: ahm-opt %s -onnx-to-nn="max-dim=n=9" -split-input-file | FileCheck %s
+// RUN: ahm-opt %s -onnx-to-nn="max-dim=n=9 max-context=8" -split-input-file | FileCheck %s
 
 // CHECK: affine_map<()[s0] -> (1, s0 * 2 + 1, 4)>
 // CHECK-LABEL: func.func @main
@@ -67,4 +67,28 @@ func.func @inner(%ids: tensor<1x2xi64> {onnx.name = "ids", onnx.dims = [1, 2]}, 
     onnx.Yield %1 : tensor<*xf32>
   }
   return %y : tensor<*xf32>
+}
+
+// -----
+
+// What a prefill shows of the dimensions (the mask is as long as past and tokens) holds for a decode call, whose one token would be repeated over any.
+// CHECK-LABEL: func.func @prefill
+// CHECK-SAME: nn.values = [{{{.*}}name = "tokens"}, {{{.*}}name = "past"}]
+// CHECK-LABEL: func.func @decode
+// CHECK-SAME: nn.values = [{{{.*}}name = "past"}]
+func.func @learned(%ids: tensor<1x?xi64> {onnx.name = "ids", onnx.dims = [1, "tokens"]}, %mask: tensor<1x?xf32> {onnx.name = "mask", onnx.dims = [1, "total"]},
+    %past: tensor<1x1x?x4xf32> {onnx.name = "past", onnx.dims = [1, 1, "past", 4]}, %table: tensor<9x4xf32> {onnx.name = "t", onnx.dims = [9, 4]})
+    -> (tensor<*xf32> {onnx.name = "y"}, tensor<*xf32> {onnx.name = "present"}) attributes {onnx.opset = 17 : i64} {
+  %rows = onnx.Gather(%table, %ids) : (tensor<9x4xf32>, tensor<1x?xi64>) -> tensor<*xf32>
+  %axes = onnx.Constant dense<[0]> : tensor<1xi64> : tensor<1xi64>
+  %heads = onnx.Unsqueeze(%rows, %axes) : (tensor<*xf32>, tensor<1xi64>) -> tensor<*xf32>
+  %present = onnx.Concat(%past, %heads) {axis = 2 : i64} : (tensor<1x1x?x4xf32>, tensor<*xf32>) -> tensor<*xf32>
+  %shape = onnx.Shape(%past) {start = 2 : i64, end = 3 : i64} : (tensor<1x1x?x4xf32>) -> tensor<*xi64>
+  %end = onnx.Constant dense<9223372036854775807> : tensor<1xi64> : tensor<1xi64>
+  %one = onnx.Constant dense<1> : tensor<1xi64> : tensor<1xi64>
+  %new = onnx.Slice(%mask, %shape, %end, %one) : (tensor<1x?xf32>, tensor<*xi64>, tensor<1xi64>, tensor<1xi64>) -> tensor<*xf32>
+  %last = onnx.Constant dense<[2]> : tensor<1xi64> : tensor<1xi64>
+  %column = onnx.Unsqueeze(%new, %last) : (tensor<*xf32>, tensor<1xi64>) -> tensor<*xf32>
+  %y = onnx.Add(%rows, %column) : (tensor<*xf32>, tensor<*xf32>) -> tensor<*xf32>
+  return %y, %present : tensor<*xf32>, tensor<*xf32>
 }

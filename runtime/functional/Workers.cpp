@@ -1,6 +1,7 @@
 // A pool: parts are taken from a counter, so that a slow thread does not hold up the others.
 #include "runtime/functional/Workers.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <system_error>
@@ -23,8 +24,7 @@ public:
   }
 
   void run(int64_t wanted, int64_t parts, void (*work)(void *, int64_t), void *context) {
-    std::unique_lock turn(caller, std::try_to_lock);
-    if (!turn) {
+    if (busy.exchange(true)) { // another thread's job, or the one that this is a part of
       for (int64_t part = 0; part < parts; ++part)
         work(context, part);
       return;
@@ -40,6 +40,7 @@ public:
     wake.notify_all();
     take(lock);
     done.wait(lock, [this] { return job.open == 0; });
+    busy = false;
   }
 
 private:
@@ -74,7 +75,8 @@ private:
     }
   }
 
-  std::mutex caller, mutex; // caller: held by who runs a job
+  std::atomic<bool> busy = false; // a job is under way
+  std::mutex mutex;
   std::condition_variable wake, done;
   std::vector<std::thread> threads;
   Job job;

@@ -80,6 +80,11 @@ static cl::opt<std::string>
              cl::desc("What a request is like: tokens of prompt and output, requests side by side. Placement weighs "
                       "the entry points by it (default: 32 decode calls a prefill call, caches full)"),
              cl::cat(category));
+static cl::opt<std::string>
+    routing("routing", cl::value_desc("F.json"),
+            cl::desc("How often experts are chosen: frequencies, or calls as ahm-run --routing-out records them. Placement "
+                     "keeps the likeliest in SRAM (default: all alike)"),
+            cl::cat(category));
 static cl::opt<bool> timingOnly("timing-only", cl::desc("Write no weights: the program can be timed, not executed"),
                                 cl::cat(category));
 static cl::opt<std::string>
@@ -181,6 +186,8 @@ int main(int argc, char **argv) {
   }
   std::string error;
   if (!workload.empty() && !ahm::readWorkload(workload, options.workload, error))
+    return fail(error);
+  if (!routing.empty() && !options.routing.load(routing, error))
     return fail(error);
   if (llvm::StringRef folder = llvm::sys::path::parent_path(output);
       !folder.empty() && !llvm::sys::fs::is_directory(folder))

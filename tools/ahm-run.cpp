@@ -192,8 +192,9 @@ int main(int argc, char **argv) {
         "a row is its blocks' scale bytes, zero padded to a multiple of 4, then its elements"},
        {"temperature", "T", "sample instead of taking the best id (default 0: the best)"},
        {"seed", "N", "for sampling, and for the experts that are drawn with --functional=off (default 0)"},
-       {"routing", "F.json",
-        "with --functional=off: the experts that calls choose, as --routing-out records them, or their frequencies"},
+       {"routing", "F.json|worst",
+        "with --functional=off: the experts that calls choose, as --routing-out records them, or their frequencies; worst: "
+        "those whose fetching takes longest"},
        {"routing-out", "F.json", "write which experts every call chose"},
        {"start-ids", "1",
         "ids that begin the sequence, before the prompt (default: the program's, for --audio else 1)"},
@@ -272,7 +273,8 @@ int main(int argc, char **argv) {
 
   if (arguments.has("routing") && options.functional)
     arguments.usage("--routing needs --functional=off; with values the router chooses");
-  if (arguments.has("routing") && !options.routing.load(arguments.text("routing"), error))
+  options.routing.worst = arguments.has("routing") && arguments.text("routing") == "worst";
+  if (arguments.has("routing") && !options.routing.worst && !options.routing.load(arguments.text("routing"), error))
     arguments.fail(error);
   options.keepRouting = arguments.has("routing-out");
 

@@ -38,7 +38,7 @@ public:
       opcodes[opcodeName(op)] = static_cast<Opcode>(op);
     for (auto region : module.getOps<dimc::RegionOp>())
       addRegion(region);
-    if (failed(addWeights()) || failed(addCaches()))
+    if (failed(addWeights()) || failed(addCaches()) || failed(addExpertTables()))
       return failure();
     for (auto entry : module.getOps<dimc::EntryOp>())
       if (failed(addEntry(entry)))
@@ -77,6 +77,22 @@ private:
         return weight.emitOpError() << "has no DRAM region; run hmem-to-dimc first";
       program.weights.push_back(
           {weight.getSymName().str(), home->second, 0, static_cast<uint64_t>(weight.getBytes()), 0});
+    }
+    return success();
+  }
+
+  LogicalResult addExpertTables() {
+    auto tables = module->getAttrOfType<ArrayAttr>("hmem.expert_tables");
+    for (Attribute attribute : tables ? tables.getValue() : ArrayRef<Attribute>()) {
+      auto table = dyn_cast<DictionaryAttr>(attribute);
+      auto name = table ? table.getAs<StringAttr>("name") : nullptr;
+      auto places = table ? table.getAs<DenseI64ArrayAttr>("places") : nullptr;
+      if (!name || !places)
+        return module.emitError("has a table of experts without name or places: ") << attribute;
+      ExpertTable &out = program.expertTables.emplace_back();
+      out.name = name.getValue().str();
+      for (int64_t place : places.asArrayRef())
+        out.places.push_back(static_cast<int32_t>(place));
     }
     return success();
   }

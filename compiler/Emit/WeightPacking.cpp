@@ -2,6 +2,7 @@
 #include "compiler/Emit/Emit.h"
 #include "compiler/Emit/WeightSource.h"
 #include "runtime/formats/Tiles.h"
+#include "runtime/program/ExpertPlaces.h"
 #include "llvm/Support/Parallel.h"
 #include <algorithm>
 #include <atomic>
@@ -51,7 +52,18 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
   int64_t shift = cast<RankedTensorType>(weight.getType()).getElementType().isUnsignedInteger(8) ? 128 : 0;
   int64_t K = weight.getContraction(), rowsOfTile = formats::kTileRows, columnsOfTile = formats::tileColumns(format);
   int64_t kTiles = formats::kTiles(K), bytesOfTile = formats::tileBytes(format), tiles = weight.getTiles();
-  int64_t tilesOfExpert = std::max<int64_t>(tiles / weight.getExperts(), 1);
+  int64_t tilesOfExpert = std::max<int64_t>(weight.getTilesOfExpert(), 1);
+  std::optional<ArrayRef<int64_t>> held = weight.getHeld();
+  program::ExpertRuns runs{tilesOfExpert, std::max<int64_t>(weight.getCoresCount(), 1),
+                           weight.getDramChiplets().value_or(1)};
+  // Which run a tile belongs to, and which of its tiles it is; false for padding.
+  auto find = [&](int64_t at, int64_t &run, int64_t &tile) {
+    if (weight.isFetched())
+      return runs.find(at, run, tile) && run < weight.getExperts();
+    run = at / tilesOfExpert;
+    tile = at % tilesOfExpert;
+    return true;
+  };
   if (bytesOfTile != weight.getTileBytes())
     return weight.emitOpError() << "has tiles of " << weight.getTileBytes() << " bytes; " << name << " tiles have "
                                 << bytesOfTile;
@@ -67,9 +79,12 @@ LogicalResult packTiles(hmem::WeightOp weight, const WeightSource &source, const
     batch.assign(static_cast<size_t>(count * bytesOfTile), 0);
     losses.assign(measures || expands ? static_cast<size_t>(count) : 0, {});
     llvm::parallelFor(0, static_cast<size_t>(count), [&](size_t i) {
-      int64_t tile = (first + static_cast<int64_t>(i)) % tilesOfExpert, kTile = tile % kTiles,
-              columnTile = tile / kTiles;
-      int64_t expert = (first + static_cast<int64_t>(i)) / tilesOfExpert;
+      int64_t tile = 0, expert = 0;
+      if (!find(first + static_cast<int64_t>(i), expert, tile))
+        return;
+      if (held)
+        expert = (*held)[static_cast<size_t>(expert)];
+      int64_t kTile = tile % kTiles, columnTile = tile / kTiles;
       int64_t row0 = kTile * rowsOfTile, column0 = columnTile * columnsOfTile;
       int64_t rows = std::min(rowsOfTile, K - row0), columns = std::min(columnsOfTile, weight.getColumns() - column0);
       column0 += weight.getFirstColumn();

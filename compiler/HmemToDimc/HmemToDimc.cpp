@@ -49,6 +49,7 @@ public:
     makeEntry(module.getLoc(), "release", builder.getArrayAttr({}), builder.getArrayAttr({}), 0);
     module->removeAttr("hmem.ring");
     module->removeAttr("hmem.kv_ring");
+    module->removeAttr("hmem.expert_ring");
     return success();
   }
 
@@ -90,7 +91,7 @@ private:
     int64_t rounds = (w.getTiles() + w.getCoresCount() - 1) / w.getCoresCount();
     addRegion(w.getLoc(), (name + ".dram").str(), name, "dram", "weight", *w.getDramChiplet(), chiplets,
               *w.getDramOffset(), rounds * (w.getCoresCount() / chiplets) * w.getTileBytes(), true);
-    if (!w.isStreamed())
+    if (!w.isStreamed() && !w.isFetched())
       addRegion(w.getLoc(), (name + ".sram").str(), name, "sram", "weight", *w.getCoresFirst(), w.getCoresCount(),
                 *w.getSramOffset(), w.getLocalBytes(), true);
     return success();
@@ -108,6 +109,31 @@ private:
              << "needs sram_offset and slot_bytes in the module's hmem.ring; run placement first";
     return addRegion(transfer.getLoc(), name, w.getSymName(), "sram", "staging", *w.getCoresFirst(), w.getCoresCount(),
                      base.getInt() + transfer.getSlot() * bytes.getInt(), w.getLocalBytes(), false, 1);
+  }
+
+  /// The slots that experts are fetched into: one of the sets at the top of SRAM, as long as this weight's view.
+  FailureOr<dimc::RegionOp> expertSlots(hmem::ExecOp exec, hmem::WeightOp w, hmem::ViewAttr view) {
+    std::string name = (w.getSymName() + "." + view.getPart().getValue()).str();
+    if (dimc::RegionOp known = regions.lookup(name))
+      return known;
+    auto ring = module->getAttrOfType<DictionaryAttr>("hmem.expert_ring");
+    auto number = [&](StringRef key) {
+      auto value = ring ? ring.getAs<IntegerAttr>(key) : IntegerAttr();
+      return value ? value.getInt() : -1;
+    };
+    int64_t sets = number("sets"), bytes = number("set_bytes"), base = number("sram_offset"), set = 0;
+    auto columns = dyn_cast<AffineConstantExpr>(view.getDims().getValue().getResults().back());
+    if (sets <= 0 || bytes <= 0 || base < 0 || view.getPart().getValue().drop_front(3).getAsInteger(10, set) ||
+        set >= sets || !columns)
+      return exec.emitOpError() << "uses " << view.getPart()
+                                << " of the slots of experts, but the module's hmem.expert_ring has "
+                                << std::max<int64_t>(sets, 0) << " sets; run placement first";
+    int64_t tiles = columns.getValue() / hmem::findTileShape(w.getFormat())->columns;
+    int64_t local = (tiles + w.getCoresCount() - 1) / w.getCoresCount() * w.getTileBytes();
+    if (local > bytes)
+      return exec.emitOpError() << "moves " << local << " bytes a core into a set of slots of " << bytes;
+    return addRegion(w.getLoc(), name, w.getSymName(), "sram", "staging", *w.getCoresFirst(), w.getCoresCount(),
+                     base + set * bytes, local, false, 3);
   }
 
   /// What a view of a cache refers to: the ring in the stash, a home, or a slot of the staging ring, which lies on the
@@ -191,7 +217,7 @@ private:
     dimc::RegionOp region = regions.lookup((w.getSymName() + ".dram").str());
     if (w.isTiled())
       return operand(hmem::findTileShape(w.getFormat())->dtype, region,
-                     constantDims({w.getContraction(), w.getTileColumns()}, symbolCount));
+                     constantDims({w.getTileRows(), w.getTileColumns()}, symbolCount));
     return operand(denseDtype(type.getElementType()), region, constantDims(type.getShape(), symbolCount));
   }
   Attribute at(Attribute operandAttribute, StringRef region) {
@@ -212,7 +238,7 @@ private:
               builder.getDenseI64ArrayAttr({static_cast<int64_t>(index)}));
       if (w.isVector())
         command(tracker, w.getLoc(), "DmaDramToStash", {stored}, {at(stored, (w.getSymName() + ".stash").str())}, {});
-      else if (w.isTiles() && !w.isStreamed())
+      else if (w.isTiles() && !w.isStreamed() && !w.isFetched())
         command(tracker, w.getLoc(), "DmaTiles", {stored}, {at(stored, (w.getSymName() + ".sram").str())},
                 builder.getDenseI64ArrayAttr({w.getTileBytes(), w.getTiles()}));
     }
@@ -289,7 +315,12 @@ private:
                 return failure();
               region = *found;
             } else if (auto w = symbols.lookup<hmem::WeightOp>(symbol)) {
-              if (view.getPart()) {
+              if (view.getPart() && view.getPart().getValue() != "dram") {
+                FailureOr<dimc::RegionOp> found = expertSlots(exec, w, view);
+                if (failed(found))
+                  return failure();
+                region = *found;
+              } else if (view.getPart()) {
                 region = regions.lookup((symbol + ".dram").str());
               } else if (w.isStreamed()) {
                 for (Value token : exec.getTokens())
@@ -309,7 +340,7 @@ private:
           (write ? outs : ins).push_back(operand(view.getDtype().getValue(), region, view.getDims(), view.getOffset()));
         }
       command(tracker, op.getLoc(), exec.getOpcode(), ins, outs, exec.getIntsAttr(), exec.getFloatsAttr(),
-              exec.getExprsAttr(), exec.getRepeatAttr());
+              exec.getExprsAttr(), exec.getRepeatAttr(), exec->hasAttr("on_demand"));
     }
     return success();
   }

@@ -98,6 +98,7 @@ public:
     place.machine = machine;
     place.policy = options.placement;
     place.workload = options.workload;
+    place.routing = options.routing;
     place.planIn = options.placementIn;
     place.traceOut = options.placementTrace;
     place.remarks = options.remarks;
@@ -176,6 +177,7 @@ private:
     place.machine = machine;
     place.policy = options.placement;
     place.workload = options.workload;
+    place.routing = options.routing;
     PassManager pm(&context);
     pm.addPass(createTilePass(tileOptions(machine)));
     pm.addPass(createPlacePass(place));

@@ -31,6 +31,7 @@ struct CompileOptions {
   bool kvState = true, prefillLogitsAll = false, timingOnly = false;
   std::string placement = "hybrid";
   Workload workload;
+  timing::RoutingTable routing; // which experts calls choose
   std::string placementIn, placementTrace; // files of compiler/Place/PlanFile.h; empty: none
   bool remarks = false;                    // on what does not stay resident
   std::string compileTo;                   // a phase name; empty: all the way

@@ -10,6 +10,7 @@
 //    of weight w takes its queue at least r(w), the best of all ways to cut and deal w: a fractional knapsack that
 //    keeps in S the tiles with the largest r(w) per byte. Pages may stand in the stash as well; those that fit nowhere
 //    else move at all chiplets' rate.
+// Where weights hold experts the second term is an expectation (ExpertBound.cpp).
 // The second term is a relaxation: pieces of any size, no padding, no fragments, no waiting. Problems of a few weights,
 // where that says little, have a tighter one (SmallBound.cpp).
 #include "compiler/Place/Order.h"
@@ -108,7 +109,17 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
       }
     }
     double stream = 0;
-    if (bytes > whole) {
+    Picoseconds fetched = 0;
+    if (bytes > whole && hasExperts(problem)) {
+      std::vector<double> perByte;
+      for (const Rate &rate : rates)
+        perByte.push_back(rate.perByte);
+      fetched = expertBound(problem, e, used, perByte,
+                            std::max(0.0, whole - static_cast<double>(smallest) * problem.sram.cores));
+      // Experts that are not chosen need no place.
+      for (size_t w : used)
+        bytes -= isByExpert(problem.weights[w]) ? static_cast<double>(problem.weights[w].bytes()) : 0;
+    } else if (bytes > whole) {
       double room = std::max(0.0, whole - static_cast<double>(smallest) * problem.sram.cores);
       std::sort(used.begin(), used.end(), [&](size_t a, size_t b) { return rates[a].perByte > rates[b].perByte; });
       for (size_t w : used) {
@@ -128,7 +139,7 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
     if (stream > 0)
       moved = entry.launch + problem.commandLaunch +
               std::max<Picoseconds>(0, static_cast<Picoseconds>(stream) - problem.dram.slack);
-    Picoseconds least = std::max(leastPath(problem, entry), moved);
+    Picoseconds least = std::max({leastPath(problem, entry), moved, fetched});
     if (stream > 0 && pages == 0 && isSmall(problem)) {
       std::vector<double> perTile;
       for (const Rate &rate : rates)

@@ -61,6 +61,8 @@ std::vector<std::vector<Quantum>> quanta(const Prepared &prepared, const Plan &p
   std::vector<Quantum> all;
   for (size_t i : prepared.order) {
     const Weight &weight = problem.weights[i];
+    if (byExpert(plan, i))
+      continue;
     double calls = 0;
     for (const Use &use : weight.uses)
       calls += problem.entries[use.entry].weight;
@@ -152,7 +154,7 @@ void improve(Search &search, int64_t trials) {
     return true;
   };
   auto more = [&](Plan &plan, size_t w) {
-    if (plan.streamed[w] == problem.weights[w].groups)
+    if (plan.streamed[w] == problem.weights[w].groups || byExpert(plan, w))
       return false;
     plan.streamed[w] = std::min(problem.weights[w].groups, plan.streamed[w] + step(w));
     return true;
@@ -211,17 +213,11 @@ bool enumerate(Search &search, Plan plan) {
   return true;
 }
 
-} // namespace
-
-bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
+/// The plans that stream groups of columns, from nothing to everything, beside what `plan` says of experts.
+void searchFrom(Search &search, const Plan &plan) {
+  const Prepared &prepared = search.prepared;
   const Problem &problem = prepared.problem;
-  Search search(prepared);
-  Solution resident;
-  plan.tight = 0;
   bool pages = prepared.mostPages > 0;
-  if (pack(prepared, plan, resident, failure) && resident.pageRing.slots == 0)
-    return true; // nothing moves, and every product has all the cores that it can use
-
   // Everything resident, with the cores that this takes, or with pages in DRAM.
   for (double first : {0.0, 0.5, 1.0})
     for (int tight : {0, 1, 2})
@@ -231,14 +227,6 @@ bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
         all.pagesFirst = first;
         search.consider(all);
       }
-  for (auto *other : {planStatic, planDramOnly, planBelady, planLru}) {
-    Plan candidate;
-    candidate.streamed.assign(problem.weights.size(), 0);
-    DoesNotFit ignored;
-    if (other(prepared, candidate, ignored))
-      search.consider(candidate);
-  }
-
   // First the pieces' size, with a usual ring; then the ring and the pages' part, for the best of these.
   Bytes tile = 1;
   for (const Weight &weight : problem.weights)
@@ -292,6 +280,43 @@ bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
           improve(local, 300);
           search.consider(local.best);
         }
+}
+
+} // namespace
+
+bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
+  const Problem &problem = prepared.problem;
+  Search search(prepared);
+  Solution resident;
+  plan.tight = 0;
+  if (pack(prepared, plan, resident, failure) && resident.pageRing.slots == 0)
+    return true; // nothing moves, and every product has all the cores that it can use
+
+  for (auto *other : {planStatic, planDramOnly, planBelady, planLru}) {
+    Plan candidate;
+    candidate.streamed.assign(problem.weights.size(), 0);
+    DoesNotFit ignored;
+    if (other(prepared, candidate, ignored))
+      search.consider(candidate);
+  }
+  searchFrom(search, plan);
+  if (hasExperts(problem)) {
+    Plan experts = plan;
+    fetchExperts(problem, experts);
+    Search apart(prepared);
+    searchFrom(apart, experts);
+    if (apart.found) {
+      search.consider(apart.best);
+      for (int tight : {0, 1, 2})
+        for (uint32_t sets : {2, 3, 4}) {
+          Plan kept = apart.best;
+          kept.tight = tight;
+          kept.sets = sets;
+          keepExperts(prepared, kept);
+          search.consider(kept);
+        }
+    }
+  }
   if (!search.found) {
     failure = {};
     return false;

@@ -2,6 +2,7 @@
 // addresses back. What the library saw is what runs: nothing after it splits or reorders products.
 #pragma once
 
+#include "runtime/timing/RoutingTable.h"
 #include "targets/Machine.h"
 
 #include "mlir/Pass/Pass.h"
@@ -42,6 +43,7 @@ struct PlaceOptions {
   targets::Machine machine;
   std::string policy = "hybrid"; // see placement::policyNames
   Workload workload;
+  timing::RoutingTable routing; // which experts are likely; empty: all alike
   std::string planIn;                              // a file of PlanFile.h that replaces the policy; empty: none
   std::string traceOut;                            // where the decisions are written as such a file; empty: nowhere
   bool remarks = false;                            // a remark at every weight and cache that does not stay resident

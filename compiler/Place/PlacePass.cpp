@@ -2,6 +2,7 @@
 #include "compiler/Place/Place.h"
 #include "compiler/Place/PlanFile.h"
 #include "compiler/Place/ProblemBuilder.h"
+#include "compiler/Place/SplitExperts.h"
 #include "compiler/Place/SplitWeights.h"
 #include "compiler/Place/WhatIf.h"
 
@@ -20,15 +21,20 @@ namespace {
 void apply(ProblemBuilder &builder, const placement::Solution &solution) {
   Builder attrs(builder.module.getContext());
   auto number = [&](uint64_t value) { return attrs.getI64IntegerAttr(static_cast<int64_t>(value)); };
+  auto byExpert = splitExperts(builder.module, builder.weights, builder.problem, solution);
   auto ops = splitWeights(builder.module, builder.weights, solution.weights);
   for (size_t i = 0; i < ops.size(); ++i)
+    if (!byExpert[i].empty())
+      ops[i] = byExpert[i];
+  for (size_t i = 0; i < ops.size(); ++i)
     for (auto [weight, piece] : llvm::zip(ops[i], solution.weights[i].pieces)) {
-      bool resident = piece.residency == placement::Residency::Resident;
-      weight->setAttr("residency", attrs.getStringAttr(resident ? "resident" : "streamed"));
+      bool resident = piece.residency == placement::Residency::Resident,
+           fetched = piece.residency == placement::Residency::Fetched;
+      weight->setAttr("residency", attrs.getStringAttr(resident ? "resident" : fetched ? "fetched" : "streamed"));
       weight->setAttr("cores_first", number(piece.firstCore));
       if (resident)
         weight->setAttr("sram_offset", number(piece.sramOffset));
-      else
+      else if (!fetched)
         weight->setAttr("ring_slot", number(piece.ringSlot));
       weight->setAttr("dram_chiplet", number(piece.firstChiplet));
       weight->setAttr("dram_chiplets", number(piece.chiplets));
@@ -80,6 +86,11 @@ void apply(ProblemBuilder &builder, const placement::Solution &solution) {
       ring.push_back(attrs.getNamedAttr("on_demand", attrs.getUnitAttr()));
     builder.module->setAttr("hmem.ring", attrs.getDictionaryAttr(ring));
   }
+  if (const placement::ExpertRing &ring = solution.expertRing; ring.sets)
+    builder.module->setAttr("hmem.expert_ring",
+                            attrs.getDictionaryAttr({attrs.getNamedAttr("sets", number(ring.sets)),
+                                                     attrs.getNamedAttr("set_bytes", number(ring.setBytes)),
+                                                     attrs.getNamedAttr("sram_offset", number(ring.offset))}));
   builder.module->setAttr("hmem.placement",
                           attrs.getDictionaryAttr({attrs.getNamedAttr("policy", attrs.getStringAttr(solution.policy)),
                                                    attrs.getNamedAttr("gap", attrs.getF64FloatAttr(solution.gap))}));
@@ -128,6 +139,10 @@ struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
       options.planIn = planIn;
       options.traceOut = trace;
       options.remarks = remarks;
+      if (!routing.empty() && !options.routing.load(routing, error)) {
+        module.emitError(error);
+        return signalPassFailure();
+      }
       if (!workload.empty() && !readWorkload(workload, options.workload, error)) {
         module.emitError(error);
         return signalPassFailure();
@@ -139,7 +154,7 @@ struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
       return signalPassFailure();
     }
     std::clock_t begin = std::clock();
-    ProblemBuilder builder(module, options.machine, options.workload);
+    ProblemBuilder builder(module, options.machine, options.workload, options.routing);
     placement::Solution solution;
     if (failed(builder.build()) || failed(options.planIn.empty() ? solve(builder, options, solution)
                                                                  : readPlan(builder, options.planIn, solution)))
@@ -206,7 +221,7 @@ struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
 
   void emitRemarks(ProblemBuilder &builder, const placement::Solution &solution) {
     for (size_t i = 0; i < builder.weights.size(); ++i)
-      if (solution.weights[i].streamedGroups())
+      if (solution.weights[i].streamedGroups() || solution.weights[i].fetchedExperts())
         emitRemark(builder.weights[i].getLoc())
             << builder.weights[i].getSymName()
             << " does not stay in SRAM: " << placement::reasonFor(builder.problem, solution, i);
@@ -220,6 +235,7 @@ struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
   Option<std::string> target{*this, "target", llvm::cl::desc("card name or file"), llvm::cl::init("corsair")};
   Option<std::string> policy{*this, "policy", llvm::cl::desc("placement policy"), llvm::cl::init("hybrid")};
   Option<std::string> workload{*this, "workload", llvm::cl::desc("prompt=N,output=N,batch=N or a .json file")};
+  Option<std::string> routing{*this, "routing", llvm::cl::desc("experts' frequencies or recorded choices, .json")};
   Option<std::string> planIn{*this, "plan-in", llvm::cl::desc("placement to take from a file")};
   Option<std::string> trace{*this, "trace", llvm::cl::desc("file for the decisions")};
   Option<bool> remarks{*this, "remarks", llvm::cl::desc("remarks at what does not stay resident")};

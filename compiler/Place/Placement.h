@@ -14,6 +14,11 @@
 // slots there are, what pages take. realise() makes addresses of it. A plan is what an enumeration of all answers
 // enumerates.
 //
+// Experts of which a token chooses a few may be placed one by one: the likeliest are resident, as runs of whole tiles one
+// behind the other, and a product fetches the others that were chosen into a set of slots, a slot an expert, as soon as
+// the choice is known; what exceeds the slots comes in further waves, each into the next set. In DRAM and in the slots an
+// expert's tiles are dealt evenly over the chiplets.
+//
 // A KV cache stands in the stash as a whole while all do; otherwise in pages: the stash keeps a ring of the pages that
 // a call can have open, and complete pages have a place in SRAM (a prefix of them, dealt over cores like a weight) or
 // in DRAM, from where they come back through a ring of their own, `piecePages` at a time. A byte of SRAM saves the same
@@ -25,7 +30,7 @@
 
 namespace ahm::placement {
 
-enum class Residency : uint8_t { Resident, Streamed };
+enum class Residency : uint8_t { Resident, Streamed, Fetched };
 struct Piece { // groups [firstGroup, firstGroup + groups) of a weight
   uint64_t firstGroup = 0, groups = 0;
   Residency residency = Residency::Resident;
@@ -34,13 +39,32 @@ struct Piece { // groups [firstGroup, firstGroup + groups) of a weight
   uint32_t ringSlot = 0; // when streamed
   uint32_t firstChiplet = 0, chiplets = 1;
   Bytes dramOffset = 0; // its home, on each of its chiplets
-  uint64_t tiles(const Weight &weight) const { return groups * weight.groupTiles; }
+  uint64_t experts = 0; // those [firstExpert, firstExpert + experts) of the weight's place; 0: all there are
+  uint64_t firstExpert = 0;
+  uint64_t tiles(const Weight &weight) const {
+    return experts ? experts * (groups * weight.groupTiles / weight.experts) : groups * weight.groupTiles;
+  }
+  /// Of fetched experts: tiles of each on one chiplet, and the bytes a core, or a chiplet's core's share of DRAM, that
+  /// `runs` of them take.
+  uint64_t share(const Weight &weight) const {
+    return (groups * weight.groupTiles / weight.experts + chiplets - 1) / chiplets;
+  }
+  Bytes runsBytes(const Weight &weight, uint64_t runs) const {
+    uint64_t perChiplet = std::max<uint64_t>(coreCount / std::max<uint32_t>(chiplets, 1), 1);
+    return (runs * share(weight) + perChiplet - 1) / perChiplet * weight.tileBytes;
+  }
   Bytes localBytes(const Weight &weight) const {
+    if (residency == Residency::Fetched)
+      return runsBytes(weight, experts);
     return coreCount ? (tiles(weight) + coreCount - 1) / coreCount * weight.tileBytes : 0;
   }
 };
 struct WeightPlace {
-  std::vector<Piece> pieces; // in order; together all groups
+  std::vector<Piece> pieces; // in order; together all groups, or all experts
+  std::vector<uint32_t> order; // of experts, where they are placed one by one
+  uint64_t fetchedExperts() const {
+    return pieces.empty() || pieces.back().residency != Residency::Fetched ? 0 : pieces.back().experts;
+  }
   uint64_t streamedGroups() const {
     uint64_t groups = 0;
     for (const Piece &piece : pieces)
@@ -73,12 +97,22 @@ struct PageRing {
   Bytes slotBytes = 0, offset = 0;
   uint64_t piecePages = 0; // a multiple of 16: whole segments of attention
 };
+/// The slots of fetched experts, on every core: `sets` sets of `slots` slots.
+struct ExpertRing {
+  uint32_t sets = 0;
+  uint64_t slots = 0;
+  Bytes setBytes = 0, offset = 0;
+};
+inline constexpr uint32_t kTogether = ~uint32_t{0};
 /// The decisions of an answer.
 struct Plan {
   std::vector<uint64_t> streamed; // of each weight, how many of its groups stream: the first ones
   std::vector<uint64_t> step;     // of each weight, the groups of a streamed piece; 0 (or none): in one piece
   uint32_t slots = 0;             // of the ring; 0 when nothing streams
   int tight = 0; // residents over the most cores; 1, 2: cut and dealt so that little SRAM is lost (cutResident)
+  std::vector<uint32_t> resident; // of each weight of experts that are placed one by one, how many stay: the likeliest;
+                                  // kTogether (or none): as one weight
+  uint32_t sets = 0;              // of slots for experts
   bool onDemand = false;
   double pagesFirst =
       0; // share of the cache pages that have their place before the weights; the others take what is left
@@ -91,6 +125,7 @@ struct Solution {
   std::vector<DensePlace> dense;
   std::vector<CachePlace> caches;
   PageRing pageRing;
+  ExpertRing expertRing;
   std::vector<Bytes> buffers, persistents; // offsets in the stash (or host memory, for host buffers)
   uint32_t ringSlots = 0;
   Bytes ringSlotBytes = 0, ringOffset = 0; // on every core

@@ -14,11 +14,11 @@ bool diffPlans(const std::string &textA, const std::string &nameA, const std::st
   Json a = Json::parse(textA, nullptr, false), b = Json::parse(textB, nullptr, false);
   struct Choice {
     std::string choice;
-    uint64_t bytes = 0, streamed = 0, groups = 1;
+    uint64_t bytes = 0, streamed = 0, groups = 1, resident = 0;
     std::string text() const {
       return choice == "split"
                  ? "split (" + std::to_string(streamed) + " of " + std::to_string(groups) + " groups stream)"
-                 : choice;
+                 : choice == "experts" ? std::to_string(resident) + " experts resident, the others fetched" : choice;
     }
   };
   auto read = [&](const Json &root, const std::string &name, std::map<std::string, Choice> &choices) {
@@ -32,7 +32,7 @@ bool diffPlans(const std::string &textA, const std::string &nameA, const std::st
         if (auto found = weight.find("choice"); found != weight.end() && found->is_string())
           choice.choice = found->get<std::string>();
         for (auto [key, to] :
-             {std::pair{"bytes", &choice.bytes}, {"streamed_groups", &choice.streamed}, {"groups", &choice.groups}})
+             {std::pair{"bytes", &choice.bytes}, {"streamed_groups", &choice.streamed}, {"groups", &choice.groups}, {"resident_experts", &choice.resident}})
           if (auto found = weight.find(key); found != weight.end() && found->is_number_unsigned())
             *to = found->get<uint64_t>();
       }

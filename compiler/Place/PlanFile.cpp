@@ -17,6 +17,8 @@ constexpr uint64_t kMostSlots = 1024;
 
 const char *choiceOf(const Weight &weight, const WeightPlace &place) {
   uint64_t streamed = place.streamedGroups();
+  if (place.fetchedExperts())
+    return "experts";
   return streamed == 0 ? "resident" : streamed == weight.groups ? "streamed" : "split";
 }
 
@@ -105,13 +107,17 @@ template <typename T> std::vector<std::string> namesOf(const std::vector<T> &obj
 Json pieceJson(const Weight &weight, const Piece &piece) {
   Json json{{"groups", piece.groups},
             {"bytes", piece.tiles(weight) * weight.tileBytes},
-            {"residency", piece.residency == Residency::Resident ? "resident" : "streamed"},
+            {"residency", piece.residency == Residency::Resident  ? "resident"
+                          : piece.residency == Residency::Fetched ? "fetched"
+                                                                  : "streamed"},
             {"cores_first", piece.firstCore},
             {"cores_count", piece.coreCount}};
   if (piece.residency == Residency::Resident)
     json["sram_offset"] = piece.sramOffset;
-  else
+  else if (piece.residency == Residency::Streamed)
     json["ring_slot"] = piece.ringSlot;
+  if (piece.experts)
+    json["experts"] = piece.experts;
   json["dram_chiplet"] = piece.firstChiplet;
   json["dram_chiplets"] = piece.chiplets;
   json["dram_offset"] = piece.dramOffset;
@@ -123,7 +129,7 @@ bool readPieces(Reader &reader, const Json &object, const Weight &weight, Weight
   auto found = object.find("pieces");
   if (found == object.end() || !found->is_array())
     return reader.fail(owner + " has no list 'pieces'");
-  uint64_t first = 0;
+  uint64_t first = 0, experts = 0;
   for (const Json &json : *found) {
     Piece piece;
     std::string residency;
@@ -137,14 +143,24 @@ bool readPieces(Reader &reader, const Json &object, const Weight &weight, Weight
         !reader.number(json, "dram_chiplets", owner, piece.chiplets) ||
         !reader.number(json, "dram_offset", owner, piece.dramOffset))
       return false;
-    if (residency != "resident" && residency != "streamed")
-      return reader.fail(owner + ": residency is '" + residency + "', expected resident or streamed");
-    piece.residency = residency == "resident" ? Residency::Resident : Residency::Streamed;
-    if (!(piece.residency == Residency::Resident ? reader.number(json, "sram_offset", owner, piece.sramOffset)
-                                                 : reader.number(json, "ring_slot", owner, piece.ringSlot)))
+    if (residency != "resident" && residency != "streamed" && residency != "fetched")
+      return reader.fail(owner + ": residency is '" + residency + "', expected resident, streamed or fetched");
+    piece.residency = residency == "resident"  ? Residency::Resident
+                      : residency == "fetched" ? Residency::Fetched
+                                               : Residency::Streamed;
+    if (piece.residency == Residency::Resident   ? !reader.number(json, "sram_offset", owner, piece.sramOffset)
+        : piece.residency == Residency::Streamed ? !reader.number(json, "ring_slot", owner, piece.ringSlot)
+                                                 : false)
       return false;
-    piece.firstGroup = first;
-    first += piece.groups;
+    if (json.contains("experts")) {
+      if (!reader.number(json, "experts", owner, weight.experts, piece.experts))
+        return false;
+      piece.firstExpert = experts;
+      experts += piece.experts;
+    } else {
+      piece.firstGroup = first;
+      first += piece.groups;
+    }
     place.pieces.push_back(piece);
   }
   return true;
@@ -168,6 +184,10 @@ bool readChoices(Reader &reader, const Json &root, const std::vector<const Json 
   if (!reader.number(shape, "slots", "plan", kMostSlots, slots))
     return false;
   plan.slots = static_cast<uint32_t>(slots);
+  uint64_t sets = 2;
+  if (shape.contains("sets") && !reader.number(shape, "sets", "plan", kMostSlots, sets))
+    return false;
+  plan.sets = static_cast<uint32_t>(sets);
   for (size_t i = 0; i < weights.size(); ++i) {
     std::string owner = "weight '" + problem.weights[i].name + "'", choice;
     uint64_t streamed = 0, step = 0;
@@ -178,8 +198,16 @@ bool readChoices(Reader &reader, const Json &root, const std::vector<const Json 
     else if (choice == "split") {
       if (!reader.number(*weights[i], "streamed_groups", owner, problem.weights[i].groups, streamed))
         return false;
+    } else if (choice == "experts") {
+      uint64_t resident = 0;
+      if (!isByExpert(problem.weights[i]))
+        return reader.fail(owner + ": choice is 'experts', but no command chooses among parts of it");
+      if (!reader.number(*weights[i], "resident_experts", owner, problem.weights[i].experts, resident))
+        return false;
+      plan.resident.resize(weights.size(), kTogether);
+      plan.resident[i] = static_cast<uint32_t>(resident);
     } else if (choice != "resident") {
-      return reader.fail(owner + ": choice is '" + choice + "', expected resident, streamed or split");
+      return reader.fail(owner + ": choice is '" + choice + "', expected resident, streamed, split or experts");
     }
     if (weights[i]->contains("step") && !reader.number(*weights[i], "step", owner, problem.weights[i].groups, step))
       return false;
@@ -208,6 +236,19 @@ std::string reasonFor(const Problem &problem, const Solution &solution, size_t i
   }
   auto perMiB = [](double value) { return std::to_string(static_cast<int64_t>(value * 1048576 / 1000)) + " ns"; };
   std::string own = perMiB(cost(problem, weight)) + " of DRAM time a MiB over the workload";
+  if (uint64_t fetched = solution.weights[index].fetchedExperts()) {
+    double missing = 0, calls = 0; // of a use, over the workload
+    for (const Use &use : weight.uses) {
+      double chance = 0;
+      for (size_t i = weight.experts - fetched; i < weight.order.size(); ++i)
+        chance += chanceOfUse(weight, use, solution.weights[index].order[i]);
+      missing += chance * problem.entries[use.entry].weight;
+      calls += problem.entries[use.entry].weight;
+    }
+    return std::to_string(fetched) + " of " + std::to_string(weight.experts) +
+           " experts are fetched when chosen: SRAM is full, and a use misses " +
+           std::to_string(calls > 0 ? missing / calls : 0).substr(0, 5) + " of them on average";
+  }
   if (dearest == 0)
     return "everything fits";
   if (streamed == 0)
@@ -238,6 +279,7 @@ std::string writePlan(const Problem &problem, const Solution &solution) {
   questions["tokens_at_most"] = answers.tokensAtMost;
   questions["cards_for_all_in_sram"] = answers.cardsForAllInSram;
   root["plan"] = {{"slots", solution.plan.slots},
+                  {"sets", solution.plan.sets},
                   {"tight", solution.plan.tight},
                   {"on_demand", solution.plan.onDemand},
                   {"pages_first", solution.plan.pagesFirst}};
@@ -249,6 +291,10 @@ std::string writePlan(const Problem &problem, const Solution &solution) {
                        {"slot_bytes", solution.pageRing.slotBytes},
                        {"sram_offset", solution.pageRing.offset},
                        {"pages", solution.pageRing.piecePages}};
+  root["expert_ring"] = {{"sets", solution.expertRing.sets},
+                         {"slots", solution.expertRing.slots},
+                         {"set_bytes", solution.expertRing.setBytes},
+                         {"sram_offset", solution.expertRing.offset}};
   root["weights"] = Json::array();
   for (size_t i = 0; i < problem.weights.size(); ++i) {
     const Weight &weight = problem.weights[i];
@@ -259,6 +305,10 @@ std::string writePlan(const Problem &problem, const Solution &solution) {
               {"groups", weight.groups},
               {"choice", choiceOf(weight, place)},
               {"streamed_groups", place.streamedGroups()}};
+    if (place.fetchedExperts()) {
+      json["resident_experts"] = weight.experts - place.fetchedExperts();
+      json["experts"] = place.order;
+    }
     json["step"] = i < solution.plan.step.size() ? solution.plan.step[i] : 0;
     json["reason"] = reasonFor(problem, solution, i);
     json["marginal_ps_per_mib"] = cost(problem, weight) * 1048576;
@@ -345,8 +395,25 @@ bool readPlan(const std::string &text, const std::string &name, const Problem &p
   solution.pageRing.slots = static_cast<uint32_t>(pageSlots);
   if (auto demand = ring->find("on_demand"); demand != ring->end() && demand->is_boolean())
     solution.onDemand = demand->get<bool>();
+  if (const Json *sets = nullptr; root.contains("expert_ring")) {
+    uint64_t count = 0;
+    ExpertRing &to = solution.expertRing;
+    if (!member("expert_ring", sets) || !reader.number(*sets, "sets", "expert_ring", kMostSlots, count) ||
+        !reader.number(*sets, "slots", "expert_ring", to.slots) ||
+        !reader.number(*sets, "set_bytes", "expert_ring", to.setBytes) ||
+        !reader.number(*sets, "sram_offset", "expert_ring", to.offset))
+      return false;
+    to.sets = static_cast<uint32_t>(count);
+  }
   for (size_t i = 0; i < problem.weights.size(); ++i) {
     solution.weights.emplace_back();
+    if (auto list = weights[i]->find("experts"); list != weights[i]->end() && list->is_array())
+      for (const Json &expert : *list) {
+        if (!expert.is_number_unsigned() || expert.get<uint64_t>() >= problem.weights[i].experts)
+          return reader.fail("weight '" + problem.weights[i].name + "': 'experts' holds " + expert.dump() +
+                             ", expected numbers below " + std::to_string(problem.weights[i].experts));
+        solution.weights.back().order.push_back(expert.get<uint32_t>());
+      }
     if (!readPieces(reader, *weights[i], problem.weights[i], solution.weights.back()))
       return false;
   }

@@ -41,6 +41,8 @@ struct Item {
   Transfer transfer;
   uint32_t firstCore = 0, cores = 0;
   Picoseconds arrival = 0;
+  int32_t choice = -1; // of experts: the command that says which; the slot is a set of slots
+  double count = 0;    // of experts that are expected to move
 };
 
 /// One entry's walk. A step is a command, or one of the pieces of a product or an attention.
@@ -57,6 +59,7 @@ public:
     complete.assign(point.commands.size(), 0);
     readers.assign(solution.ringSlots, {});
     pageReaders.assign(std::max<uint32_t>(solution.pageRing.slots, 1), 0);
+    setReaders.assign(std::max<uint32_t>(solution.expertRing.sets, 1), 0);
     inPlace.clear();
     moved.clear();
     step = 0;
@@ -94,14 +97,30 @@ private:
       size_t item = 0;
     };
     std::vector<Slot> slots(solution.ringSlots), pages(std::max<uint32_t>(solution.pageRing.slots, 1));
+    std::vector<int64_t> sets(std::max<uint32_t>(solution.expertRing.sets, 1), -1), stepOf(entry->commands.size());
     int64_t now = 0, last = -1, table = -1;
-    size_t nextPage = 0;
+    size_t nextPage = 0, nextSet = 0;
     lastAttention.assign(groups.size(), -1);
     for (size_t i = 0; i < entry->commands.size(); ++i) {
       const Command &command = entry->commands[i];
+      stepOf[i] = now;
       if (command.weight >= 0) {
         auto w = static_cast<size_t>(command.weight);
         const std::vector<Piece> &pieces = solution.weights[w].pieces;
+        if (solution.weights[w].fetchedExperts()) {
+          const Use &use = problem.weights[w].uses[static_cast<size_t>(command.use)];
+          std::vector<double> counts = wavesOf(problem.weights[w], solution.weights[w], use);
+          for (double count : counts) {
+            last = solution.onDemand ? now - 1 : std::max({sets[nextSet], last, stepOf[static_cast<size_t>(use.routing)]});
+            items.push_back({last, false, static_cast<uint32_t>(nextSet),
+                             expertTransfer(problem.weights[w], pieces.back(), count), pieces.back().firstCore,
+                             pieces.back().coreCount, 0, use.routing, count});
+            uses.push_back(items.size() - 1);
+            sets[nextSet] = now++;
+            nextSet = (nextSet + 1) % sets.size();
+          }
+          continue;
+        }
         for (size_t p = 0; p < pieces.size(); ++p, ++now) {
           if (pieces[p].residency != Residency::Streamed)
             continue;
@@ -150,6 +169,35 @@ private:
     }
   }
 
+  /// How many experts each wave of a use is expected to fetch.
+  std::vector<double> wavesOf(const Weight &weight, const WeightPlace &place, const Use &use) const {
+    uint64_t resident = place.pieces.back().firstExpert, slots = std::max<uint64_t>(solution.expertRing.slots, 1),
+             most = mostMissing(weight, use, resident);
+    double missing = 0;
+    for (uint64_t i = resident; i < place.order.size(); ++i)
+      missing += chanceOfUse(weight, use, place.order[i]);
+    missing = std::min(missing, static_cast<double>(most));
+    std::vector<double> counts(std::max<uint64_t>((most + slots - 1) / slots, 1));
+    for (size_t wave = 0; wave < counts.size(); ++wave)
+      counts[wave] = std::clamp(missing - static_cast<double>(wave * slots), 0.0, static_cast<double>(slots));
+    return counts;
+  }
+
+  Transfer expertTransfer(const Weight &weight, const Piece &piece, double count) const {
+    Transfer transfer;
+    transfer.firstChiplet = piece.firstCore / problem.sram.coresPerChiplet;
+    transfer.chiplets = std::max<uint32_t>(piece.chiplets, 1);
+    // Between whole numbers of experts, in proportion.
+    auto run = static_cast<double>(readingTime(problem.dram, piece.share(weight) * weight.tileBytes));
+    transfer.busy = static_cast<Picoseconds>(std::ceil(run * count));
+    transfer.network = static_cast<Picoseconds>(
+        std::ceil(count * std::max(static_cast<double>(piece.share(weight) * weight.tileBytes) *
+                                       problem.network.picosecondsPerByte,
+                                   static_cast<double>(piece.runsBytes(weight, 1)) *
+                                       problem.network.portPicosecondsPerByte)));
+    return transfer;
+  }
+
   Transfer pageTransfer(size_t index, uint64_t pages) const {
     const Cache &cache = problem.caches[index];
     const CachePlace &place = solution.caches[index];
@@ -172,6 +220,8 @@ private:
       Picoseconds start = queues.earliest(Queue::Dma);
       if (item.pages)
         start = std::max(start, pageReaders[item.slot]);
+      else if (item.choice >= 0)
+        start = std::max({start, setReaders[item.slot], complete[static_cast<size_t>(item.choice)]});
       else
         for (const Span &reader : readers[item.slot])
           if (reader.overlaps(item.firstCore, item.cores))
@@ -190,6 +240,8 @@ private:
       if (transfer.busy)
         moved.push_back({transfer.firstChiplet, transfer.chiplets, done});
       Picoseconds tail = transfer.busy ? problem.dram.latency : 0;
+      if (item.choice >= 0)
+        tail = static_cast<Picoseconds>(static_cast<double>(tail) * std::min(item.count, 1.0));
       item.arrival = queues.run(Queue::Dma, start, std::max(done - start, transfer.network), tail) + tail;
     }
   }
@@ -199,6 +251,8 @@ private:
     const Weight &weight = problem.weights[w];
     const Use &use = weight.uses[static_cast<size_t>(command.use)];
     const std::vector<Piece> &pieces = solution.weights[w].pieces;
+    if (solution.weights[w].fetchedExperts())
+      return experts(command, use, weight, pieces, ready);
     Picoseconds end = 0;
     for (size_t p = 0; p < pieces.size(); ++p, ++step) {
       const Piece &piece = pieces[p];
@@ -229,6 +283,31 @@ private:
         });
         list.push_back({piece.firstCore, piece.coreCount, end + command.tail});
       }
+    }
+    return end;
+  }
+
+  /// In waves, each behind the transfer of its experts; what is computed is spread over them as these are.
+  Picoseconds experts(const Command &command, const Use &use, const Weight &weight, const std::vector<Piece> &pieces,
+                      Picoseconds ready) {
+    const Piece &fetched = pieces.back();
+    uint64_t slots = std::max<uint64_t>(solution.expertRing.slots, 1);
+    uint64_t waves = std::max<uint64_t>((mostMissing(weight, use, fetched.firstExpert) + slots - 1) / slots, 1);
+    double missing = 0;
+    for (uint64_t k = 0; k < waves; ++k)
+      missing += items[uses[nextUse + k]].count;
+    Picoseconds end = 0;
+    for (uint64_t k = 0; k < waves; ++k, ++step) {
+      issue();
+      Item &item = items[uses[nextUse++]];
+      double part = waves == 1 ? 1 : missing > 0 ? item.count / missing : k == 0 ? 1 : 0;
+      auto of = [&](Picoseconds whole) { return static_cast<Picoseconds>(static_cast<double>(whole) * part); };
+      Picoseconds arrays = of(productTime(use, weight.tiles(), fetched.coreCount));
+      Holds holds{arrays, 0, std::max(of(use.floor), of(use.writes)), of(use.network) + of(use.networkOfGroups), 0, 0};
+      Picoseconds start = std::max({queues.earliest(Queue::Gemm), ready, item.arrival});
+      start = queues.shared(holds, start);
+      end = queues.run(Queue::Gemm, start, std::max(arrays, queues.take(holds, start)), command.tail);
+      setReaders[item.slot] = end + command.tail;
     }
     return end;
   }
@@ -324,7 +403,7 @@ private:
   std::vector<size_t> uses; // the item of every streamed piece of a product and page of an attention, in program order
   std::vector<int64_t> lastAttention; // of each group: the command
   Queues queues;
-  std::vector<Picoseconds> complete, pageReaders;
+  std::vector<Picoseconds> complete, pageReaders, setReaders;
   std::vector<std::vector<Span>> readers; // of each slot
   std::vector<Span> inPlace, moved;       // DRAM that commands read where it stands; that the dma queue moved
   int64_t step = 0;

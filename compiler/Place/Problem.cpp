@@ -14,6 +14,14 @@ Picoseconds productTime(const Use &use, uint64_t tiles, uint32_t cores) {
   return std::max(once * static_cast<Picoseconds>(use.times), use.floor);
 }
 
+double chanceOfUse(const Weight &weight, const Use &use, uint32_t expert) {
+  return 1 - std::pow(1 - std::clamp(weight.chance[expert], 0.0, 1.0), static_cast<double>(use.tokens));
+}
+
+uint64_t mostMissing(const Weight &weight, const Use &use, uint64_t resident) {
+  return std::min(weight.experts - std::min(weight.experts, resident), use.tokens * use.top);
+}
+
 uint64_t busiestChiplet(const SramSpec &sram, uint64_t tiles, uint32_t coreCount) {
   uint32_t perChiplet = std::min(coreCount, sram.coresPerChiplet);
   // Tiles are dealt round robin, so the first chiplet of the set has the most.

@@ -60,6 +60,9 @@ struct Use {
   Picoseconds writes = 0; // the stash takes the result, a piece's part of it
   Picoseconds network = 0, networkOfGroups = 0; // for every piece; and a piece's part
   Picoseconds vector = 0;                       // the vector units, behind the arrays
+  // Of experts: tokens at most, experts that each chooses, and the command that says which (-1: it is no command's).
+  uint64_t tokens = 0, top = 0;
+  int32_t routing = -1;
 };
 struct Weight {
   std::string name, node;  // symbol; ONNX node of its first use, for errors
@@ -68,6 +71,11 @@ struct Weight {
   Bytes tileBytes = 0;
   uint32_t coreCount = 0; // cores that it is dealt over as a whole
   std::vector<Use> uses;
+  /// Experts that share each group evenly. `chance`: of each, that a token chooses it. `order`: the likeliest first.
+  uint64_t experts = 1;
+  std::vector<double> chance;
+  std::vector<uint32_t> order;
+  uint64_t expertTiles() const { return tiles() / experts; }
   uint64_t tiles() const { return groups * groupTiles; }
   Bytes bytes() const { return tiles() * tileBytes; }
   Bytes localBytes() const { return (tiles() + coreCount - 1) / coreCount * tileBytes; }
@@ -153,6 +161,11 @@ struct Problem {
 
 /// The time of a product with `tiles` of the weight's tiles on `cores` cores.
 Picoseconds productTime(const Use &use, uint64_t tiles, uint32_t cores);
+
+/// How likely expert `expert` is among those that one use's tokens choose.
+double chanceOfUse(const Weight &weight, const Use &use, uint32_t expert);
+/// The most of the weight's experts behind the first `resident` that one use may have to fetch.
+uint64_t mostMissing(const Weight &weight, const Use &use, uint64_t resident);
 
 /// Tiles of a piece on the busiest of its chiplets, dealt round robin from the set's first core.
 uint64_t busiestChiplet(const SramSpec &sram, uint64_t tiles, uint32_t coreCount);

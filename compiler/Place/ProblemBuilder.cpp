@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 using namespace mlir;
 
@@ -266,6 +267,10 @@ void ProblemBuilder::addFunction(func::FuncOp function) {
       }
     llvm::sort(awaited);
     awaited.erase(llvm::unique(awaited), awaited.end());
+    int32_t chooses = -1; // the command that says which experts a product takes
+    if (exec.getOpcode() == "GemmExperts")
+      if (auto ids = dyn_cast<IntegerAttr>(cast<hmem::ViewAttr>(exec.getIns()[2]).getTarget()))
+        chooses = static_cast<int32_t>(touched[exec.getBuffers()[ids.getInt()].getAsOpaquePointer()].writer);
     placement::Command command = commandOf(exec, function, entry, position);
     std::vector<placement::Access> &accesses = problem.entries[entry].accesses;
     command.firstAccess = static_cast<uint32_t>(accesses.size());
@@ -283,6 +288,8 @@ void ProblemBuilder::addFunction(func::FuncOp function) {
     }
     if (command.cacheGroup >= 0)
       command.appended = appended[static_cast<uint32_t>(command.cacheGroup)];
+    if (command.weight >= 0)
+      problem.weights[command.weight].uses[command.use].routing = chooses;
     problem.entries[entry].add(command, {awaited.begin(), awaited.end()});
     ++position;
   });
@@ -372,6 +379,16 @@ void ProblemBuilder::addUse(hmem::ExecOp exec, func::FuncOp function, const Comm
     auto moving = cast<hmem::ViewAttr>(exec.getIns()[0]).getDtype().getValue();
     movingBits = moving == "mx_rows16" || moving == "f32" ? 16 : 8;
     use.times = static_cast<uint32_t>(used);
+    use.tokens = static_cast<uint64_t>(std::max<int64_t>(tokens, 0));
+    use.top = static_cast<uint64_t>(std::max<int64_t>(top, 0));
+    if (weight.chance.empty() && ints[3] == weights[index].getExperts()) {
+      weight.experts = static_cast<uint64_t>(ints[3]);
+      weight.chance = routing.chances(ints[6], ints[3], top);
+      weight.order.resize(weight.chance.size());
+      std::iota(weight.order.begin(), weight.order.end(), 0);
+      llvm::stable_sort(weight.order,
+                        [&](uint32_t a, uint32_t b) { return weight.chance[a] > weight.chance[b]; });
+    }
     use.parts = static_cast<uint32_t>(ints[3]);
     command.least = targets::cyclesToPicoseconds(
         machine, targets::routedCycles(machine, targets::tileCount(format, dims.front(), ints[4]), ints[3], tokens, top,

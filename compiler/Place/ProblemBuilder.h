@@ -13,8 +13,9 @@ std::string nodeName(mlir::Location loc);
 
 class ProblemBuilder {
 public:
-  ProblemBuilder(mlir::ModuleOp module, const targets::Machine &machine, const Workload &workload)
-      : module(module), machine(machine), workload(workload), costs(module, machine) {}
+  ProblemBuilder(mlir::ModuleOp module, const targets::Machine &machine, const Workload &workload,
+                 const timing::RoutingTable &routing)
+      : module(module), machine(machine), workload(workload), routing(routing), costs(module, machine) {}
 
   mlir::LogicalResult build();
 
@@ -39,6 +40,7 @@ private:
 
   const targets::Machine &machine;
   const Workload &workload;
+  const timing::RoutingTable &routing;
   CommandCosts costs;
   llvm::StringMap<size_t> weightIndex;
   llvm::StringMap<uint32_t> cacheGroup;

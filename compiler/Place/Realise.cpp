@@ -123,6 +123,34 @@ uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, int 
 
 namespace {
 
+/// The resident experts' piece, on the cores that pad the least (of those on which it is not too tall), and that of the
+/// others.
+void cutExperts(const Problem &problem, const Weight &weight, uint64_t resident, int tight,
+                const std::vector<uint32_t> &sets, std::vector<Piece> &pieces) {
+  if (resident > 0) {
+    Piece piece;
+    piece.groups = weight.groups;
+    piece.experts = resident;
+    uint64_t tiles = piece.tiles(weight), least = ~uint64_t{0};
+    for (uint32_t set : sets) {
+      uint64_t rounds = (tiles + set - 1) / set;
+      if (rounds * set <= least && (set == sets.back() || rounds <= (tight ? uint64_t(16) << tight : 1))) {
+        least = rounds * set;
+        piece.coreCount = set;
+      }
+    }
+    pieces.push_back(piece);
+  }
+  Piece piece;
+  piece.groups = weight.groups;
+  piece.firstExpert = resident;
+  piece.experts = weight.experts - resident;
+  piece.residency = Residency::Fetched;
+  piece.coreCount = weight.coreCount;
+  piece.chiplets = std::max<uint32_t>(weight.coreCount / problem.sram.coresPerChiplet, 1);
+  pieces.push_back(piece);
+}
+
 /// Pieces of every weight, without addresses.
 void cut(const Prepared &prepared, const Plan &plan, Solution &solution) {
   const Problem &problem = prepared.problem;
@@ -132,6 +160,13 @@ void cut(const Prepared &prepared, const Plan &plan, Solution &solution) {
     const Weight &weight = problem.weights[i];
     uint64_t streamed = std::min(plan.streamed[i], weight.groups);
     std::vector<Piece> &pieces = solution.weights[i].pieces;
+    if (byExpert(plan, i) && plan.resident[i] < weight.experts) {
+      cutExperts(problem, weight, plan.resident[i], plan.tight, sets, pieces);
+      solution.weights[i].order = weight.order;
+      continue;
+    }
+    if (byExpert(plan, i))
+      streamed = 0;
     uint64_t step = i < plan.step.size() && plan.step[i] ? plan.step[i] : std::max<uint64_t>(streamed, 1);
     for (uint64_t first = 0; first < streamed; first += step) {
       Piece piece;
@@ -389,7 +424,36 @@ bool pack(const Prepared &prepared, const Plan &plan, Solution &solution, DoesNo
                {"a smaller chunk of weights a product, or a target with more SRAM a core"}};
     return false;
   }
-  Bytes top = problem.sram.bytesPerCore - solution.ringSlots * slotBytes;
+  Bytes top = problem.sram.bytesPerCore;
+  ExpertRing &expertRing = solution.expertRing;
+  expertRing.slots = expertSlots(problem);
+  for (size_t i = 0; i < problem.weights.size(); ++i)
+    for (const Piece &piece : solution.weights[i].pieces)
+      if (piece.residency == Residency::Fetched)
+        expertRing.setBytes =
+            std::max(expertRing.setBytes,
+                     alignUp(piece.runsBytes(problem.weights[i], std::min(expertRing.slots, piece.experts)),
+                             problem.alignment));
+  if (expertRing.setBytes) {
+    expertRing.sets = std::max<uint32_t>(plan.sets, 1);
+    if (expertRing.sets > top / expertRing.setBytes) {
+      failure = {std::to_string(expertRing.sets) + " sets of slots for chosen experts",
+                 "",
+                 "SRAM of each core",
+                 expertRing.sets * expertRing.setBytes,
+                 top,
+                 {},
+                 {"a target with more SRAM a core"}};
+      return false;
+    }
+    top -= expertRing.sets * expertRing.setBytes;
+    expertRing.offset = top;
+  } else {
+    expertRing = {};
+  }
+  if (slotBytes && solution.ringSlots > top / slotBytes)
+    return false;
+  top -= solution.ringSlots * slotBytes;
   solution.ringOffset = slotBytes ? top : 0;
   uint64_t most = prepared.mostPages;
   PageRing ring = prepared.ring;

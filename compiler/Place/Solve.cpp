@@ -107,6 +107,7 @@ bool planDramOnly(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
     plan.streamed[i] = problem.weights[i].groups;
   plan.slots = 2;
   plan.step = stepsThatFit(problem, plan.slots);
+  fetchExperts(problem, plan);
   return true;
 }
 
@@ -115,11 +116,15 @@ bool planStatic(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
   const std::vector<size_t> &order = prepared.order;
   plan.slots = 2;
   plan.step = stepsThatFit(problem, plan.slots);
+  fetchExperts(problem, plan);
   // The longest prefix of the program that fits; what fits shrinks as more is pinned.
   size_t low = 0, high = order.size();
   auto pin = [&](size_t count) {
-    for (size_t k = 0; k < order.size(); ++k)
+    for (size_t k = 0; k < order.size(); ++k) {
       plan.streamed[order[k]] = k < count ? 0 : problem.weights[order[k]].groups;
+      if (byExpert(plan, order[k]))
+        plan.resident[order[k]] = k < count ? static_cast<uint32_t>(problem.weights[order[k]].experts) : 0;
+    }
     Solution solution;
     return pack(prepared, plan, solution, failure, /*quick=*/true);
   };

@@ -50,6 +50,8 @@ std::vector<SmallVector<hmem::WeightOp>> splitWeights(ModuleOp module, ArrayRef<
   for (size_t i = 0; i < weights.size(); ++i) {
     hmem::WeightOp weight = weights[i];
     const std::vector<placement::Piece> &pieces = places[i].pieces;
+    if (places[i].fetchedExperts())
+      continue; // SplitExperts.h has cut it
     if (pieces.size() == 1) {
       weight.setCoresCount(pieces.front().coreCount);
       result[i].push_back(weight);

@@ -115,6 +115,26 @@ uint32_t widestCores(const Weight &weight, uint64_t groups, const std::vector<ui
 uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, int tight,
                      const std::vector<uint32_t> &sets, std::vector<Piece> &pieces);
 
+/// Whether a weight's experts can be placed one by one; whether any weight's can.
+bool isByExpert(const Weight &weight);
+bool hasExperts(const Problem &problem);
+/// Whether the plan places this weight's.
+inline bool byExpert(const Plan &plan, size_t weight) {
+  return weight < plan.resident.size() && plan.resident[weight] != kTogether;
+}
+/// Lets every weight of experts be fetched on demand, none resident; does nothing without such weights.
+void fetchExperts(const Problem &problem, Plan &plan);
+/// Makes as many experts resident as SRAM has room for beside the rest of the plan, those that save the most first.
+void keepExperts(const Prepared &prepared, Plan &plan);
+/// Slots of a set: what one token can miss.
+uint64_t expertSlots(const Problem &problem);
+/// A lower bound of an entry's expected time over the choices of experts; see ExpertBound.cpp. `used`: its weights;
+/// `perByte`: of each weight, the least time of the dma queue for a byte; `room`: bytes of SRAM for what stays.
+Picoseconds expertBound(const Problem &problem, size_t entry, const std::vector<size_t> &used,
+                        const std::vector<double> &perByte, double room);
+/// The time that moving `count` of a fetched piece's experts holds the dma queue.
+Picoseconds fetchTime(const Problem &problem, const Weight &weight, const Piece &piece, double count);
+
 /// Addresses in SRAM and the rings. With `quick` a failure need not name what does not fit.
 bool pack(const Prepared &prepared, const Plan &plan, Solution &solution, DoesNotFit &failure, bool quick = false);
 

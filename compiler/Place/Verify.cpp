@@ -26,8 +26,20 @@ std::string firstOverlap(std::vector<Span> &spans, const std::string &where) {
   return {};
 }
 
+/// The most experts that one token chooses of the weight.
+uint64_t largestChoice(const Weight &weight) {
+  uint64_t most = 1;
+  for (const Use &use : weight.uses)
+    most = std::max(most, use.top);
+  return most;
+}
+
 std::string checkSram(const Problem &problem, const Solution &solution) {
-  const static std::string ringName = "the streaming ring";
+  const static std::string ringName = "the streaming ring", expertsName = "the slots of experts";
+  Bytes setsEnd = solution.expertRing.offset + solution.expertRing.sets * solution.expertRing.setBytes;
+  if (setsEnd > problem.sram.bytesPerCore || solution.expertRing.setBytes > problem.sram.bytesPerCore)
+    return expertsName + " end at byte " + std::to_string(setsEnd) + " of a core that has " +
+           std::to_string(problem.sram.bytesPerCore);
   std::vector<std::vector<Span>> cores(problem.sram.cores);
   Bytes ringEnd = solution.ringOffset + solution.ringSlots * solution.ringSlotBytes;
   if (ringEnd > problem.sram.bytesPerCore || ringEnd < solution.ringOffset ||
@@ -36,11 +48,21 @@ std::string checkSram(const Problem &problem, const Solution &solution) {
            std::to_string(problem.sram.bytesPerCore);
   for (size_t i = 0; i < problem.weights.size(); ++i) {
     const Weight &weight = problem.weights[i];
-    uint64_t covered = 0;
-    for (const Piece &piece : solution.weights[i].pieces) {
-      if (piece.firstGroup != covered || piece.groups == 0 || piece.groups > weight.groups - covered)
+    uint64_t covered = 0, experts = 0;
+    const WeightPlace &place = solution.weights[i];
+    for (const Piece &piece : place.pieces) {
+      if (piece.experts) {
+        if (piece.firstGroup != 0 || piece.groups != weight.groups || piece.firstExpert != experts ||
+            piece.experts > weight.experts - experts || piece.residency == Residency::Streamed)
+          return weight.name + ": its pieces are not its experts in order";
+        experts += piece.experts;
+        covered = weight.groups;
+      } else if (piece.residency == Residency::Fetched) {
+        return weight.name + ": a fetched piece has no experts";
+      } else if (piece.firstGroup != covered || piece.groups == 0 || piece.groups > weight.groups - covered)
         return weight.name + ": its pieces are not its groups in order";
-      covered += piece.groups;
+      else
+        covered += piece.groups;
       if (piece.coreCount == 0 || piece.coreCount > problem.sram.cores ||
           piece.firstCore > problem.sram.cores - piece.coreCount)
         return weight.name + ": cores outside the card";
@@ -51,6 +73,15 @@ std::string checkSram(const Problem &problem, const Solution &solution) {
               : piece.coreCount % perChiplet != 0 || piece.firstCore % perChiplet != 0)
         return weight.name + ": its cores are neither whole chiplets nor a part of one";
       Bytes local = piece.localBytes(weight);
+      if (piece.residency == Residency::Fetched) {
+        const ExpertRing &ring = solution.expertRing;
+        if (piece.chiplets == 0 || piece.coreCount % piece.chiplets)
+          return weight.name + ": its experts are not dealt evenly over chiplets";
+        if (ring.sets == 0 || ring.slots < largestChoice(weight) ||
+            piece.runsBytes(weight, std::min(ring.slots, piece.experts)) > ring.setBytes)
+          return weight.name + ": a token's experts do not fit a set of slots";
+        continue;
+      }
       if (piece.residency == Residency::Streamed) {
         if (piece.ringSlot >= solution.ringSlots)
           return weight.name + ": ring slot " + std::to_string(piece.ringSlot) + " does not exist";
@@ -64,6 +95,16 @@ std::string checkSram(const Problem &problem, const Solution &solution) {
         return weight.name + ": beyond the end of a core's SRAM";
       for (uint32_t core = 0; core < piece.coreCount; ++core)
         cores[piece.firstCore + core].push_back({piece.sramOffset, piece.sramOffset + local, &weight.name});
+    }
+    if (experts) {
+      std::vector<bool> seen(weight.experts);
+      for (uint32_t expert : place.order) {
+        if (expert >= weight.experts || seen[expert])
+          return weight.name + ": the order of its experts names " + std::to_string(expert) + " twice, or none such";
+        seen[expert] = true;
+      }
+      if (experts != weight.experts || place.order.size() != weight.experts)
+        return weight.name + ": its pieces are not its experts in order";
     }
     if (covered != weight.groups)
       return weight.name + ": its pieces are not its groups in order";
@@ -95,6 +136,8 @@ std::string checkSram(const Problem &problem, const Solution &solution) {
   for (size_t core = 0; core < cores.size(); ++core) {
     if (solution.pageRing.slots)
       cores[core].push_back({solution.pageRing.offset, pagesEnd, &pagesName});
+    if (solution.expertRing.sets)
+      cores[core].push_back({solution.expertRing.offset, setsEnd, &expertsName});
     if (solution.ringSlots)
       cores[core].push_back({solution.ringOffset, ringEnd, &ringName});
     std::string error = firstOverlap(cores[core], "core " + std::to_string(core));

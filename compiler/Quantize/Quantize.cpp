@@ -92,6 +92,18 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
     return rotary;
   }
 
+  /// Whether rows are taken by what a choice of the largest has found: a chosen expert's bias, say, and no token's row.
+  static bool isChoice(Value indices) {
+    while (Operation *op = indices.getDefiningOp()) {
+      if (isa<nn::TopKOp>(op))
+        return true;
+      if (!isa<nn::ReshapeOp, nn::CastOp, nn::SliceOp>(op))
+        return false;
+      indices = op->getOperand(0);
+    }
+    return false;
+  }
+
   /// The number that a constant of one element holds.
   static std::optional<float> scalar(Value value) {
     auto constant = value.getDefiningOp<nn::ConstantOp>();
@@ -182,7 +194,7 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
         tieToProduct(gather, weight, multiplied);
         continue;
       }
-      if (!type.getElementType().isF32() || isRotaryTable(gather.getResult()))
+      if (!type.getElementType().isF32() || isRotaryTable(gather.getResult()) || isChoice(gather.getIndices()))
         continue;
       OpBuilder builder(gather);
       auto embedding =

@@ -76,7 +76,9 @@ private:
     SmallVector<Operation *> tableReaders = earlyTableReaders(body, symbols);
     // No transfer goes above the last one placed: the dma queue keeps the order of use.
     Operation *lastTransfer = nullptr;
-    llvm::StringMap<Operation *> pageReaders; // by slot of the staging ring of cache pages
+    llvm::StringMap<Operation *> pageReaders; // by slot of the staging ring of cache pages, or set of experts
+    llvm::DenseMap<Value, Operation *> writers; // of buffers, so far
+    auto latest = [](Operation *a, Operation *b) { return !a || (b && a->isBeforeInBlock(b)) ? b : a; };
     for (auto exec : llvm::make_early_inc_range(body.getOps<hmem::ExecOp>())) {
       if (exec.getOpcode() == "CacheFetch") {
         // Pages come as early as their slot is free, in the order of use among all transfers.
@@ -90,8 +92,26 @@ private:
         lastTransfer = exec;
         continue;
       }
+      if (exec.getOpcode() == "ExpertFetch") {
+        auto ids = dyn_cast<IntegerAttr>(cast<hmem::ViewAttr>(exec.getIns()[1]).getTarget());
+        Operation *after = ids ? writers.lookup(exec.getBuffers()[ids.getInt()]) : nullptr;
+        after = latest(after, pageReaders.lookup(cast<hmem::ViewAttr>(exec.getOuts()[0]).getPart().getValue()));
+        after = latest(after, lastTransfer);
+        if (onDemand)
+          exec->setAttr("on_demand", UnitAttr::get(&getContext()));
+        else if (after)
+          exec->moveAfter(after);
+        else
+          exec->moveBefore(&body, body.begin());
+        lastTransfer = exec;
+        continue;
+      }
+      for (Attribute attribute : exec.getOuts())
+        if (auto index = dyn_cast<IntegerAttr>(cast<hmem::ViewAttr>(attribute).getTarget()))
+          writers[exec.getBuffers()[index.getInt()]] = exec;
       for (Attribute attribute : exec.getIns()) {
-        if (StringAttr part = cast<hmem::ViewAttr>(attribute).getPart(); part && part.getValue().starts_with("slot"))
+        if (StringAttr part = cast<hmem::ViewAttr>(attribute).getPart();
+            part && (part.getValue().starts_with("slot") || part.getValue().starts_with("set")))
           pageReaders[part.getValue()] = exec;
         auto symbol = dyn_cast<FlatSymbolRefAttr>(cast<hmem::ViewAttr>(attribute).getTarget());
         auto weight = symbol ? symbols.lookup<hmem::WeightOp>(symbol.getAttr()) : hmem::WeightOp();

@@ -7,7 +7,8 @@
 // Where hmem.ring says `on_demand`, a demand cache is what is wanted: the transfer stands right before the command that
 // reads it and awaits, through HmemToDimc, what comes before.
 //
-// Pages of a cache ("CacheFetch", see CachePages.h) are hoisted in the same way, to where their staging slot is free.
+// Pages of a cache ("CacheFetch", see CachePages.h) are hoisted in the same way, to where their staging slot is free, and
+// experts ("ExpertFetch") to where their set of slots is free and it is known which are chosen.
 //
 // The transfer's position is also its place in the dma queue; that it does not overwrite a slot in use is made a wait
 // by HmemToDimc, from the addresses.

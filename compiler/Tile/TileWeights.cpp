@@ -62,7 +62,8 @@ hmem::WeightOp WeightTable::create(Location location, StringRef name, StringRef 
   auto op =
       hmem::WeightOp::create(builder, location, unique, kind, type, sourceType, file, offset, length, recipe, format,
                              bytes, 0, 0, 0, 0, 0, 0, ElementsAttr(), StringAttr(), IntegerAttr(), IntegerAttr(),
-                             IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr());
+                             IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(),
+                             DenseI64ArrayAttr());
   return op;
 }
 

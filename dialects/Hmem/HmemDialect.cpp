@@ -35,7 +35,7 @@ static const CommandShape kCommands[] = {
     {"HostToStash", "host", 1, 1, 1, 1},   {"StashToHost", "host", 1, 1, 1, 1},
     {"HostToDram", "host", 0, 0, 1, 1},    {"DmaTiles", "dma", 1, 1, 1, 1},
     {"DmaDramToStash", "dma", 1, 1, 1, 1}, {"GemmMx", "gemm", 2, 2, 1, 1},
-    {"GemmExperts", "gemm", 3, 3, 1, 1},   {"GemmInt8", "gemm", 4, 4, 1, 1},
+    {"GemmExperts", "gemm", 3, 4, 1, 1},   {"GemmInt8", "gemm", 4, 4, 1, 1},
     {"MatMulMx", "gemm", 2, 2, 1, 1},      {"Conv1dMx", "gemm", 2, 3, 1, 1},
     {"Attention", "gemm", 3, -1, 1, 2},    {"CacheAppend", "vector", 1, 1, 1, 1},
     {"QuantizeMx", "vector", 1, 1, 1, 1},  {"DynamicQuantize", "vector", 1, 1, 3, 3},
@@ -52,6 +52,7 @@ static const CommandShape kCommands[] = {
     {"TopK", "vector", 1, 1, 2, 2},        {"CumSum", "vector", 1, 1, 1, 1},
     {"Scatter", "vector", 3, 3, 1, 1},     {"CacheSeal", "dma", 1, 1, 1, 2},
     {"CacheFetch", "dma", 1, 1, 1, 1},     {"GatherTiles", "vector", 2, -1, 1, 1},
+    {"ExpertFetch", "dma", 2, 2, 1, 1},
 };
 
 const CommandShape *ahm::hmem::findCommandShape(StringRef opcode) {
@@ -145,7 +146,14 @@ LogicalResult WeightOp::verify() {
                            << " columns";
     int64_t wanted =
         getExperts() * ((getContraction() + 63) / 64) * ((getColumns() + shape->columns - 1) / shape->columns);
-    if (getTiles() != wanted)
+    if (getHeld() && (type.getRank() != 3 || llvm::any_of(*getHeld(), [&](int64_t expert) {
+                        return expert < 0 || expert >= type.getDimSize(0);
+                      })))
+      return emitOpError() << "holds experts that its type does not have";
+    if (isFetched() && (getCoresCount() <= 0 || getTiles() % getCoresCount() || getTiles() < wanted))
+      return emitOpError() << "has " << getTiles() << " tiles for fetched experts of " << wanted
+                           << "; they are whole rounds of its cores";
+    if (!isFetched() && getTiles() != wanted)
       return emitOpError() << "has " << getTiles() << " tiles, but its shape takes " << wanted;
     if (getTileBytes() <= 0 || getTileBytes() % kAlignment || getBytes() != getTiles() * getTileBytes())
       return emitOpError() << "has tiles of " << getTileBytes() << " bytes and " << getBytes()
@@ -153,12 +161,12 @@ LogicalResult WeightOp::verify() {
     if (isTiles() && getCoresCount() <= 0)
       return emitOpError() << "is dealt over " << getCoresCount() << " cores";
   }
-  if (getResidency() && *getResidency() != "resident" && *getResidency() != "streamed")
-    return emitOpError() << "has residency \"" << *getResidency() << "\"; it is resident or streamed";
+  if (getResidency() && *getResidency() != "resident" && *getResidency() != "streamed" && !isFetched())
+    return emitOpError() << "has residency \"" << *getResidency() << "\"; it is resident, streamed or fetched";
   if (isTiles() && getResidency() && *getResidency() == "resident" && (!getSramOffset() || !getCoresFirst()))
     return emitOpError() << "is resident but has no cores_first and sram_offset";
-  if (isStreamed() && !getCoresFirst())
-    return emitOpError() << "is streamed but has no cores_first";
+  if ((isStreamed() || isFetched()) && !getCoresFirst())
+    return emitOpError() << "is " << *getResidency() << " but has no cores_first";
   if (getCoresFirst() && *getCoresFirst() < 0)
     return emitOpError() << "has a negative first core";
   if (isTiles() && getDramChiplets() && (*getDramChiplets() <= 0 || getCoresCount() % *getDramChiplets()))
@@ -260,10 +268,13 @@ static LogicalResult verifyView(ExecOp op, Attribute attribute, bool output) {
   if (!target)
     return op.emitOpError() << "views " << view.getTarget() << ", which is no buffer, weight or cache";
   if (auto weight = dyn_cast<WeightOp>(target)) {
-    if (output)
-      return op.emitOpError() << "writes the weight @" << weight.getSymName();
     StringAttr part = view.getPart();
-    if (part && part.getValue() != "dram")
+    unsigned set = 0;
+    bool slots = part && weight.isFetched() && part.getValue().starts_with("set") &&
+                 !part.getValue().drop_front(3).getAsInteger(10, set);
+    if (output ? !slots || op.getOpcode() != "ExpertFetch" : weight.isFetched() && !part)
+      return op.emitOpError() << (output ? "writes" : "reads") << " the weight @" << weight.getSymName();
+    if (part && part.getValue() != "dram" && !slots)
       return op.emitOpError() << "views the unknown part \"" << part.getValue() << "\" of the weight @"
                               << weight.getSymName();
     if (weight.isTiled() != dtype.starts_with("tiles_"))

@@ -20,6 +20,7 @@ def Hmem_Dialect : Dialect {
     memory space of any memref. Buffers are byte memrefs of their largest size; what a command reads is stated by
     `#hmem.view`, whose dims are an affine map from the function's run-time values (`nn.values`) to the logical shape.
     The module attribute `hmem.ring` = {slots, slot_bytes, sram_offset} describes the staging ring of streamed weights,
+    `hmem.expert_ring` = {sets, set_bytes, sram_offset} the sets of slots that fetched experts share, `hmem.expert_tables` their places,
     `hmem.kv_ring` = {slots, slot_bytes, sram_offset, pages, chiplet_cores} that of cache pages (`pages` a slot).
   }];
   let useDefaultAttributePrinterParser = 1;
@@ -48,7 +49,8 @@ def Hmem_ViewAttr : AttrDef<Hmem_Dialect, "View"> {
     `dtype`: f32 i32 i8 u8 bool bf16 mx_rows4 mx_rows8 mx_rows16 tiles_mx4 tiles_mx8 tiles_mx16 tiles_int8 tiles_fp4 tiles_fp6
     tiles_fp8. `dims`: the logical shape.
     `offset`: bytes from the start, 0 when absent. `part`: which home of a cache in pages: "sram", "dram", or "slotN" of the
-    staging ring; absent: what stands in the stash. Of a weight: "dram" for its home, wherever else it stands.
+    staging ring; absent: what stands in the stash. Of a weight: "dram" for its home, wherever else it stands, "setN" for the slots of
+    fetched experts.
   }];
   let parameters = (ins "::mlir::StringAttr":$dtype, "::mlir::Attribute":$target, "::mlir::AffineMapAttr":$dims,
       OptionalParameter<"::mlir::AffineMapAttr">:$offset, OptionalParameter<"::mlir::StringAttr">:$part);
@@ -77,6 +79,8 @@ def Hmem_WeightOp : Hmem_Op<"weight", [Symbol]> {
     `tiles` tiles of `tile_bytes` are dealt round robin over `cores_count` consecutive cores. `bytes` is the size in the
     weights file. Place sets `residency` ("resident", "streamed"), `cores_first`, `sram_offset` (resident), `ring_slot`
     (streamed, optional), `dram_chiplet`, `dram_chiplets`, `dram_offset`, and for vectors `stash_offset`.
+    Of experts a weight may hold some, `held` in the order of their runs, and be "fetched": chosen ones move to slots; its tiles are
+    then dealt as runtime/program/ExpertPlaces.h says, padding counted among `tiles`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$kind, TypeAttr:$type, TypeAttr:$source_type, StrAttr:$file,
       Hmem_Int:$offset, Hmem_Int:$length, ArrayAttr:$recipe, StrAttr:$format, Hmem_Int:$bytes,
@@ -85,15 +89,18 @@ def Hmem_WeightOp : Hmem_Op<"weight", [Symbol]> {
       DefaultValuedAttr<Hmem_Int, "0">:$cores_count, DefaultValuedAttr<Hmem_Int, "0">:$macs,
       OptionalAttr<ElementsAttr>:$value, OptionalAttr<StrAttr>:$residency, OptionalAttr<Hmem_Int>:$cores_first,
       OptionalAttr<Hmem_Int>:$sram_offset, OptionalAttr<Hmem_Int>:$ring_slot, OptionalAttr<Hmem_Int>:$dram_chiplet,
-      OptionalAttr<Hmem_Int>:$dram_chiplets, OptionalAttr<Hmem_Int>:$dram_offset, OptionalAttr<Hmem_Int>:$stash_offset);
+      OptionalAttr<Hmem_Int>:$dram_chiplets, OptionalAttr<Hmem_Int>:$dram_offset, OptionalAttr<Hmem_Int>:$stash_offset,
+      OptionalAttr<DenseI64ArrayAttr>:$held);
   let assemblyFormat = "$sym_name $kind `:` $type `from` $source_type `in` $file `at` $offset `size` $length `recipe` $recipe `format` $format `bytes` $bytes attr-dict";
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     bool isTiles() { return getKind() == "tiles"; }
     /// Tiles, or a table that is stored like them.
     bool isTiled() { return isTiles() || (getKind() == "table" && getFormat() != "dense"); }
-    /// Of tiles: [experts, K, N], or [K, N] of one.
+    /// Of tiles: [experts, K, N], or [K, N] of one; those that are held.
     int64_t getExperts() {
+      if (auto held = getHeld())
+        return held->size();
       auto type = ::llvm::cast<::mlir::RankedTensorType>(getType());
       return type.getRank() == 3 ? type.getDimSize(0) : 1;
     }
@@ -104,9 +111,18 @@ def Hmem_WeightOp : Hmem_Op<"weight", [Symbol]> {
     /// Columns of the chunk as a view of its tiles has them: those of each expert fill whole tiles.
     int64_t getTileColumns() {
       int64_t width = findTileShape(getFormat())->columns;
+      if (isFetched()) // a list of tiles
+        return getTiles() * width;
       return getExperts() == 1 ? getColumns() : getExperts() * ((getColumns() + width - 1) / width * width);
     }
     bool isVector() { return getKind() == "vector"; }
+    int64_t getTileRows() { return isFetched() ? 64 : getContraction(); }
+    /// Tiles of one expert, without padding.
+    int64_t getTilesOfExpert() {
+      int64_t width = findTileShape(getFormat())->columns;
+      return (getContraction() + 63) / 64 * ((getColumns() + width - 1) / width);
+    }
+    bool isFetched() { return getResidency() && *getResidency() == "fetched"; }
     bool isStreamed() { return getResidency() && *getResidency() == "streamed"; }
     /// ceil(tiles / cores) * tile_bytes: what it takes of each core's SRAM.
     int64_t getLocalBytes() {

@@ -101,6 +101,7 @@ static bool runCommand(Context &context) {
   case Opcode::HostToDram:
   case Opcode::DmaTiles:
   case Opcode::DmaDramToStash:
+  case Opcode::ExpertFetch:
     return runTransfer(context);
   case Opcode::GemmMx:
   case Opcode::GemmInt8:
@@ -187,7 +188,7 @@ bool runEntry(const Program &program, const Entry &entry, const std::vector<int6
   if (needsHomes)
     for (const Entry &other : program.entries)
       for (const Command &c : other.commands)
-        if (c.op == Opcode::DmaTiles) {
+        if (c.op == Opcode::DmaTiles || c.op == Opcode::ExpertFetch) {
           const Region &sram = program.regions[c.outs[0].region];
           context.pairedCores.emplace(c.ins[0].region, Cores{sram.firstUnit, sram.unitCount});
         }

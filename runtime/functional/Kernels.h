@@ -53,7 +53,7 @@ struct Context {
   std::string &error;
   const Command *command = nullptr;
   uint32_t index = 0;
-  std::map<uint32_t, Cores> pairedCores = {}; // DRAM region of DmaTiles to the cores of its SRAM region
+  std::map<uint32_t, Cores> pairedCores = {}; // DRAM region of a transfer of tiles to the cores of its SRAM region
 
   /// Prefixes the message with entry, command and ONNX node; returns false.
   bool fail(const std::string &what);

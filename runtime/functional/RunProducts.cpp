@@ -3,6 +3,7 @@
 #include "runtime/formats/Gemm.h"
 #include "runtime/functional/Kernels.h"
 #include "runtime/functional/Workers.h"
+#include "runtime/program/ExpertPlaces.h"
 
 #include <algorithm>
 
@@ -69,27 +70,11 @@ bool gemm(Context &c) {
   return true;
 }
 
-/// Rows grouped by their expert, experts ascending: each is one product with that expert's tiles.
-bool gemmExperts(Context &c) {
-  std::vector<View> ins, outs;
-  if (!c.views(ins, outs))
-    return false;
-  const View &a = ins[0], &w = ins[1], &ids = ins[2], &y = outs[0];
-  const std::vector<int64_t> &ints = c.command->ints;
-  int64_t n0 = ints[0], n = ints[1], experts = ints[3], columns = ints[4], repeat = ints[5], k = a.last();
-  int64_t chosen = ids.count(), top = ids.last();
-  formats::TileFormat format = tileFormatOf(w.dtype);
-  int64_t perExpert = formats::tileCount(k, columns, format);
-  const Region &region = c.program.regions[w.region];
-  if (w.dims[0] != k || tileCount(w.dtype, k, w.dims[1]) != experts * perExpert || a.rows() * repeat != chosen ||
-      y.rows() != chosen || y.last() != n || n0 < 0 || columns > n - n0)
-    return c.fail("operand shapes do not fit");
-  if (region.tier != Tier::Sram)
-    return c.fail("stationary operand '" + region.name + "' is not in sram");
-  if (!c.read(a) || !c.read(ids) || !writeColumns(c, y, chosen, n, n0, columns))
-    return false;
-  std::vector<std::vector<int64_t>> rowsOf(static_cast<size_t>(experts));
-  for (int64_t r = 0; r < chosen; ++r) {
+/// Rows of each expert, as the ids choose them.
+bool rowsByExpert(Context &c, const View &ids, int64_t experts, std::vector<std::vector<int64_t>> &rowsOf) {
+  rowsOf.assign(static_cast<size_t>(experts), {});
+  int64_t top = ids.last();
+  for (int64_t r = 0; r < ids.count(); ++r) {
     int32_t id = ids.as<int32_t>()[r];
     if (id < 0 || id >= experts)
       return c.fail("token " + std::to_string(r / top) + " chooses expert " + std::to_string(id) + " of " +
@@ -99,27 +84,98 @@ bool gemmExperts(Context &c) {
       return c.fail("token " + std::to_string(r / top) + " chooses expert " + std::to_string(id) + " twice");
     rows.push_back(r);
   }
+  return true;
+}
+
+/// Which experts a command computes, and where the tiles of each begin.
+struct ExpertSource {
+  int64_t expert, run;
+  bool fetched;
+};
+
+/// Rows grouped by their expert, experts ascending: each is one product with that expert's tiles.
+bool gemmExperts(Context &c) {
+  std::vector<View> ins, outs;
+  if (!c.views(ins, outs))
+    return false;
+  const View &a = ins[0], &w = ins[1], &ids = ins[2], &y = outs[0];
+  const std::vector<int64_t> &ints = c.command->ints;
+  ExpertForm form(*c.command);
+  int64_t n0 = ints[0], n = ints[1], experts = ints[3], columns = ints[4], repeat = ints[5], k = a.last();
+  int64_t chosen = ids.count();
+  formats::TileFormat format = tileFormatOf(w.dtype);
+  int64_t perExpert = formats::tileCount(k, columns, format);
+  if ((form.residentOperand && (w.dims[0] != k || tileCount(w.dtype, k, w.dims[1]) != form.resident * perExpert)) ||
+      a.rows() * repeat != chosen || y.rows() != chosen || y.last() != n || n0 < 0 || columns > n - n0)
+    return c.fail("operand shapes do not fit");
+  for (size_t i : {form.residentOperand, form.slotOperand})
+    if (i && c.program.regions[ins[i].region].tier != Tier::Sram)
+      return c.fail("stationary operand '" + c.program.regions[ins[i].region].name + "' is not in sram");
+  std::vector<std::vector<int64_t>> rowsOf;
+  if (!c.read(ids) || !rowsByExpert(c, ids, experts, rowsOf))
+    return false;
   std::vector<int32_t> &record = c.counters.routing[ints[6]];
   record.assign(ids.as<int32_t>(), ids.as<int32_t>() + chosen);
-  auto size = static_cast<uint64_t>(tileBytes(w.dtype));
-  uint64_t offset = c.offsetOf(c.command->ins[1]);
+
   formats::Element element = mxElement(a.dtype);
   int64_t rowBytes = formats::mxRowBytes(k, element), width = formats::tileColumns(format);
+  std::vector<ExpertSource> sources;
+  if (!form.fetched) {
+    if (!c.read(a) || !writeColumns(c, y, chosen, n, n0, columns))
+      return false;
+    for (int64_t e = 0; e < experts; ++e)
+      sources.push_back({e, e, false});
+  } else {
+    const ExpertTable &table = c.program.expertTables[static_cast<size_t>(form.table)];
+    std::vector<bool> readRows(static_cast<size_t>(a.rows()));
+    int64_t rank = 0;
+    for (int64_t e = 0; e < experts; ++e) {
+      int64_t place = table.places[static_cast<size_t>(e)];
+      if (rowsOf[static_cast<size_t>(e)].empty())
+        continue;
+      if (place < form.resident && form.first == 0)
+        sources.push_back({e, place, false});
+      if (place < form.resident)
+        continue;
+      if (rank >= form.first && rank < form.first + form.slots)
+        sources.push_back({e, rank - form.first, true});
+      ++rank;
+    }
+    for (const ExpertSource &source : sources)
+      for (int64_t r : rowsOf[static_cast<size_t>(source.expert)]) {
+        auto from = static_cast<size_t>(r / repeat);
+        if (!readRows[from] && !c.read(a, from * static_cast<uint64_t>(rowBytes), static_cast<uint64_t>(rowBytes)))
+          return false;
+        readRows[from] = true;
+        if (!c.write(y, static_cast<uint64_t>(r * n + n0) * 4, static_cast<uint64_t>(columns) * 4))
+          return false;
+      }
+  }
+
+  auto size = static_cast<uint64_t>(tileBytes(w.dtype));
   std::vector<const uint8_t *> tiles(static_cast<size_t>(perExpert));
   std::vector<uint8_t> gathered;
   std::vector<float> product;
-  for (int64_t e = 0; e < experts; ++e) {
-    const std::vector<int64_t> &rows = rowsOf[static_cast<size_t>(e)];
+  for (const ExpertSource &source : sources) {
+    const std::vector<int64_t> &rows = rowsOf[static_cast<size_t>(source.expert)];
     if (rows.empty())
       continue;
+    const Operand &stationary = c.command->ins[source.fetched ? form.slotOperand : form.residentOperand];
+    const Region &region = c.program.regions[stationary.region];
+    uint64_t offset = c.offsetOf(stationary);
     for (int64_t t = 0; t < perExpert; ++t) {
-      TileAddress place = sramTileAddress(region, static_cast<uint64_t>(e * perExpert + t), size);
+      int64_t tile = source.fetched ? form.runs(c.program, *c.command, perExpert).index(source.run, t)
+                                    : source.run * perExpert + t;
+      TileAddress place = sramTileAddress(region, static_cast<uint64_t>(tile), size);
       if (!c.memory.contains(Tier::Sram, place.unit, place.offset + offset, size))
         return c.fail("tiles of region '" + region.name + "' lie outside the card's sram");
-      if (!c.touch(w.region, place.unit, place.offset + offset, size, false))
+      if (!c.touch(stationary.region, place.unit, place.offset + offset, size, false))
         return false;
+      if (source.fetched)
+        tiles[static_cast<size_t>(t)] = c.memory.at(stationary.region, place.unit, place.offset + offset, size);
     }
-    c.sramTiles(c.command->ins[1], static_cast<uint64_t>(e * perExpert), size, tiles);
+    if (!source.fetched)
+      c.sramTiles(stationary, static_cast<uint64_t>(source.run * perExpert), size, tiles);
     auto m = static_cast<int64_t>(rows.size());
     gathered.resize(static_cast<size_t>(m * rowBytes));
     for (int64_t i = 0; i < m; ++i)

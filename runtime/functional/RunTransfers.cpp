@@ -1,6 +1,7 @@
 // Transfers: bytes move between the tiers, values stay. Weights' tiles are not copied but become aliases of the weights
 // file (Memory.h).
 #include "runtime/functional/Kernels.h"
+#include "runtime/program/ExpertPlaces.h"
 
 #include <algorithm>
 
@@ -101,6 +102,50 @@ bool dmaTiles(Context &c) {
   return true;
 }
 
+bool expertFetch(Context &c) {
+  std::vector<View> ins, outs;
+  if (!c.views(ins, outs))
+    return false;
+  FetchForm form(c.program, *c.command);
+  const Operand &from = c.command->ins[0], &to = c.command->outs[0];
+  const Region &dram = c.program.regions[from.region], &sram = c.program.regions[to.region];
+  const View &ids = ins[1];
+  if (!c.read(ids))
+    return false;
+  std::vector<int32_t> chosen(ids.as<int32_t>(), ids.as<int32_t>() + ids.count());
+  for (size_t i = 0; i < chosen.size(); ++i)
+    if (chosen[i] < 0 || chosen[i] >= form.experts)
+      return c.fail("token " + std::to_string(static_cast<int64_t>(i) / ids.last()) + " chooses expert " +
+                    std::to_string(chosen[i]) + " of " + std::to_string(form.experts));
+  const ExpertTable &table = c.program.expertTables[static_cast<size_t>(form.table)];
+  std::vector<int32_t> missing = missingExperts(table, form.resident, chosen);
+  auto size = static_cast<uint64_t>(form.tileBytes);
+  uint64_t fromOffset = c.offsetOf(from), toOffset = c.offsetOf(to);
+  // Where the home still is the weights file's bytes they are taken from there.
+  const uint8_t *aliased =
+      fromOffset ? nullptr
+                 : c.memory.aliasedTiles(from.region, static_cast<uint64_t>(form.runs.total(form.experts - form.resident)),
+                                         size, {sram.firstUnit, sram.unitCount});
+  for (int64_t slot = 0; slot < form.slots && form.first + slot < static_cast<int64_t>(missing.size()); ++slot) {
+    int64_t run = table.places[static_cast<size_t>(missing[static_cast<size_t>(form.first + slot)])] - form.resident;
+    for (int64_t t = 0; t < form.runs.tiles; ++t) {
+      TileAddress home = dramTileAddress(dram, sram.firstUnit, sram.unitCount, c.memory.config().coresPerChiplet,
+                                         static_cast<uint64_t>(form.runs.index(run, t)), size);
+      TileAddress place = sramTileAddress(sram, static_cast<uint64_t>(form.runs.index(slot, t)), size);
+      const uint8_t *source = aliased ? aliased + static_cast<uint64_t>(form.runs.index(run, t)) * size
+                                      : c.memory.at(from.region, home.unit, home.offset + fromOffset, size);
+      uint8_t *target = c.memory.at(to.region, place.unit, place.offset + toOffset, size);
+      if (!source || !target)
+        return c.fail("tiles of an expert lie outside the card's memories");
+      if (!c.touch(from.region, home.unit, home.offset + fromOffset, size, false) ||
+          !c.touch(to.region, place.unit, place.offset + toOffset, size, true))
+        return false;
+      std::memcpy(target, source, size);
+    }
+  }
+  return true;
+}
+
 } // namespace
 
 bool runTransfer(Context &c) {
@@ -109,6 +154,8 @@ bool runTransfer(Context &c) {
     return hostToDram(c);
   case Opcode::DmaTiles:
     return dmaTiles(c);
+  case Opcode::ExpertFetch:
+    return expertFetch(c);
   default:
     return copyWhole(c);
   }

@@ -81,7 +81,7 @@ bool CommandChecker::check() {
     if (!checkExpr(expr, "a run-time number"))
       return false;
   uint64_t coreCount = 0;
-  if (c.op == Opcode::DmaTiles && c.outs.size() == 1 && c.outs[0].region < program.regions.size())
+  if ((c.op == Opcode::DmaTiles || c.op == Opcode::ExpertFetch) && c.outs.size() == 1 && c.outs[0].region < program.regions.size())
     coreCount = program.regions[c.outs[0].region].unitCount;
   auto views = [&](const std::vector<Operand> &operands, const char *side, std::vector<Footprint> &prints,
                    std::vector<std::vector<Dims>> &dims) {
@@ -109,7 +109,7 @@ bool CommandChecker::check() {
 bool CommandChecker::checkForm() {
   if (c.op == Opcode::CacheSeal || c.op == Opcode::CacheFetch)
     return checkCacheForm();
-  if (c.op <= Opcode::DmaDramToStash)
+  if (c.op <= Opcode::DmaDramToStash || c.op == Opcode::ExpertFetch)
     return checkTransferForm();
   return c.op <= Opcode::DynamicQuantize || c.op == Opcode::GemmExperts ? checkProductForm() : checkVectorForm();
 }
@@ -117,7 +117,7 @@ bool CommandChecker::checkForm() {
 bool CommandChecker::checkShapes() {
   if (c.op == Opcode::CacheSeal || c.op == Opcode::CacheFetch)
     return checkCacheShapes();
-  if (c.op <= Opcode::DmaDramToStash)
+  if (c.op <= Opcode::DmaDramToStash || c.op == Opcode::ExpertFetch)
     return checkTransferShapes();
   return c.op <= Opcode::DynamicQuantize || c.op == Opcode::GemmExperts ? checkProductShapes() : checkVectorShapes();
 }

@@ -199,6 +199,8 @@ private:
   bool checkProductForm();
   bool checkVectorForm();
   bool checkDmaTiles();
+  bool checkExpertNumbers(size_t experts, size_t resident, size_t table, size_t first, size_t slots);
+  bool checkFetchedExperts();
 
   //===-- Shapes: at one corner -----------------------------------------------------------------------------------===//
 

@@ -8,6 +8,11 @@
 //   HostToDram      in: none; out d[Dram]                ints: weight index in Program::weights. From the weights file.
 //   DmaTiles        in d[Dram tiles] out r[Sram tiles]   ints: tileBytes, tileCount. Tile t of d to tile t of r.
 //   DmaDramToStash  in d[Dram dense] out s[Stash]        same dtype and dims
+//   ExpertFetch     in d[Dram tiles 64,..], ids[i32 T..,k] out s[Sram tiles 64,..]
+//            ints: tileBytes, K, C (an expert's shape), E (experts), R (resident), table (of Program::expertTables),
+//            first, S, routing. Of the experts that ids choose and the table has in DRAM, ascending, those of rank [first, first +
+//            S) move to slots 0, 1, ..; ExpertPlaces.h says where their tiles are. A miss moves one expert's tiles, no
+//            miss moves nothing.
 // Products (NUMERICS: 64x64 int8, 64x128 mx4, 64x32 mx16 stationary tiles)
 //   GemmMx   in a[MxRows M,K], w[Tiles K,C] out y[f32 M,N]
 //            ints: n0 (first column of y that w's column 0 writes), N, parts. C columns are written: y[:, n0:n0+C].
@@ -26,6 +31,10 @@
 //            n0:n0+C], each row as GemmMx gives it with that expert's tiles alone. repeat is k (a row a token) or 1 (a
 //            row a choice). Only tiles of chosen experts are read; the ids of one token differ, and an id outside [0,E)
 //            is a run error. Commands of one `routing` in an entry read the same ids.
+//            With fetched experts (ExpertPlaces.h) ints go on with R, table, first, S, chiplets. w is the R resident
+//            ones' runs (with R = 0 it is the slots), in 3 the slots[Tiles 64,..] that an ExpertFetch of the same
+//            numbers has filled. Computed are the rows of the fetched experts and, with first = 0, of the resident ones;
+//            only these rows of a are read and of y written.
 // KV cache
 //   Rows: MxRows4, MxRows8, MxRows16 or Bf16; Bf16 rows are stored rounded and become MXINT16 along D on their way into
 //   the array. A cache is flat, [Rows H,capacity,D] in the stash, or in pages of 64 tokens, [Rows pages,H,64,D];

@@ -1,5 +1,6 @@
 // Products, the KV cache and the block formats against Opcodes.h.
 #include "runtime/program/CommandChecks.h"
+#include "runtime/program/ExpertPlaces.h"
 
 namespace ahm::program::detail {
 
@@ -11,13 +12,15 @@ bool CommandChecker::checkProductForm() {
            hasType(c.ins[0], "a", {DType::MxRows8, DType::MxRows16}) && isProductTiles(c.ins[1], "w") &&
            hasType(c.outs[0], "y", {DType::F32}) && inRange(2, 1, 1 << 20, "parts");
   case Opcode::GemmExperts:
-    return counts(3, 1) && numbers(7, 0, 0) && isIn(c.ins[0], "a", {Tier::Stash}) &&
+    return (c.ints.size() > 7 ? numbers(12, 0, 0) && counts(c.ints[7] > 0 ? 4 : 3, 1)
+                              : counts(3, 1) && numbers(7, 0, 0)) &&
+           isIn(c.ins[0], "a", {Tier::Stash}) &&
            isIn(c.ins[1], "w", {Tier::Sram}) && isIn(c.ins[2], "ids", {Tier::Stash}) &&
            isIn(c.outs[0], "y", {Tier::Stash}) && hasType(c.ins[0], "a", {DType::MxRows8, DType::MxRows16}) &&
            isProductTiles(c.ins[1], "w") && hasType(c.ins[2], "ids", {DType::I32}) &&
            hasType(c.outs[0], "y", {DType::F32}) && inRange(2, 1, 1 << 20, "parts") &&
            inRange(3, 1, 1 << 20, "the number of experts") && inRange(4, 1, INT32_MAX, "the columns of an expert") &&
-           inRange(5, 1, 1 << 20, "repeat") && inRange(6, 0, INT32_MAX, "the routing");
+           inRange(5, 1, 1 << 20, "repeat") && inRange(6, 0, INT32_MAX, "the routing") && checkFetchedExperts();
   case Opcode::GemmInt8:
     return counts(4, 1) && numbers(3, 1, 0) && isIn(c.ins[0], "q", {Tier::Stash}) &&
            isIn(c.ins[1], "scale", {Tier::Stash}) && isIn(c.ins[2], "zero", {Tier::Stash}) &&
@@ -60,13 +63,34 @@ bool CommandChecker::checkGemm(const Dims &a, const Dims &w) {
          require(n0 >= 0 && n0 <= n && w[1] <= n - n0, "columns n0 and after leave y");
 }
 
+bool CommandChecker::checkFetchedExperts() {
+  ExpertForm form(c);
+  if (!form.fetched)
+    return true;
+  const Operand &slots = c.ins[form.slotOperand];
+  return checkExpertNumbers(3, 7, 8, 9, 10) && isIn(slots, "the slots", {Tier::Sram}) && sameType(slots, c.ins[1]) &&
+         inRange(11, 1, program.regions[slots.region].unitCount, "the number of chiplets") &&
+         (program.regions[slots.region].unitCount % c.ints[11] == 0 ||
+          fail("deals an expert over cores that its chiplets do not share evenly"));
+}
+
 bool CommandChecker::checkExperts() {
   const Dims &a = in(0), &w = in(1), &ids = in(2);
+  ExpertForm form(c);
   int64_t n0 = c.ints[0], n = c.ints[1], experts = c.ints[3], columns = c.ints[4], repeat = c.ints[5];
   int64_t width = tileColumns(c.ins[1].dtype), padded = (columns + width - 1) / width * width;
-  return require(!a.empty() && !ids.empty() && a.back() == w[0],
+  if (form.fetched) {
+    const Dims &slots = in(form.slotOperand);
+    int64_t tiles = tileCount(c.ins[1].dtype, a.empty() ? 1 : a.back(), columns);
+    if (!require(slots[0] == 64, "tiles of experts are listed as [64, ..]") ||
+        !require(tileCount(c.ins[1].dtype, 64, slots[1]) >= form.runs(program, c, tiles).total(form.slots),
+                 "the slots have too few tiles"))
+      return false;
+  }
+  return require(!a.empty() && !ids.empty() && (form.residentOperand == 0 || a.back() == w[0]),
                  "the contraction lengths of activation and weight differ") &&
-         require(w[1] == experts * padded, "w is not one run of whole tiles an expert") &&
+         require(form.residentOperand == 0 || w[1] == form.resident * padded,
+                 "w is not one run of whole tiles an expert") &&
          require(ids.back() >= 1 && ids.back() <= experts, "a token chooses no expert, or more than there are") &&
          require(repeat == 1 || repeat == ids.back(), "repeat is neither 1 nor the experts of a token") &&
          require(rows(a) * repeat == count(ids), "activation and ids have different row counts") &&
@@ -125,6 +149,7 @@ void CommandChecker::refineColumns() {
     return;
   Footprint &y = footprints.outs[0];
   bool experts = c.op == Opcode::GemmExperts;
+  y.continues = experts && ExpertForm(c).fetched && ExpertForm(c).first > 0;
   size_t w = c.op == Opcode::GemmInt8 ? 3 : 1;
   int64_t maxRows = 0, columns = experts ? c.ints[4] : inDims[w][0][1];
   for (size_t k = 0; k < corners.table.size(); ++k) {

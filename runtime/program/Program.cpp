@@ -67,7 +67,8 @@ constexpr const char *kOpcodeNames[] = {
     "Copy",        "Broadcast",   "Slice",           "Concat",      "Iota",
     "Gather",      "Fill",        "LayerNorm",       "RmsNorm",     "GroupNorm",
     "Rotary",      "ArgMax",      "AllReduce",       "TopK",        "CumSum",
-    "Scatter",     "CacheSeal",   "CacheFetch",      "GemmExperts", "GatherTiles"};
+    "Scatter",     "CacheSeal",   "CacheFetch",      "GemmExperts", "GatherTiles",
+    "ExpertFetch"};
 static_assert(std::size(kOpcodeNames) == static_cast<size_t>(kLastOpcode) + 1);
 
 constexpr const char *kUnaryNames[] = {"neg",       "abs",  "sqrt",    "rsqrt",      "exp",       "log",

@@ -129,9 +129,10 @@ enum class Opcode : uint16_t {
   CacheSeal,
   CacheFetch, // pages of a cache
   GemmExperts, // the arrays' product by chosen experts
-  GatherTiles  // columns of a stationary operand
+  GatherTiles, // columns of a stationary operand
+  ExpertFetch  // experts that were chosen, on their way to the arrays
 };
-inline constexpr Opcode kLastOpcode = Opcode::GatherTiles;
+inline constexpr Opcode kLastOpcode = Opcode::ExpertFetch;
 
 struct Command {
   Opcode op = Opcode::Copy;
@@ -184,12 +185,18 @@ struct Cache {
   int64_t slots = 1; // sequences, one behind the other in every region (on each unit)
 };
 
+/// Where each expert of a weight stands (ExpertPlaces.h): a permutation of [0, experts).
+struct ExpertTable {
+  std::string name;
+  std::vector<int32_t> places;
+};
+
 struct Source {         // where a command comes from
   std::string node, op; // ONNX node name and operator
 };
 
 struct Program {
-  uint32_t versionMajor = 0, versionMinor = 3;
+  uint32_t versionMajor = 0, versionMinor = 4;
   std::string producer;
   std::string machine; // the complete target description (YAML text), as compiled for
   std::string placementPolicy;
@@ -201,6 +208,7 @@ struct Program {
   std::vector<WeightBlob> weights;
   std::vector<Cache> caches;
   std::vector<Source> sources;
+  std::vector<ExpertTable> expertTables;
   uint64_t weightsFileBytes = 0; // 0: compiled with --timing-only
   uint64_t modelMacs = 0;        // at the maxima, derived from the graph (third count)
 

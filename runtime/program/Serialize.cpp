@@ -131,10 +131,17 @@ std::vector<uint8_t> serialize(const Program &program) {
   auto fbCaches = builder.CreateVectorOfStructs(caches);
   auto fbSources = builder.CreateVectorOfStructs(sources);
   auto fbHomes = builder.CreateVectorOfStructs(homes);
+  std::vector<flatbuffers::Offset<fb::ExpertTable>> tables;
+  for (const ExpertTable &table : program.expertTables) {
+    auto name = builder.CreateString(table.name);
+    auto places = builder.CreateVector(table.places);
+    tables.push_back(fb::CreateExpertTable(builder, name, places));
+  }
+  auto fbTables = builder.CreateVector(tables);
   builder.Finish(fb::CreateProgram(builder, program.versionMajor, program.versionMinor, producer, machine, policy,
                                    options, fbStrings, fbExprs, fbValues, fbRegions, fbEntries, fbCommands, fbOperands,
                                    fbDims, fbInts, fbFloats, fbCommandExprs, fbWaits, fbWeights, fbCaches, fbSources,
-                                   program.weightsFileBytes, program.modelMacs, fbHomes, fbValueRows),
+                                   program.weightsFileBytes, program.modelMacs, fbHomes, fbValueRows, fbTables),
                  fb::ProgramIdentifier());
   return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
 }
@@ -173,7 +180,7 @@ public:
     program.options = text(root.options());
     program.weightsFileBytes = root.weights_file_bytes();
     program.modelMacs = root.model_macs();
-    return checkAlignment() && readLists() && readEntries();
+    return checkAlignment() && readLists() && readExpertTables() && readEntries();
   }
 
 private:
@@ -186,6 +193,7 @@ private:
   PoolReader<int64_t> ints;
   PoolReader<float> floats;
   PoolReader<uint32_t> exprs, waits;
+  size_t expertPlaces = 0;
 
   static std::string text(const flatbuffers::String *string) { return string ? string->str() : std::string(); }
   bool fail(const std::string &what, uint64_t index) {
@@ -299,6 +307,25 @@ private:
           return false;
         program.sources.push_back(std::move(out));
       }
+    return true;
+  }
+
+  bool readExpertTables() {
+    if (!root.expert_tables())
+      return true;
+    for (const auto *table : *root.expert_tables()) {
+      ExpertTable out;
+      out.name = text(table->name());
+      // Tables may share their bytes in the file, so what they unfold to is limited.
+      if (program.expertTables.size() > 65536 || out.name.size() > 4096 || !table->places() ||
+          table->places()->size() > 65536)
+        return fail("a table of experts has no places, or too many", program.expertTables.size());
+      out.places.assign(table->places()->begin(), table->places()->end());
+      expertPlaces += out.places.size();
+      if (expertPlaces > 1 << 24)
+        return fail("the tables of experts have too many places", program.expertTables.size());
+      program.expertTables.push_back(std::move(out));
+    }
     return true;
   }
 

@@ -1,5 +1,6 @@
 // Transfers against Opcodes.h.
 #include "runtime/program/CommandChecks.h"
+#include "runtime/program/ExpertPlaces.h"
 
 namespace ahm::program::detail {
 
@@ -22,12 +23,37 @@ bool CommandChecker::checkTransferForm() {
   case Opcode::DmaTiles:
     return counts(1, 1) && numbers(2, 0, 0) && isIn(c.ins[0], "the source", {Tier::Dram}) &&
            isIn(c.outs[0], "the destination", {Tier::Sram}) && sameType(c.ins[0], c.outs[0]) && checkDmaTiles();
+  case Opcode::ExpertFetch: {
+    if (!counts(2, 1) || !numbers(9, 0, 0) || !isIn(c.ins[0], "the source", {Tier::Dram}) ||
+        !isIn(c.ins[1], "ids", {Tier::Stash}) || !hasType(c.ins[1], "ids", {DType::I32}) ||
+        !isIn(c.outs[0], "the destination", {Tier::Sram}) || !sameType(c.ins[0], c.outs[0]) ||
+        !isProductTiles(c.ins[0], "the source") || !checkDmaTiles() ||
+        !inRange(1, 1, INT32_MAX, "an expert's contraction") || !inRange(2, 1, INT32_MAX, "the columns of an expert") ||
+        !checkExpertNumbers(3, 4, 5, 6, 7) || !inRange(8, 0, INT32_MAX, "the routing"))
+      return false;
+    if (program.regions[c.outs[0].region].unitCount % program.regions[c.ins[0].region].unitCount != 0)
+      return fail("deals an expert over cores that its chiplets do not share evenly");
+    return true;
+  }
   case Opcode::DmaDramToStash:
     return counts(1, 1) && numbers(0, 0, 0) && isIn(c.ins[0], "the source", {Tier::Dram}) &&
            isIn(c.outs[0], "the destination", {Tier::Stash}) && sameType(c.ins[0], c.outs[0]);
   default:
     return fail("unknown command");
   }
+}
+
+/// Experts, resident ones, table, first rank and slots, by their places among the ints.
+bool CommandChecker::checkExpertNumbers(size_t experts, size_t resident, size_t table, size_t first, size_t slots) {
+  if (!inRange(experts, 1, 1 << 16, "the number of experts") ||
+      !inRange(resident, 0, c.ints[experts] - 1, "the number of resident experts") ||
+      !inRange(table, 0, static_cast<int64_t>(program.expertTables.size()) - 1, "the table") ||
+      !inRange(first, 0, c.ints[experts], "the first rank") || !inRange(slots, 1, c.ints[experts], "the number of slots"))
+    return false;
+  const ExpertTable &places = program.expertTables[static_cast<size_t>(c.ints[table])];
+  return places.places.size() == static_cast<size_t>(c.ints[experts]) ||
+         fail("table '" + places.name + "' has places for " + std::to_string(places.places.size()) + " experts, not " +
+              std::to_string(c.ints[experts]));
 }
 
 bool CommandChecker::checkDmaTiles() {
@@ -69,6 +95,17 @@ bool CommandChecker::checkTransferShapes() {
   case Opcode::DmaTiles:
     return require(in(0) == out(), "shapes differ") &&
            require(c.ints[1] == tileCount(c.outs[0].dtype, out()[0], out()[1]), "tileCount does not fit the shape");
+  case Opcode::ExpertFetch: {
+    FetchForm form(program, c);
+    const Dims &home = in(0), &ids = in(1), &slots = out();
+    return require(home[0] == 64 && slots[0] == 64, "tiles of experts are listed as [64, ..]") &&
+           require(!ids.empty() && ids.back() >= 1 && ids.back() <= form.experts,
+                   "a token chooses no expert, or more than there are") &&
+           require(tileCount(c.ins[0].dtype, 64, home[1]) >= form.runs.total(form.experts - form.resident),
+                   "the home has too few tiles for its experts") &&
+           require(tileCount(c.outs[0].dtype, 64, slots[1]) >= form.runs.total(form.slots),
+                   "the slots have too few tiles");
+  }
   default:
     return fail("unknown command");
   }

@@ -388,7 +388,7 @@ bool verify(const Program &program, const Capacities &capacities, std::string &e
   if (!checkExpressions(program, error) || !evaluateCorners(program, cornerAssignments(program), corners, error) ||
       !checkRows(program, corners, error) || !checkEntries(program, error) ||
       !checkRegions(program, capacities, error) || !checkPersistentOverlap(program, error) ||
-      !checkCaches(program, error) || !checkWeights(program, error))
+      !checkCaches(program, error) || !checkWeights(program, error) || !checkExpertTables(program, error))
     return false;
   std::vector<std::vector<CommandFootprints>> footprints(program.entries.size());
   for (size_t e = 0; e < program.entries.size(); ++e) {
@@ -397,7 +397,7 @@ bool verify(const Program &program, const Capacities &capacities, std::string &e
     for (size_t i = 0; i < entry.commands.size(); ++i)
       if (!checkCommand(program, capacities, corners, entry, i, footprints[e][i], error))
         return false;
-    if (!checkCacheUse(program, corners, entry, error))
+    if (!checkCacheUse(program, corners, entry, error) || !checkExpertUse(program, entry, error))
       return false;
     for (const auto *bindings : {&entry.inputs, &entry.outputs})
       for (const Binding &binding : *bindings)

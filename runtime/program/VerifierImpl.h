@@ -29,6 +29,7 @@ struct Footprint {
   /// The view is a whole number of columns [firstColumn, lastColumn) of rows of `columns`, and other commands may write
   /// the rest. columns 0: the whole range.
   uint64_t firstColumn = 0, lastColumn = 0, columns = 0;
+  bool continues = false; // a further wave of experts: other rows of what an earlier command has begun
 };
 
 struct CommandFootprints {
@@ -83,6 +84,10 @@ private:
   bool allRows;
   std::map<int64_t, Corners> byTimes;
 };
+
+/// Tables of experts are permutations, and every product by fetched experts follows the fetch of the same numbers.
+bool checkExpertTables(const Program &program, std::string &error);
+bool checkExpertUse(const Program &program, const Entry &entry, std::string &error);
 
 /// Whether an entry is a `load` ("load" or "module.load").
 bool isLoad(const Entry &entry);

@@ -1,89 +1,12 @@
 // Drawing and replaying the experts of a call. See Routing.h.
 #include "runtime/session/Routing.h"
-#include "runtime/session/Npy.h"
-
-#include <nlohmann/json.hpp>
+#include "runtime/program/ExpertPlaces.h"
 
 #include <algorithm>
-#include <cmath>
-#include <fstream>
+#include <numeric>
 #include <random>
-#include <sstream>
 
 namespace ahm::session {
-
-using Json = nlohmann::json;
-
-/// A routing's number, as the key of an object.
-static bool routingNumber(const std::string &key, int64_t &number) {
-  if (key.empty() || key.size() > 9 || key.find_first_not_of("0123456789") != std::string::npos)
-    return false;
-  number = std::stoll(key);
-  return true;
-}
-
-bool RoutingTable::load(const std::string &path, std::string &error) {
-  auto fail = [&](const std::string &what) {
-    error = path + ": " + what;
-    return false;
-  };
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  if (!file || !(text << file.rdbuf()))
-    return fail("cannot be read");
-  Json json = Json::parse(text.str(), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || (!json.contains("calls") && !json.contains("frequencies")))
-    return fail("no routing; a JSON object with \"calls\" or \"frequencies\" is needed");
-  auto chances = [&](const Json &list, const std::string &whose, std::vector<double> &out) {
-    if (!list.is_array() || list.empty())
-      return fail("the frequencies" + whose + " are not a list of numbers");
-    for (const Json &item : list) {
-      if (!item.is_number() || !(item.get<double>() >= 0) || !std::isfinite(item.get<double>()))
-        return fail("the frequencies" + whose + " hold something else than numbers of at least 0");
-      out.push_back(item.get<double>());
-    }
-    return true;
-  };
-  if (auto found = json.find("frequencies"); found != json.end()) {
-    if (found->is_object()) {
-      for (const auto &[key, list] : found->items()) {
-        int64_t number = 0;
-        if (!routingNumber(key, number))
-          return fail("\"" + key + "\" in the frequencies is no routing's number");
-        if (!chances(list, " of routing " + key, frequencies[number]))
-          return false;
-      }
-    } else if (!chances(*found, "", frequencies[-1])) {
-      return false;
-    }
-  }
-  auto list = json.find("calls");
-  if (list == json.end())
-    return true;
-  if (!list->is_array())
-    return fail("\"calls\" is no list");
-  for (size_t i = 0; i < list->size(); ++i) {
-    const Json &call = (*list)[i];
-    std::string where = "call " + std::to_string(i);
-    if (!call.is_object() || !call.contains("entry") || !call["entry"].is_string() || !call.contains("routing") ||
-        !call["routing"].is_object())
-      return fail(where + " is no object of \"entry\" and \"routing\"");
-    ExpertIds &ids = calls[call["entry"].get<std::string>()].emplace_back();
-    for (const auto &[key, record] : call["routing"].items()) {
-      int64_t number = 0;
-      if (!routingNumber(key, number))
-        return fail(where + ": \"" + key + "\" is no routing's number");
-      if (!record.is_array())
-        return fail(where + ": routing " + key + " is no list of expert ids");
-      for (const Json &id : record) {
-        if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX)
-          return fail(where + ": routing " + key + " holds something else than expert ids");
-        ids[number].push_back(id.get<int32_t>());
-      }
-    }
-  }
-  return true;
-}
 
 bool replayRouting(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                    const RoutingTable &table, size_t number, timing::Routing &routing, std::string &error) {
@@ -160,6 +83,44 @@ timing::Routing drawRouting(const program::Program &program, const program::Entr
       ids.push_back(static_cast<int32_t>(id));
       left[static_cast<size_t>(id)] = -1;
     }
+  }
+  return routing;
+}
+
+timing::Routing worstRouting(const program::Program &program, const program::Entry &entry,
+                             const std::vector<int64_t> &values) {
+  timing::Routing routing{timing::Routing::Kind::Recorded};
+  std::map<int64_t, std::vector<int64_t>> bytes; // by routing: what each expert's absence moves
+  for (const program::Command &command : entry.commands) {
+    if (command.op != program::Opcode::ExpertFetch)
+      continue;
+    program::FetchForm form(program, command);
+    std::vector<int64_t> &missing = bytes[form.routing];
+    missing.resize(std::max(missing.size(), static_cast<size_t>(form.experts)));
+    const program::ExpertTable &table = program.expertTables[static_cast<size_t>(form.table)];
+    for (size_t e = 0; e < table.places.size() && form.first == 0; ++e)
+      missing[e] += table.places[e] >= form.resident ? form.runs.tiles * form.tileBytes : 0;
+  }
+  for (const program::Command &command : entry.commands) {
+    if (command.op != program::Opcode::GemmExperts || routing.ids.count(command.ints[6]))
+      continue;
+    int64_t chosen = 1, top = 1;
+    for (program::ExprId dim : command.ins[2].dims)
+      chosen *= top = program::evaluate(program, dim, values);
+    std::vector<int64_t> &missing = bytes[command.ints[6]];
+    missing.resize(static_cast<size_t>(command.ints[3]));
+    std::vector<int32_t> order(missing.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(),
+                     [&](int32_t a, int32_t b) { return missing[size_t(a)] > missing[size_t(b)]; });
+    size_t fetched = 0;
+    while (fetched < order.size() && missing[size_t(order[fetched])] > 0)
+      ++fetched;
+    // Token by token the next of those that are fetched; where a token chooses more, the others too.
+    size_t cycle = std::max(fetched, size_t(top));
+    std::vector<int32_t> &ids = routing.ids[command.ints[6]];
+    for (int64_t i = 0; i < chosen; ++i)
+      ids.push_back(order[cycle ? size_t(i) % cycle : 0]);
   }
   return routing;
 }

@@ -299,7 +299,9 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
         fetchTensor(binding, dims, reading ? reading->host(hostOffset(binding.operand)) : nullptr, context.halves);
   }
   if (!reading) {
-    routing = drawRouting(prog, *entry, values, options.seed, metrics.size(), options.routing);
+    routing = options.routing.worst
+                  ? worstRouting(prog, *entry, values)
+                  : drawRouting(prog, *entry, values, options.seed, metrics.size(), options.routing);
     size_t number = size_t(std::count_if(metrics.begin(), metrics.end(),
                                          [&](const CallMetrics &before) { return before.entry == entryName; }));
     if (!replayRouting(prog, *entry, values, options.routing, number, routing, error))
@@ -321,7 +323,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
     if (!timing::simulate(prog, *entry, values, card, simulation, traced, error) ||
         !timing::lowerBound(prog, *entry, values, card, call.lowerBound, error) ||
         !timing::upperBound(prog, *entry, values, card, simulation.startState, call.bound, error) ||
-        !timing::predict(prog, *entry, values, card, call.predicted, error) ||
+        !timing::predict(prog, *entry, values, card, call.predicted, error, routing) ||
         !timing::rooflinePeak(prog, *entry, values, card, call.rooflinePeak, error))
       return fail();
     if (options.progress && options.phases > 0)

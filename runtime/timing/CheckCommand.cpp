@@ -1,4 +1,5 @@
 // What a command's kind needs to be counted and timed at all.
+#include "runtime/program/ExpertPlaces.h"
 #include "runtime/program/KvPages.h"
 #include "runtime/timing/Counts.h"
 
@@ -24,6 +25,8 @@ Needs needsOf(Opcode op) {
     return {4, 1, 0, 0};
   case Opcode::GemmExperts:
     return {3, 1, 7, 0};
+  case Opcode::ExpertFetch:
+    return {2, 1, 9, 0};
   case Opcode::MatMulMx:
     return {2, 1, 0, 0};
   case Opcode::Conv1dMx:
@@ -100,6 +103,23 @@ bool checkCommand(const Program &program, const Entry &entry, size_t index, std:
   if (command.op == Opcode::HostToDram &&
       (command.ints[0] < 0 || command.ints[0] >= static_cast<int64_t>(program.weights.size())))
     return fail("weight " + std::to_string(command.ints[0]) + " does not exist");
+  bool fetch = command.op == Opcode::ExpertFetch;
+  if (fetch || (command.op == Opcode::GemmExperts && command.ints.size() > 7)) {
+    if (!fetch && (command.ints.size() < 12 || command.ins.size() < (command.ints[7] > 0 ? 4u : 3u)))
+      return fail("operands or attributes of its opcode are missing");
+    int64_t experts = command.ints[3], resident = command.ints[fetch ? 4 : 7], table = command.ints[fetch ? 5 : 8],
+            chiplets = fetch ? program.regions[command.ins[0].region].unitCount : command.ints[11];
+    const Operand &slots = fetch ? command.outs[0] : command.ins[ExpertForm(command).slotOperand];
+    if (table < 0 || table >= static_cast<int64_t>(program.expertTables.size()) || experts < 1 || resident < 0 ||
+        resident > experts || command.ints[fetch ? 6 : 9] < 0 || command.ints[fetch ? 7 : 10] < 0 ||
+        static_cast<int64_t>(program.expertTables[static_cast<size_t>(table)].places.size()) != experts ||
+        chiplets < 1 || program.regions[slots.region].unitCount < chiplets ||
+        (fetch && (!isTiles(command.ins[0].dtype) || command.ints[0] < 0 || command.ints[0] > (1 << 20) ||
+                   command.ints[1] < 1 || command.ints[1] > INT32_MAX || command.ints[2] < 1 ||
+                   command.ints[2] > INT32_MAX ||
+                   tileCount(command.ins[0].dtype, command.ints[1], command.ints[2]) > (int64_t(1) << 36) / experts)))
+      return fail("its experts, their table or their slots are out of range");
+  }
   return true;
 }
 

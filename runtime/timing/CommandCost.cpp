@@ -1,5 +1,6 @@
 // Which resources a command holds, and for how long.
 #include "runtime/timing/CommandCost.h"
+#include "runtime/program/ExpertPlaces.h"
 
 #include <algorithm>
 
@@ -34,6 +35,15 @@ std::vector<int64_t> dramBytesByChiplet(const Program &program, const Command &c
       int64_t more = std::clamp<int64_t>(rest - (begin - sram.firstUnit), 0, end - begin);
       bytes[static_cast<size_t>(chiplet)] = (whole * (end - begin) + more) * tileBytes;
     }
+    return bytes;
+  }
+  if (command.op == Opcode::ExpertFetch) {
+    FetchForm form(program, command);
+    const Region &home = program.regions[command.ins[0].region];
+    for (int64_t i = 0; i < form.runs.chiplets; ++i)
+      if (int64_t chiplet = home.firstUnit + i; chiplet < machine.chiplets)
+        bytes[static_cast<size_t>(chiplet)] =
+            toSigned(counts.fetchedExperts) * form.runs.onChiplet(i) * form.tileBytes;
     return bytes;
   }
   if (command.op == Opcode::GatherTiles) {
@@ -152,6 +162,11 @@ CommandCost costCommand(const Program &program, const Command &command, const Co
       int64_t ofCore =
           (std::max<int64_t>(command.ints[1], 0) + units - 1) / units * std::max<int64_t>(command.ints[0], 0);
       cycles = std::max(cycles, (ofCore + machine.sramPort - 1) / machine.sramPort);
+    }
+    if (command.op == Opcode::ExpertFetch) {
+      FetchForm form(program, command);
+      int64_t per = form.runs.perChiplet(), ofCore = (toSigned(counts.fetchedExperts) * form.runs.share() + per - 1) / per;
+      cycles = std::max(cycles, (ofCore * form.tileBytes + machine.sramPort - 1) / machine.sramPort);
     }
     if (command.op == Opcode::CacheFetch) {
       int64_t units = std::max<int64_t>(program.regions[command.outs[0].region].unitCount, 1);

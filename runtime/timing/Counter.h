@@ -2,6 +2,7 @@
 // hostile program gives a large number, never undefined behaviour. Private to this folder; Counts.h is what others use.
 #pragma once
 
+#include "runtime/program/ExpertPlaces.h"
 #include "runtime/program/KvPages.h"
 #include "runtime/program/Opcodes.h"
 #include "runtime/program/Sizes.h"
@@ -202,6 +203,14 @@ private:
   void partials(uint64_t rowCount, uint64_t contraction, uint64_t columns);
   void gemm();
   void experts();
+  void expertFetch();
+  /// What the routing chooses of a command's experts, as the record has it; null without a record of this call's size.
+  const std::vector<int32_t> *recorded(int64_t number, uint64_t chosen) const {
+    auto record = routing.ids.find(number);
+    return routing.kind == Routing::Kind::Recorded && record != routing.ids.end() && record->second.size() == chosen
+               ? &record->second
+               : nullptr;
+  }
   void matMul();
   void conv();
 

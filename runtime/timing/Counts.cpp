@@ -40,6 +40,9 @@ CommandCounts Counter::run() {
   case Opcode::GemmExperts:
     experts();
     break;
+  case Opcode::ExpertFetch:
+    expertFetch();
+    break;
   case Opcode::MatMulMx:
     matMul();
     break;
@@ -173,6 +176,7 @@ void CommandCounts::add(const CommandCounts &other) {
   partialBytes = sum(partialBytes, other.partialBytes);
   collectiveBytes = sum(collectiveBytes, other.collectiveBytes);
   dramPieces = sum(dramPieces, other.dramPieces);
+  fetchedExperts = sum(fetchedExperts, other.fetchedExperts);
   laneCycles = sum(laneCycles, other.laneCycles);
   macs = sum(macs, other.macs);
   macs4 = sum(macs4, other.macs4);

@@ -56,6 +56,7 @@ struct CommandCounts {
   // Pages of a cache on their way to or from DRAM: blocks [dramFirstBlock, + dramBlocks) dealt over its home's
   // chiplets.
   uint64_t dramFirstBlock = 0, dramBlocks = 0, dramBlockBytes = 0;
+  uint64_t fetchedExperts = 0; // of an ExpertFetch
   uint64_t dramPieces = 0;     // separate contiguous runs in DRAM
   double idealArrayCycles = 0; // macs over what one array does a cycle: the roofline's numerator
 

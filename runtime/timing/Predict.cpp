@@ -12,11 +12,11 @@
 namespace ahm::timing {
 
 bool predict(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
-             const targets::Machine &machine, Picoseconds &predicted, std::string &error) {
+             const targets::Machine &machine, Picoseconds &predicted, std::string &error, const Routing &routing) {
   Work work;
   ScheduleSpace space;
   Stalls mean{Stalls::Refresh::Mean, machine.dram.refresh};
-  if (!prepare(program, entry, values, machine, work, error) ||
+  if (!prepare(program, entry, values, machine, work, error, routing) ||
       !schedule(entry, work, machine, {}, mean, space, predicted, nullptr, error))
     return false;
   predicted = std::max(predicted, busiest(entry, work, machine));

@@ -42,44 +42,6 @@ void Counter::gemm() {
   partials(m, k, c);
 }
 
-void Counter::experts() {
-  const Operand *a = in(0), *w = in(1), *ids = in(2);
-  if (!a || !w || !ids || command.ints.size() < 7)
-    return;
-  uint64_t k = last(a), c = natural(integer(4)), top = last(ids), tokens = rows(ids), chosen = elements(ids);
-  int64_t all = std::max<int64_t>(integer(3), 0), units = program.regions[w->region].unitCount;
-  TileFormat format = tileFormat(w->dtype);
-  int64_t tiles = targets::tileCount(format, static_cast<int64_t>(k), static_cast<int64_t>(c));
-  int bits = movingBits(a->dtype);
-  uint64_t used = 0;
-  auto record = routing.ids.find(integer(6));
-  if (routing.kind == Routing::Kind::Recorded && record != routing.ids.end() && record->second.size() == chosen) {
-    std::map<int32_t, int64_t> rowsOf;
-    for (int32_t id : record->second)
-      ++rowsOf[id];
-    used = rowsOf.size();
-    for (auto [id, count] : rowsOf)
-      counts.expertCycles += targets::tileCycles(machine, tiles, count, format, bits, units);
-  } else {
-    bool fastest = routing.kind == Routing::Kind::Fastest;
-    used = fastest ? (tokens ? top : 0) : std::min(natural(all), chosen);
-    counts.expertCycles =
-        targets::routedCycles(machine, tiles, all, static_cast<int64_t>(tokens), static_cast<int64_t>(top), format,
-                              bits, units, fastest ? targets::Routings::Fastest : targets::Routings::Slowest);
-  }
-  uint64_t macs = mul(chosen, k, c);
-  product(0, macs, 0, 0, format, bits, units); // its time stands in expertCycles
-  read(a);
-  if (integer(0) > 0)
-    readsAgain(*a);
-  read(ids);
-  read(w, mul(used, natural(tiles), natural(targets::tileBytes(format))), mul(used, formatBytes(w->dtype, k, c)));
-  write(out(0), mul(chosen, c, 4), mul(chosen, c, 4));
-  counts.multicastBytes = bytes(a);
-  counts.networkBytes = sum(bytes(a), mul(chosen, c, 4));
-  partials(chosen, k, c);
-}
-
 void Counter::matMul() {
   const Operand *a = in(0), *b = in(1);
   if (!a || !b)

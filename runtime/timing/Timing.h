@@ -92,10 +92,10 @@ bool lowerBound(const program::Program &program, const program::Entry &entry, co
 bool upperBound(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                 const targets::Machine &machine, const State &startState, Picoseconds &bound, std::string &error);
 
-/// What the call is expected to take, at these values, from the same costs, whatever the refresh phase (Predict.cpp states how).
-/// lowerBound <= predicted <= upperBound from an idle start.
+/// What the call is expected to take, at these values, from the same costs, with the experts that the routing chooses,
+/// whatever the refresh phase (Predict.cpp states how). lowerBound <= predicted <= upperBound from an idle start.
 bool predict(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
-             const targets::Machine &machine, Picoseconds &predicted, std::string &error);
+             const targets::Machine &machine, Picoseconds &predicted, std::string &error, const Routing &routing = {});
 
 /// The usual roofline: total work over the whole card's peak rates, DRAM and PCIe at interface speed.
 bool rooflinePeak(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,

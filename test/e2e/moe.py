@@ -1,15 +1,17 @@
 """Mixtures of experts of models/zoo against ONNX Runtime: usage moe.py BIN_DIR [FILTER].
 
-Logits within NUMERICS' bound at mxint16; the same bits whatever the prefill's chunk; bytes and MACs of chosen experts only, alike in
-both readings; the time between its bounds, whatever the experts.
+Logits within NUMERICS' bound at mxint16; the same bits whatever the prefill's chunk and whichever experts stay in SRAM; bytes and MACs of
+chosen experts only, alike in both readings; the time between its bounds, whatever the experts; what is fetched is what was chosen and is not there.
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 
 import numpy as np
 
+from decoder import card
 from harness import ORACLE, ROOT, WORK, finish, run, test
 
 MODELS = {"MoE, silu": "Mixtral-8x7B --style=genai", "MoE, clamped": "GPT-OSS-20B --style=genai",
@@ -22,6 +24,7 @@ MODELS = {"MoE, silu": "Mixtral-8x7B --style=genai", "MoE, clamped": "GPT-OSS-20
           "loop, groups": "DeepSeek-V3 --style=onnx23 --moe=loop", "index_add, biases": "GPT-OSS-20B --style=optimum --moe=indexadd", "index_add, groups": "DeepSeek-V3 --style=optimum --moe=indexadd",
           "index_add, 4 bits": "Qwen3-235B-A22B --style=optimum --moe=indexadd --weights-bits=4 --zero-points", "gathered, biases": "GPT-OSS-20B --style=onnx23 --moe=gathered", "a column an expert, QDQ": "Mixtral-8x7B --style=onnx23 --moe=each --weights-bits=8 --quantize=qdq"}
 IDS = [int(i) for i in np.random.default_rng(11).integers(0, 256, 40)]
+KEPT = set()  # whether experts were kept beside fetched ones
 NODE = ORACLE if shutil.which("node") else ROOT / "no node"
 
 
@@ -120,6 +123,74 @@ for title, words in MODELS.items():
         for call in calls["on"]:
             assert call["executed"]["macs"] == call["macs"] and call["executed"]["bytes"] == call["bytes"], call
         assert len({call["bytes"]["sram"]["read"] for call in calls["on"] if call["entry"] == "decode"}) == 1, "a token reads another number of experts"
+
+
+    @test(f"fetched: {title}")
+    def _():
+        # Cards with too little SRAM: likely experts stay, the others are fetched when they are chosen.
+        reference = logits(words)
+        favourite, seen = 3, set()
+        frequencies, record, again, metrics, trace = (model(words) / f"{name}.json" for name in ("frequencies", "record", "again", "fetched", "trace"))
+        cards = (("82 KiB", "hybrid"), ("60 KiB", "hybrid"), ("30 KiB", "hybrid"), ("60 KiB", "static"), ("60 KiB", "dram-only"))
+        # Every way to write experts with one card and policy, some with all.
+        for sram, policy in cards if title in list(MODELS)[:6] else cards[-1:]:
+            target = card(WORK / f"experts-{sram.split()[0]}.yaml", chiplets=2, quads_per_chiplet=1, slices_per_quad=4, cores_per_slice=16, sram_per_core=sram, stash_per_quad="48 MiB")
+            compiled = model(words) / "fetched.ahm"
+            experts = json.loads((model(words) / "experts.json").read_text()) if (model(words) / "experts.json").exists() else None
+            flags = []
+            if experts:
+                frequencies.write_text(json.dumps({"frequencies": [9 if e == favourite else 1 for e in range(experts)]}))
+                flags = [f"--routing={frequencies}"]
+            run("ahm-compile", model(words) / "model.onnx", "-o", compiled, "--weights=mxint16", "--prefill-chunk=64", "--max-context=128", "--prefill-logits=all", f"--target={target}",
+                f"--placement={policy}", f"--placement-trace={trace}", *flags)
+            plan = json.loads(trace.read_text())
+            fetched = [w for w in plan["weights"] if w["choice"] == "experts"]
+            if not fetched:
+                continue
+            (model(words) / "experts.json").write_text(str(len(fetched[0]["experts"])))
+            for w in fetched:
+                assert sorted(w["experts"]) == list(range(len(w["experts"]))), w["experts"]
+                assert not flags or w["experts"][0] == favourite, w["experts"]
+                seen.add(min(w["resident_experts"], 1))
+            out = model(words) / "fetched.npy"
+            run("ahm-run", compiled, "--prompt-ids=" + ",".join(map(str, IDS)), "--generate=4", "--ignore-eos", f"--logits={out}", "--check-memory", f"--metrics={metrics}", f"--routing-out={record}")
+            assert (np.load(out)[:len(reference)] == reference).all(), f"{sram}, {policy}: other bits"
+            # Of two decode calls, DRAM gives as much more as experts are missing more.
+            calls = json.loads(metrics.read_text())["calls"]
+            recorded = [c["routing"] for c in json.loads(record.read_text())["calls"] if c["entry"] == "decode"]
+            for call in calls:
+                assert call["lower_bound_ps"] <= call["latency_ps"] <= call["bound_ps"], call
+                if call["entry"] in ("prefill", "decode"):
+                    assert call["executed"]["macs"] == call["macs"] and call["executed"]["bytes"] == call["bytes"], call
+            decode = [c for c in calls if c["entry"] == "decode"]
+            layer = lambda w: (re.findall(r"layers\.(\d+)\.", w["name"]) or [None])[0]
+            def missing(routing):
+                return sum(len(set(routing[layer(w)]) & set(w["experts"][w["resident_experts"]:])) * w["bytes"] // len(w["experts"]) for w in fetched)
+            if all(layer(w) in recorded[0] for w in fetched):  # routings are numbered in order: here as the layers are
+                needs = [missing(r) for r in recorded]
+                for a, b, x, y in zip(decode, decode[1:], needs, needs[1:]):
+                    assert b["bytes"]["dram"]["read"] - a["bytes"]["dram"]["read"] == y - x, (sram, policy, needs, [c["bytes"]["dram"] for c in decode])
+            # The worst choice takes at least as long as any, and nearly the bound.
+            timed = {}
+            for name in ("worst", "drawn"):
+                run("ahm-run", compiled, "--functional=off", "--context=44", "--generate=1", f"--metrics={metrics}", *(["--routing=worst"] if name == "worst" else []))
+                timed[name] = json.loads(metrics.read_text())["calls"][-1]
+            assert timed["drawn"]["latency_ps"] <= timed["worst"]["latency_ps"] <= timed["worst"]["bound_ps"] <= 1.05 * timed["worst"]["latency_ps"], timed
+            # A placement with its numbers edited is refused.
+            if "given" == plan["addresses"] and fetched[0]["resident_experts"] == 0:
+                fetched[0]["experts"][1] = fetched[0]["experts"][0]
+                again.write_text(json.dumps(plan))
+                done = run("ahm-compile", model(words) / "model.onnx", "-o", compiled, "--weights=mxint16", "--prefill-chunk=64", "--max-context=128", "--prefill-logits=all", f"--target={target}",
+                           f"--placement-in={again}", *flags, status=1)
+                assert "the order of its experts names" in done.stderr, done.stderr
+        assert 0 in seen, "no expert was fetched"
+        KEPT.update(seen)
+
+
+if KEPT:
+    @test("fetched: some experts stay beside others")
+    def _():
+        assert KEPT == {0, 1}, KEPT
 
 
 finish()

@@ -228,6 +228,11 @@ TEST(Counts, EveryOpcodeMovesBytes) {
       ins[1] = b.operand(b.region(Tier::Sram, 0, 4), DType::TilesMx8, {32, 64 * 40});
       ints = {0, 32, 1, 40, 32, 1, 0};
     }
+    if (opcode == Opcode::ExpertFetch) {
+      b.program.expertTables = {{"w", {0, 1}}};
+      ins = {b.operand(b.region(Tier::Dram), DType::TilesMx8, {64, 128}), b.stash(DType::I32, {3, 2})};
+      ints = {4224, 64, 64, 2, 0, 0, 0, 2, 0};
+    }
     b.add(opcode, Queue::Vector, ins, {opcode == Opcode::CacheAppend ? cache : x}, ints);
     bool pages = opcode == Opcode::CacheSeal || opcode == Opcode::CacheFetch;
     uint32_t context = static_cast<uint32_t>(b.constant(pages ? 64 : 10)), first = static_cast<uint32_t>(b.constant(0));

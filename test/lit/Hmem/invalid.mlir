@@ -20,7 +20,7 @@ hmem.weight @w "tiles" : tensor<64x64xf32> from tensor<64x64xf32> in "" at 0 siz
 
 // -----
 
-// expected-error@+1 {{has residency "split"; it is resident or streamed}}
+// expected-error@+1 {{has residency "split"; it is resident, streamed or fetched}}
 hmem.weight @w "tiles" : tensor<64x64xf32> from tensor<64x64xf32> in "" at 0 size 16384 recipe [] format "mxint8" bytes 4224 {columns = 64 : i64, cores_count = 4 : i64, tile_bytes = 4224 : i64, tiles = 1 : i64, residency = "split"}
 
 // -----

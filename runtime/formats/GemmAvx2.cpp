@@ -15,6 +15,8 @@ namespace {
 
 constexpr int64_t kDirectRows = 2;
 
+/// Keeps the compiler from rearranging sums, which needs more registers than there are.
+AHM_AVX2_INLINE void pin(__m256i &a, __m256i &b) { asm("" : "+x"(a), "+x"(b)); }
 AHM_AVX2_INLINE __m256i load(const void *p) { return _mm256_loadu_si256(static_cast<const __m256i *>(p)); }
 AHM_AVX2_INLINE __m256i load8x16(const uint8_t *p) {
   return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i *>(p)));
@@ -79,7 +81,8 @@ AHM_AVX2_INLINE __m256 accumulateNormal(__m256 acc, __m256i dot, __m256i field) 
 /// Blocks with factors outside the normal floats, or NaN.
 template <TileFormat F>
 AHM_TARGET_AVX2 __attribute__((noinline, cold)) void finishSlow(const Scaling &scaling, int64_t row, int step,
-                                                                const __m256i *d, float *acc) {
+                                                                __m256i d0, __m256i d1, float *acc) {
+  __m256i d[2] = {d0, d1};
   __m256i all = _mm256_set1_epi32(255);
   int ea = scaling.rowScales[row];
   __m256i base = _mm256_set1_epi32(ea + scaling.exponent);
@@ -111,10 +114,33 @@ AHM_AVX2_INLINE void finish(const Scaling &scaling, int64_t row, int step, const
   for (int r = 0; r < R; ++r) {
     float *acc = sums + (row + r) * tileColumns(F) + step * kStepColumns<F>;
     if (__builtin_expect(!scaling.isNormal<F>(row + r), 0)) {
-      finishSlow<F>(scaling, row + r, step, d[r], acc);
+      finishSlow<F>(scaling, row + r, step, d[r][0], d[r][1], acc);
       continue;
     }
     __m256i field = scaling.rowField(row + r);
+    if constexpr (kBytePlanes<F>) {
+      __m256 v = accumulateNormal(_mm256_loadu_ps(acc), d[r][0], _mm256_add_epi32(f1, field));
+      _mm256_storeu_ps(acc, accumulateNormal(v, d[r][1], _mm256_add_epi32(f0, field)));
+    } else {
+      _mm256_storeu_ps(acc, accumulateNormal(_mm256_loadu_ps(acc), d[r][0], _mm256_add_epi32(f0, field)));
+      _mm256_storeu_ps(acc + 8, accumulateNormal(_mm256_loadu_ps(acc + 8), d[r][1], _mm256_add_epi32(f1, field)));
+    }
+  }
+}
+
+/// The same where all rows of the block are normal; fields: their exponent fields.
+template <TileFormat F, int R>
+AHM_AVX2_INLINE void finishNormal(const uint8_t *scales, const int32_t *fields, int step, const __m256i (&d)[R][2],
+                                  float *acc) {
+  const uint8_t *bytes = scales + step * kStepColumns<F>;
+  __m256i f0 = exponentFields(bytes), f1;
+  if constexpr (kBytePlanes<F>)
+    f1 = _mm256_add_epi32(f0, _mm256_set1_epi32(8 << 23));
+  else
+    f1 = exponentFields(bytes + 8);
+  acc += step * kStepColumns<F>;
+  for (int r = 0; r < R; ++r, acc += tileColumns(F)) {
+    __m256i field = broadcast4(fields + r);
     if constexpr (kBytePlanes<F>) {
       __m256 v = accumulateNormal(_mm256_loadu_ps(acc), d[r][0], _mm256_add_epi32(f1, field));
       _mm256_storeu_ps(acc, accumulateNormal(v, d[r][1], _mm256_add_epi32(f0, field)));
@@ -298,6 +324,7 @@ template <int R> AHM_AVX2_INLINE void expandedDots(const int16_t *x, const uint8
       __m256i v = broadcast4(x + r * kBlock + 2 * p);
       d[r][0] = _mm256_add_epi32(d[r][0], _mm256_madd_epi16(v, w0));
       d[r][1] = _mm256_add_epi32(d[r][1], _mm256_madd_epi16(v, w1));
+      pin(d[r][0], d[r][1]);
     }
   }
 }
@@ -320,8 +347,10 @@ AHM_AVX2_INLINE void nibbleDots(const int8_t *x, const int32_t *sums, const uint
       d[r][j] = _mm256_sub_epi32(_mm256_madd_epi16(d[r][j], ones), _mm256_set1_epi32(8 * sums[r]));
 }
 
+/// fields: of rows row..row+R where all of the block are normal, else null.
 template <TileFormat F, int R>
-AHM_TARGET_AVX2 void expandedRows(const BlockJob &job, const Scaling &scaling, int64_t row, const uint8_t *w) {
+AHM_TARGET_AVX2 void expandedRows(const BlockJob &job, const Scaling &scaling, const int32_t *fields, int64_t row,
+                                  const uint8_t *w) {
   int64_t at = job.block * job.a.rows + row;
   for (int step = 0; step < kSteps<F>; ++step) {
     __m256i d[R][2];
@@ -329,7 +358,10 @@ AHM_TARGET_AVX2 void expandedRows(const BlockJob &job, const Scaling &scaling, i
       nibbleDots<R>(job.a.bytes.data() + at * kBlock, job.a.sums.data() + at, w + step * 512, d);
     else
       expandedDots<R>(job.a.elements.data() + at * kBlock, w + step * 1024, d);
-    finish<F, R>(scaling, row, step, d, job.acc);
+    if (__builtin_expect(fields != nullptr, 1))
+      finishNormal<F, R>(job.scales, fields, step, d, job.acc + row * tileColumns(F));
+    else
+      finish<F, R>(scaling, row, step, d, job.acc);
   }
 }
 
@@ -377,7 +409,19 @@ template <TileFormat F> AHM_TARGET_AVX2 void blockAvx2(const BlockJob &job) {
     expandNibbles(job, expanded);
   else
     expand<F>(job, expanded);
-  rowGroups(job.a.rows, [&](auto r, int64_t row) { expandedRows<F, r()>(job, scaling, row, expanded); });
+  alignas(32) uint8_t rowScales[kRowChunk];
+  alignas(32) int32_t fields[kRowChunk];
+  std::memset(rowScales, scaling.rowScales[0], sizeof rowScales);
+  std::memcpy(rowScales, scaling.rowScales, static_cast<size_t>(job.a.rows));
+  int least, most, base = scaling.exponent + 127;
+  scaleRange<kRowChunk>(rowScales, least, most);
+  bool normal = most != 255 && scaling.most != 255 && base + least + scaling.least >= 1 &&
+                base + most + scaling.most + (kBytePlanes<F> ? 8 : 0) <= 254;
+  for (int64_t r = 0; r < kRowChunk; ++r)
+    fields[r] = static_cast<int32_t>(static_cast<uint32_t>(rowScales[r] + base) << 23);
+  rowGroups(job.a.rows, [&](auto r, int64_t row) {
+    expandedRows<F, r()>(job, scaling, normal ? fields + row : nullptr, row, expanded);
+  });
 }
 
 template void blockAvx2<TileFormat::MxInt4>(const BlockJob &);

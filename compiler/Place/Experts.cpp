@@ -25,8 +25,9 @@ uint64_t expertSlots(const Problem &problem) {
   return slots;
 }
 
-void fetchExperts(const Problem &problem, Plan &plan) {
-  if (!hasExperts(problem))
+void fetchExperts(const Prepared &prepared, Plan &plan) {
+  const Problem &problem = prepared.problem;
+  if (prepared.together || !hasExperts(problem))
     return;
   plan.resident.assign(problem.weights.size(), kTogether);
   for (size_t i = 0; i < problem.weights.size(); ++i)

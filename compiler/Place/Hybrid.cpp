@@ -302,7 +302,7 @@ bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
   searchFrom(search, plan);
   if (hasExperts(problem)) {
     Plan experts = plan;
-    fetchExperts(problem, experts);
+    fetchExperts(prepared, experts);
     Search apart(prepared);
     searchFrom(apart, experts);
     if (apart.found) {

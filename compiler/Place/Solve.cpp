@@ -59,7 +59,15 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
     failure = {};
     if (!prepared.chooseHomes(failure))
       return false;
-    if (known.plan(prepared, plan, failure) && pack(prepared, plan, solution, failure)) {
+    bool planned = known.plan(prepared, plan, failure) && pack(prepared, plan, solution, failure);
+    if (!planned && hasExperts(problem)) {
+      prepared.together = true;
+      plan = {};
+      plan.streamed.assign(problem.weights.size(), 0);
+      DoesNotFit ignored;
+      planned = known.plan(prepared, plan, ignored) && pack(prepared, plan, solution, ignored);
+    }
+    if (planned) {
       if (!finish(prepared, policy, solution, failure))
         return false;
       setTimes(problem, solution);
@@ -107,7 +115,7 @@ bool planDramOnly(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
     plan.streamed[i] = problem.weights[i].groups;
   plan.slots = 2;
   plan.step = stepsThatFit(problem, plan.slots);
-  fetchExperts(problem, plan);
+  fetchExperts(prepared, plan);
   return true;
 }
 
@@ -116,7 +124,7 @@ bool planStatic(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
   const std::vector<size_t> &order = prepared.order;
   plan.slots = 2;
   plan.step = stepsThatFit(problem, plan.slots);
-  fetchExperts(problem, plan);
+  fetchExperts(prepared, plan);
   // The longest prefix of the program that fits; what fits shrinks as more is pinned.
   size_t low = 0, high = order.size();
   auto pin = [&](size_t count) {

@@ -93,6 +93,7 @@ struct Prepared {
   std::vector<size_t> order;     // programOrder
   std::vector<CachePlace> homes; // which caches stand in pages
   PageRing ring;                 // for them
+  bool together = false; // experts too, where SRAM has no room for their slots beside a ring
   uint64_t mostPages = 0;
   Solution stash; // its buffers, persistents and caches' stash offsets, when it has room for them
   bool stashFits = false;
@@ -122,8 +123,9 @@ bool hasExperts(const Problem &problem);
 inline bool byExpert(const Plan &plan, size_t weight) {
   return weight < plan.resident.size() && plan.resident[weight] != kTogether;
 }
-/// Lets every weight of experts be fetched on demand, none resident; does nothing without such weights.
-void fetchExperts(const Problem &problem, Plan &plan);
+/// Lets every weight of experts be fetched on demand, none resident; does nothing without such weights, or where they
+/// are to stay together.
+void fetchExperts(const Prepared &prepared, Plan &plan);
 /// Makes as many experts resident as SRAM has room for beside the rest of the plan, those that save the most first.
 void keepExperts(const Prepared &prepared, Plan &plan);
 /// Slots of a set: what one token can miss.

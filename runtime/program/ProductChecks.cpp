@@ -89,7 +89,8 @@ bool CommandChecker::checkExperts() {
   }
   return require(!a.empty() && !ids.empty() && (form.residentOperand == 0 || a.back() == w[0]),
                  "the contraction lengths of activation and weight differ") &&
-         require(form.residentOperand == 0 || w[1] == form.resident * padded,
+         require(form.residentOperand == 0 || w[1] == form.resident * padded ||
+                     (form.resident == 1 && w[1] == columns), // one run is as good as its own columns
                  "w is not one run of whole tiles an expert") &&
          require(ids.back() >= 1 && ids.back() <= experts, "a token chooses no expert, or more than there are") &&
          require(repeat == 1 || repeat == ids.back(), "repeat is neither 1 nor the experts of a token") &&

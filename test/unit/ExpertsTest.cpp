@@ -266,6 +266,17 @@ TEST(Experts, EveryChoiceLiesBetweenTheBounds) {
   }
 }
 
+TEST(Experts, OneResidentExpertMayHaveItsOwnColumns) {
+  Experts b(1, 2);
+  for (Entry &entry : b.program.entries)
+    for (Command &command : entry.commands)
+      for (std::vector<Operand> *operands : {&command.ins, &command.outs})
+        for (Operand &operand : *operands)
+          if (operand.region == b.kept || operand.region == b.keptHome)
+            operand.dims[1] = b.constant(kC);
+  EXPECT_EQ(refusal(b), "");
+}
+
 TEST(Experts, TheVerifierRefusesWhatIsNotFetched) {
   auto refused = [](const char *part, auto change) {
     Experts b(1, 2);

@@ -1,8 +1,10 @@
 // A pass that shows what Emit makes of a module. See Emit.h.
 #include "compiler/Emit/Emit.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "runtime/program/MachineCapacities.h"
 #include "runtime/program/Opcodes.h"
 #include "runtime/program/Verifier.h"
+#include "targets/Machine.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -27,6 +29,15 @@ public:
       return signalPassFailure();
     program::Capacities capacities = program::Capacities::unlimited();
     capacities.coresPerChiplet = static_cast<uint32_t>(chiplet.getValue());
+    if (!target.empty()) {
+      targets::Machine machine;
+      std::string text;
+      if (!targets::findMachine(target, machine, text, error)) {
+        getOperation().emitError() << error;
+        return signalPassFailure();
+      }
+      capacities = program::capacitiesOf(machine);
+    }
     if (!program::verify(program, capacities, error)) {
       getOperation().emitError() << "the program is not sound: " << error;
       return signalPassFailure();
@@ -49,6 +60,7 @@ public:
   }
 
 private:
+  Option<std::string> target{*this, "target", llvm::cl::desc("card whose capacities hold; none: without limit")};
   Option<std::string> weights{*this, "weights", llvm::cl::desc("weights file to write"), llvm::cl::init("")};
   Option<int64_t> chiplet{*this, "chiplet", llvm::cl::desc("cores of a chiplet, 0: unknown"), llvm::cl::init(0)};
 };

@@ -6,10 +6,10 @@
 //    only what no placement changes;
 //  - the launch and the least time that the dma queue needs. Let S be SRAM less one slot for the smallest piece there
 //  is
-//    (something streams, so a slot exists). What of the entry's weights does not fit into S must be moved, and a tile
-//    of weight w takes its queue at least r(w), the best of all ways to cut and deal w: a fractional knapsack that
-//    keeps in S the tiles with the largest r(w) per byte. Pages may stand in the stash as well; those that fit nowhere
-//    else move at all chiplets' rate.
+//    (something streams, so a slot exists). What of the entry's weights does not fit into S must be moved. To move k
+//    groups of a weight takes the queue at least f(k), the best of all ways to cut and deal them: a fractional knapsack
+//    over the convex envelopes of the weights' f that keeps in S what would be dearest to move. Pages may stand in the
+//    stash as well; those that fit nowhere else move at all chiplets' rate.
 // Where weights hold experts the second term is an expectation (ExpertBound.cpp).
 // The second term is a relaxation: pieces of any size, no padding, no fragments, no waiting. Problems of a few weights,
 // where that says little, have a tighter one (SmallBound.cpp).
@@ -17,8 +17,10 @@
 #include "compiler/Place/Queues.h"
 #include "compiler/Place/Towers.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
+#include <map>
 
 namespace ahm::placement {
 
@@ -68,6 +70,79 @@ double leastTransfer(const Problem &problem, const Weight &weight, const std::ve
   return best;
 }
 
+/// Bytes of a weight that the dma queue moves at this rate, at best.
+struct Segment {
+  double perByte = 0, bytes = 0;
+};
+
+/// The convex envelope of the least time to move 0, 1, .. all of a weight's groups, cheapest first.
+std::vector<Segment> envelope(const Problem &problem, const Weight &weight, const std::vector<uint32_t> &sets) {
+  constexpr uint64_t kMostGroups = 2048;
+  uint64_t count = weight.groups;
+  auto groupBytes = static_cast<double>(weight.groupTiles * weight.tileBytes);
+  if (count > kMostGroups)
+    return {{leastTransfer(problem, weight, sets) / static_cast<double>(std::max<Bytes>(weight.tileBytes, 1)),
+             groupBytes * static_cast<double>(count)}};
+  std::vector<double> piece(count + 1, 0), least(count + 1, 0);
+  for (uint64_t groups = 1; groups <= count; ++groups) {
+    uint64_t tiles = groups * weight.groupTiles;
+    auto time = [&](uint32_t cores) { return static_cast<double>(transferTime(problem, weight, tiles, cores)); };
+    piece[groups] = time(weight.coreCount);
+    for (uint32_t cores : sets)
+      piece[groups] = std::min(piece[groups], time(cores));
+    least[groups] = piece[groups];
+    for (uint64_t last = 1; last <= groups / 2; ++last)
+      least[groups] = std::min(least[groups], least[groups - last] + least[last]);
+  }
+  std::vector<uint64_t> corners{0};
+  for (uint64_t groups = 1; groups <= count; ++groups) {
+    auto above = [&](uint64_t middle, uint64_t before) { // the corner is on or above the line past it
+      return (least[middle] - least[before]) * static_cast<double>(groups - before) >=
+             (least[groups] - least[before]) * static_cast<double>(middle - before);
+    };
+    while (corners.size() > 1 && above(corners.back(), corners[corners.size() - 2]))
+      corners.pop_back();
+    corners.push_back(groups);
+  }
+  std::vector<Segment> segments;
+  for (size_t k = 1; k < corners.size(); ++k) {
+    double bytes = groupBytes * static_cast<double>(corners[k] - corners[k - 1]);
+    segments.push_back({(least[corners[k]] - least[corners[k - 1]]) / bytes, bytes});
+  }
+  return segments;
+}
+
+/// The bytes of pages that have their place in the stash at most: what persists, the caches' rings and the bytes that
+/// are live at once are there in any placement, and a cache that stands as a whole takes no ring beside.
+double stashForPages(const Problem &problem) {
+  Bytes fixed = 0, peak = 0;
+  for (const Persistent &object : problem.persistents)
+    fixed += object.bytes;
+  for (uint32_t e = 0; e < problem.entries.size(); ++e) {
+    std::map<uint32_t, int64_t> changes;
+    for (const Buffer &buffer : problem.buffers)
+      if (buffer.entry == e && !buffer.host) {
+        changes[buffer.lower] += static_cast<int64_t>(buffer.bytes);
+        changes[buffer.upper + 1] -= static_cast<int64_t>(buffer.bytes);
+      }
+    int64_t live = 0;
+    for (auto [position, change] : changes) {
+      live += change;
+      peak = std::max(peak, static_cast<Bytes>(std::max<int64_t>(live, 0)));
+    }
+  }
+  double most = 1;
+  for (const Cache &cache : problem.caches) {
+    Bytes whole = cache.windowPages ? cache.ringBytes(cache.windowPages) : cache.flatBytes;
+    Bytes least = cache.openPages ? std::min(cache.ringBytes(cache.openPages), whole) : whole;
+    fixed += least;
+    if (whole > least) // more of the stash for the pages that then need no home
+      most = std::max(most, static_cast<double>(cache.ringBytes(cache.homePages)) / static_cast<double>(whole - least));
+  }
+  fixed += peak;
+  return fixed < problem.stashBytes ? static_cast<double>(problem.stashBytes - fixed) * most : 0;
+}
+
 } // namespace
 
 std::vector<Picoseconds> lowerBound(const Problem &problem) {
@@ -75,7 +150,9 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
   struct Rate {
     double perTile = 0, perByte = 0;
     Bytes slot = 0; // its smallest piece's, on every core
+    const std::vector<Segment> *segments = nullptr;
   };
+  std::map<std::array<uint64_t, 4>, std::vector<Segment>> envelopes; // layers repeat their shapes
   std::vector<Rate> rates;
   Bytes smallest = problem.sram.bytesPerCore;
   for (const Weight &weight : problem.weights) {
@@ -85,10 +162,14 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
     uint32_t most = weight.groups > 1 ? problem.sram.cores : weight.coreCount;
     rate.slot = (weight.groupTiles + most - 1) / most * weight.tileBytes;
     smallest = std::min(smallest, rate.slot);
+    auto [known, fresh] = envelopes.try_emplace({weight.groups, weight.groupTiles, weight.tileBytes, weight.coreCount});
+    if (fresh)
+      known->second = envelope(problem, weight, sets);
+    rate.segments = &known->second;
     rates.push_back(rate);
   }
   std::vector<std::vector<size_t>> groups = cacheGroups(problem);
-  double whole = static_cast<double>(problem.sram.bytesPerCore) * problem.sram.cores;
+  double whole = static_cast<double>(problem.sram.bytesPerCore) * problem.sram.cores, inStash = stashForPages(problem);
   std::vector<Picoseconds> result;
   for (size_t e = 0; e < problem.entries.size(); ++e) {
     const EntryPoint &entry = problem.entries[e];
@@ -120,19 +201,30 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
       for (size_t w : used)
         bytes -= isByExpert(problem.weights[w]) ? static_cast<double>(problem.weights[w].bytes()) : 0;
     } else if (bytes > whole) {
-      double room = std::max(0.0, whole - static_cast<double>(smallest) * problem.sram.cores);
-      std::sort(used.begin(), used.end(), [&](size_t a, size_t b) { return rates[a].perByte > rates[b].perByte; });
-      for (size_t w : used) {
-        double size = static_cast<double>(problem.weights[w].bytes()), kept = std::min(size, room);
-        room -= kept;
-        stream += (size - kept) * rates[w].perByte;
+      double excess = bytes - std::max(0.0, whole - static_cast<double>(smallest) * problem.sram.cores);
+      std::vector<Segment> all;
+      for (size_t w : used)
+        all.insert(all.end(), rates[w].segments->begin(), rates[w].segments->end());
+      std::sort(all.begin(), all.end(), [](const Segment &a, const Segment &b) { return a.perByte < b.perByte; });
+      for (const Segment &segment : all) {
+        double moved = std::min(segment.bytes, excess);
+        excess -= moved;
+        stream += moved * segment.perByte;
       }
     }
     double best = 0;
     for (size_t w : used)
       best = best == 0 ? rates[w].perByte : std::min(best, rates[w].perByte);
     double perByte = problem.dram.picosecondsPerByte / std::max<uint32_t>(problem.dram.chiplets, 1);
-    double excess = bytes + pages - whole - static_cast<double>(problem.stashBytes);
+    double excess = bytes + pages - whole - inStash;
+    if (excess > 0 && pages > 0) {
+      // Either weights stream, through a slot, or pages, through two.
+      Bytes slot = used.empty() ? ~Bytes{0} : smallest;
+      for (const Cache &cache : problem.caches)
+        if (cache.openPages)
+          slot = std::min(slot, 2 * pieceLocalBytes(problem, cache, 1));
+      excess += static_cast<double>(slot) * problem.sram.cores;
+    }
     if (excess > 0 && pages > 0)
       stream = std::max(stream, excess * (used.empty() ? perByte : std::min(best, perByte)));
     Picoseconds moved = 0;
@@ -140,11 +232,11 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
       moved = entry.launch + problem.commandLaunch +
               std::max<Picoseconds>(0, static_cast<Picoseconds>(stream) - problem.dram.slack);
     Picoseconds least = std::max({leastPath(problem, entry), moved, fetched});
-    if (stream > 0 && pages == 0 && isSmall(problem)) {
+    if (pages == 0 && !used.empty() && !hasExperts(problem) && isSmall(problem)) {
       std::vector<double> perTile;
       for (const Rate &rate : rates)
         perTile.push_back(rate.perTile);
-      least = std::max(least, smallBound(problem, entry, perTile));
+      least = std::max(least, smallBound(problem, e, perTile));
     }
     result.push_back(least);
   }

@@ -135,6 +135,17 @@ PageRing choosePageRing(const Problem &problem, const std::vector<CachePlace> &p
   return ring;
 }
 
+PageRing pageRing(const Problem &problem, const std::vector<CachePlace> &places, uint64_t piecePages, uint32_t slots) {
+  PageRing ring;
+  ring.piecePages = alignUp(std::max<uint64_t>(piecePages, 1), kSegmentPages);
+  ring.slots = slots;
+  for (size_t i = 0; i < places.size(); ++i)
+    if (isPaged(problem.caches[i], places[i]))
+      ring.slotBytes = std::max(
+          ring.slotBytes, alignUp(pieceLocalBytes(problem, problem.caches[i], ring.piecePages), problem.alignment));
+  return ring;
+}
+
 bool placePages(const Problem &problem, const PageRing &ring, uint64_t pages, Towers &towers,
                 std::vector<CachePlace> &places) {
   Towers trial = towers;

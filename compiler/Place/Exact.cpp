@@ -8,6 +8,7 @@
 // off. Each round's optimum is a bound for all plans of that N, so the search ends when no answer can be better than
 // the best plan found, which starts as hybrid's.
 #include "compiler/Place/Mip.h"
+#include "compiler/Place/SmallSearch.h"
 #include "compiler/Place/Towers.h"
 
 #include <array>
@@ -20,6 +21,7 @@ namespace ahm::placement {
 namespace {
 
 constexpr size_t kMostWeights = 24, kMostPieces = 20, kMostCommands = 400;
+constexpr size_t kSearchSteps = 100000, kSearchTrials = 20000;
 constexpr double kUnit = 1e6; // the program counts microseconds
 
 /// One piece of one weight that may stream, in one entry.
@@ -115,7 +117,7 @@ private:
         uint64_t gone = std::min<uint64_t>(k * stepOf(w), weight.groups);
         if (gone < weight.groups) {
           std::vector<Piece> residents;
-          cutResident(weight, gone, weight.groups - gone, shape.tight, prepared.sets, residents);
+          cutResident(prepared, weight, gone, weight.groups - gone, shape.tight, residents);
           double bytes = 0;
           for (const Piece &piece : residents)
             bytes += static_cast<double>(alignUp(piece.localBytes(weight), problem.alignment)) * piece.coreCount;
@@ -211,7 +213,7 @@ private:
     for (size_t k = 0; k < piecesOf(w); ++k) {
       uint64_t gone = k * stepOf(w);
       std::vector<Piece> residents;
-      cutResident(weight, gone, weight.groups - gone, shape.tight, prepared.sets, residents);
+      cutResident(prepared, weight, gone, weight.groups - gone, shape.tight, residents);
       double time = 0;
       for (const Piece &piece : residents)
         time += static_cast<double>(std::max(productTime(use, piece.tiles(weight), piece.coreCount),
@@ -264,28 +266,8 @@ private:
 
 } // namespace
 
-bool planExact(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
+void refineExactly(const Prepared &prepared, Plan &plan) {
   const Problem &problem = prepared.problem;
-  size_t commands = 0, pieces = 0;
-  for (const EntryPoint &entry : problem.entries)
-    commands += entry.commands.size();
-  auto tooLarge = [&](const std::string &what) {
-    failure = {"a problem of " + what + " for --placement=exact",
-               "",
-               "the solver, which takes at most " + std::to_string(kMostWeights) + " weights and " +
-                   std::to_string(kMostCommands) + " commands",
-               0,
-               0,
-               {},
-               {"--placement=hybrid"}};
-    return false;
-  };
-  if (problem.weights.size() > kMostWeights || commands > kMostCommands)
-    return tooLarge(std::to_string(problem.weights.size()) + " weights and " + std::to_string(commands) + " commands");
-  if (prepared.mostPages > 0)
-    return tooLarge("cache pages, whose places it does not choose,");
-  if (!planHybrid(prepared, plan, failure))
-    return false;
   Solution solution;
   auto timeOf = [&](const Plan &candidate) {
     DoesNotFit ignored;
@@ -293,6 +275,20 @@ bool planExact(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
                                                                         : std::numeric_limits<double>::infinity();
   };
   double best = timeOf(plan);
+  size_t pieces = 0;
+  if (SmallSearch::takes(problem)) {
+    std::vector<double> calls;
+    for (const EntryPoint &entry : problem.entries)
+      calls.push_back(entry.weight);
+    SmallSearch(problem, calls, /*plans=*/true).solve(kSearchSteps, kSearchTrials, best, [&](const Plan &candidate) {
+      double time = timeOf(candidate);
+      if (time < best) {
+        best = time;
+        plan = candidate;
+      }
+      return time;
+    });
+  }
   // As tiled, in three pieces, and as hybrid cuts.
   std::vector<std::vector<uint64_t>> steps(2);
   for (const Weight &weight : problem.weights) {
@@ -331,6 +327,32 @@ bool planExact(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
             program.exclude();
         }
       }
+}
+
+bool planExact(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
+  const Problem &problem = prepared.problem;
+  size_t commands = 0;
+  for (const EntryPoint &entry : problem.entries)
+    commands += entry.commands.size();
+  auto tooLarge = [&](const std::string &what) {
+    failure = {"a problem of " + what + " for --placement=exact",
+               "",
+               "the solver, which takes at most " + std::to_string(kMostWeights) + " weights and " +
+                   std::to_string(kMostCommands) + " commands",
+               0,
+               0,
+               {},
+               {"--placement=hybrid"}};
+    return false;
+  };
+  if (problem.weights.size() > kMostWeights || commands > kMostCommands)
+    return tooLarge(std::to_string(problem.weights.size()) + " weights and " + std::to_string(commands) + " commands");
+  if (prepared.mostPages > 0)
+    return tooLarge("cache pages, whose places it does not choose,");
+  if (!planHybrid(prepared, plan, failure))
+    return false;
+  if (!isTiny(problem)) // else hybrid has done so
+    refineExactly(prepared, plan);
   return true;
 }
 

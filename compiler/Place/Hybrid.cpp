@@ -7,16 +7,19 @@
 // behind the weights are all tried, and the plan with the best predicted time stays; then single weights are moved by a
 // quantum each way as long as that helps. All other heuristic policies are candidates too, and where a kind of plan has
 // few members, all of them.
+#include "compiler/Place/SmallSearch.h"
 #include "compiler/Place/Towers.h"
 
 #include <cmath>
 #include <limits>
+#include <set>
 
 namespace ahm::placement {
 
 namespace {
 
-constexpr size_t kFewWeights = 16;
+constexpr size_t kFewWeights = 16, kSomeWeights = 64;
+constexpr size_t kSearchSteps = 60000, kSearchTrials = 8000;
 
 /// The best plan so far.
 class Search {
@@ -32,10 +35,10 @@ public:
     Solution solution;
     if (!fits(plan, solution))
       return false;
-    double time = prepared.predictor->objective(solution);
-    if (!found || time < bestTime) {
+    lastTime = prepared.predictor->objective(solution);
+    if (!found || lastTime < bestTime) {
       found = true;
-      bestTime = time;
+      bestTime = lastTime;
       best = plan;
     }
     return true;
@@ -44,7 +47,7 @@ public:
   const Prepared &prepared;
   const Problem &problem;
   bool found = false;
-  double bestTime = std::numeric_limits<double>::infinity();
+  double bestTime = std::numeric_limits<double>::infinity(), lastTime = 0;
   Plan best;
 };
 
@@ -54,8 +57,15 @@ struct Quantum {
   double cost; // picoseconds of the workload a byte of SRAM that it leaves free
 };
 
-/// All quanta in the order in which they are streamed, as classes of nearly equal cost, each in program order.
-std::vector<std::vector<Quantum>> quanta(const Prepared &prepared, const Plan &plan) {
+/// What a core holds of a piece of so many groups.
+Bytes localOf(const Prepared &prepared, const Weight &weight, uint64_t groups) {
+  uint32_t cores = widestCores(weight, groups, prepared.sets);
+  return alignUp((groups * weight.groupTiles + cores - 1) / cores * weight.tileBytes, prepared.problem.alignment);
+}
+
+/// All quanta in the order in which they are streamed, as classes of nearly equal cost, each in program order. Weights
+/// whose pieces are larger than `slotBytes` stay.
+std::vector<std::vector<Quantum>> quanta(const Prepared &prepared, const Plan &plan, Bytes slotBytes = ~Bytes{0}) {
   const Problem &problem = prepared.problem;
   const std::vector<uint32_t> &sets = prepared.sets;
   std::vector<Quantum> all;
@@ -67,9 +77,11 @@ std::vector<std::vector<Quantum>> quanta(const Prepared &prepared, const Plan &p
     for (const Use &use : weight.uses)
       calls += problem.entries[use.entry].weight;
     uint64_t step = i < plan.step.size() && plan.step[i] ? plan.step[i] : weight.groups;
+    if (localOf(prepared, weight, step) > slotBytes)
+      continue;
     auto taken = [&](uint64_t groups) { // by what stays
       std::vector<Piece> ignored;
-      return groups ? static_cast<double>(cutResident(weight, 0, groups, plan.tight, sets, ignored)) : 0.0;
+      return groups ? static_cast<double>(cutResident(prepared, weight, 0, groups, plan.tight, ignored)) : 0.0;
     };
     double atLeast = 0, before = taken(weight.groups); // quanta stream in order: none is cheaper than those before it
     for (uint64_t first = 0; first < weight.groups; first += step) {
@@ -262,7 +274,43 @@ void searchFrom(Search &search, const Plan &plan) {
           fewest(search, classes, candidate);
         }
   }
-  // A few weights leave time to look around every kind of plan.
+  // Large pieces of pages take fewer commands and, up to a block for every core, no more room; one for each attention
+  // needs no slots beside the two that it reads.
+  if (search.found && pages) {
+    Plan candidate = search.best;
+    candidate.slots = std::max<uint32_t>(candidate.slots, 2);
+    candidate.onDemand = false;
+    std::vector<std::vector<Quantum>> classes = quanta(prepared, candidate);
+    for (uint64_t pieces : {1, 2, 4, 8})
+      for (uint32_t slots : {2, 4})
+        for (double first : {0.0, 0.5, 1.0}) {
+          candidate.piecePages = (prepared.mostPages + pieces - 1) / pieces;
+          candidate.pageSlots = slots;
+          candidate.pagesFirst = first;
+          fewest(search, classes, candidate);
+        }
+  }
+  // A few weights leave time to look around every kind of plan: rings for no more than some of the pieces, and all ways
+  // to cut.
+  std::set<Bytes> slotSizes;
+  for (const Weight &weight : problem.weights)
+    if (problem.weights.size() <= kFewWeights)
+      for (uint64_t groups : {weight.groups, (weight.groups + 1) / 2, (weight.groups + 2) / 3})
+        slotSizes.insert(localOf(prepared, weight, groups));
+  for (Bytes slot : slotSizes)
+    for (int tight : {0, 1, 2})
+      for (uint32_t slots : {2, 3}) {
+        Plan candidate = plan;
+        candidate.step = stepsFor(problem, slot);
+        candidate.tight = tight;
+        candidate.slots = slots;
+        Search local(prepared);
+        fewest(local, quanta(prepared, candidate, slot), candidate);
+        if (!local.found)
+          continue;
+        improve(local, 100);
+        search.consider(local.best);
+      }
   if (problem.weights.size() <= kFewWeights)
     for (size_t kind = 0; kind < 9; ++kind)
       for (int tight : {0, 1, 2})
@@ -280,6 +328,50 @@ void searchFrom(Search &search, const Plan &plan) {
           improve(local, 300);
           search.consider(local.best);
         }
+  // Few of few groups: the most promising of all choices.
+  if (SmallSearch::takes(problem) && !isTiny(problem)) {
+    std::vector<double> calls;
+    for (const EntryPoint &entry : problem.entries)
+      calls.push_back(entry.weight);
+    SmallSearch(problem, calls, /*plans=*/true)
+        .solve(kSearchSteps, kSearchTrials, search.bestTime, [&](const Plan &candidate) {
+          if (!search.consider(candidate))
+            return std::numeric_limits<double>::infinity();
+          return search.lastTime;
+        });
+  }
+  if (search.found)
+    improve(search, problem.weights.size() <= kFewWeights ? 2000 : 4000);
+}
+
+/// Plans for less SRAM fit as well, and now and then fall out better: more SRAM shall never be slower.
+void searchSmaller(Search &search, const Plan &plan) {
+  const Problem &problem = search.problem;
+  Bytes tile = 1;
+  for (const Weight &weight : problem.weights)
+    tile = std::max(tile, weight.tileBytes);
+  Bytes whole = problem.sram.bytesPerCore;
+  for (Bytes less : {tile, whole / 8, whole / 4}) {
+    if (less >= whole)
+      continue;
+    Problem smaller = problem;
+    smaller.sram.bytesPerCore = whole - less;
+    Prepared prepared(smaller);
+    DoesNotFit ignored;
+    if (!prepared.chooseHomes(ignored))
+      continue;
+    Search inner(prepared);
+    if (problem.weights.size() <= kSomeWeights) {
+      searchFrom(inner, plan);
+    } else {
+      Plan shape = search.best;
+      shape.slots = std::max<uint32_t>(shape.slots, 2);
+      shape.onDemand = false;
+      fewest(inner, quanta(prepared, shape), shape);
+    }
+    if (inner.found)
+      search.consider(inner.best);
+  }
 }
 
 } // namespace
@@ -321,8 +413,10 @@ bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
     failure = {};
     return false;
   }
-  improve(search, problem.weights.size() <= kFewWeights ? 2000 : 4000);
+  searchSmaller(search, plan);
   plan = search.best;
+  if (isTiny(prepared.problem))
+    refineExactly(prepared, plan);
   return true;
 }
 

@@ -96,8 +96,7 @@ void apply(ProblemBuilder &builder, const placement::Solution &solution) {
                                                    attrs.getNamedAttr("gap", attrs.getF64FloatAttr(solution.gap))}));
 }
 
-std::vector<PlaceReport::Decision> decisionsOf(const placement::Problem &problem,
-                                               const placement::Solution &solution) {
+std::vector<PlaceReport::Decision> decisionsOf(const placement::Problem &problem, const placement::Solution &solution) {
   std::vector<PlaceReport::Decision> decisions;
   for (size_t i = 0; i < problem.weights.size(); ++i) {
     const placement::Weight &weight = problem.weights[i];

@@ -113,7 +113,11 @@ struct Plan {
   std::vector<uint32_t> resident; // of each weight of experts that are placed one by one, how many stay: the likeliest;
                                   // kTogether (or none): as one weight
   uint32_t sets = 0;              // of slots for experts
+  std::vector<uint32_t> deal; // of each weight, how what stays is dealt: a number of deals() from 1; 0 (or none): as
+                              // `tight` says
   bool onDemand = false;
+  uint64_t piecePages = 0; // of the staging ring of cache pages, and its slots; 0: as choosePageRing
+  uint32_t pageSlots = 0;
   double pagesFirst =
       0; // share of the cache pages that have their place before the weights; the others take what is left
 };

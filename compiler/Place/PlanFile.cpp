@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr uint64_t kMostSlots = 1024;
+constexpr uint64_t kMostSlots = 1024, kMostPages = uint64_t(1) << 32;
 
 const char *choiceOf(const Weight &weight, const WeightPlace &place) {
   uint64_t streamed = place.streamedGroups();
@@ -176,6 +176,12 @@ bool readChoices(Reader &reader, const Json &root, const std::vector<const Json 
   if (shape.contains("tight") && !reader.number(shape, "tight", "plan", 2, tight))
     return false;
   plan.tight = static_cast<int>(tight);
+  if (shape.contains("piece_pages") && (!reader.number(shape, "piece_pages", "plan", kMostPages, plan.piecePages) ||
+                                        !reader.number(shape, "page_slots", "plan", plan.pageSlots)))
+    return false;
+  if (plan.piecePages && (plan.pageSlots < 2 || plan.pageSlots > kMostSlots))
+    return reader.fail("plan: 'page_slots' is " + std::to_string(plan.pageSlots) + ", expected a number from 2 to " +
+                       std::to_string(kMostSlots));
   if (auto first = shape.find("pages_first"); first != shape.end() && first->is_number())
     plan.pagesFirst = std::clamp(first->get<double>(), 0.0, 1.0);
   if (auto demand = shape.find("on_demand"); demand != shape.end() && demand->is_boolean())
@@ -212,7 +218,11 @@ bool readChoices(Reader &reader, const Json &root, const std::vector<const Json 
     if (weights[i]->contains("step") && !reader.number(*weights[i], "step", owner, problem.weights[i].groups, step))
       return false;
     plan.streamed.push_back(streamed);
+    uint32_t deal = 0;
+    if (weights[i]->contains("deal") && !reader.number(*weights[i], "deal", owner, deal))
+      return false;
     plan.step.push_back(step);
+    plan.deal.push_back(deal);
   }
   if (plan.slots == 0)
     for (size_t i = 0; i < weights.size(); ++i)
@@ -283,6 +293,10 @@ std::string writePlan(const Problem &problem, const Solution &solution) {
                   {"tight", solution.plan.tight},
                   {"on_demand", solution.plan.onDemand},
                   {"pages_first", solution.plan.pagesFirst}};
+  if (solution.plan.piecePages) {
+    root["plan"]["piece_pages"] = solution.plan.piecePages;
+    root["plan"]["page_slots"] = solution.plan.pageSlots;
+  }
   root["ring"] = {{"slots", solution.ringSlots},
                   {"slot_bytes", solution.ringSlotBytes},
                   {"sram_offset", solution.ringOffset},
@@ -310,6 +324,8 @@ std::string writePlan(const Problem &problem, const Solution &solution) {
       json["experts"] = place.order;
     }
     json["step"] = i < solution.plan.step.size() ? solution.plan.step[i] : 0;
+    if (i < solution.plan.deal.size() && solution.plan.deal[i])
+      json["deal"] = solution.plan.deal[i];
     json["reason"] = reasonFor(problem, solution, i);
     json["marginal_ps_per_mib"] = cost(problem, weight) * 1048576;
     json["uses"] = Json::array();

@@ -78,25 +78,19 @@ std::vector<uint64_t> stepsFor(const Problem &problem, Bytes slotBytes) {
   return steps;
 }
 
-uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, int tight,
-                     const std::vector<uint32_t> &sets, std::vector<Piece> &pieces) {
+namespace {
+
+/// The pieces of `groups` groups, groups and cores of each, and the tiles that they take: see cutResident.
+std::pair<std::vector<std::pair<uint64_t, uint32_t>>, uint64_t> cutOf(const Weight &weight, uint64_t groups, int tight,
+                                                                      const std::vector<uint32_t> &sets) {
   // A piece of many tiles a core on few cores leaves ragged towers, unless there are many of them.
   auto tallest = [&](uint32_t set) -> uint64_t {
     return tight < 2 || set * 2 >= sets.back() ? 8 : set * 4 >= sets.back() ? 2 : 1;
   };
-  auto add = [&](uint64_t from, uint64_t count, uint32_t cores) {
-    Piece piece;
-    piece.firstGroup = from;
-    piece.groups = count;
-    piece.coreCount = cores;
-    pieces.push_back(piece);
-  };
   auto padded = [&](uint64_t count, uint32_t cores) { return (count * weight.groupTiles + cores - 1) / cores * cores; };
   uint32_t widest = widestCores(weight, groups, sets);
-  if (!tight || weight.groups == 1) {
-    add(first, groups, widest);
-    return padded(groups, widest);
-  }
+  if (!tight || weight.groups == 1)
+    return {{{groups, widest}}, padded(groups, widest)};
   auto best = [&](uint64_t count) {
     std::pair<uint64_t, uint32_t> least{padded(count, sets.back()), sets.back()};
     for (uint32_t set : sets)
@@ -106,19 +100,94 @@ uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, int 
   };
   auto [whole, cores] = best(groups);
   uint64_t cut = 0, least = whole - whole / 100; // a second piece is another command
-  for (uint64_t tiles = sets.back(); tiles < groups * weight.groupTiles; tiles += sets.back())
-    if (uint64_t head = tiles / weight.groupTiles; head > 0 && head < groups)
-      if (uint64_t both = tiles + best(groups - head).first; both < least) {
-        least = both;
-        cut = head;
-      }
-  if (!cut) {
-    add(first, groups, cores);
-    return whole;
+  uint32_t headCores = sets.back();
+  auto consider = [&](uint32_t set, uint64_t rounds) { // as many groups as so many rounds hold, and the rest
+    uint64_t head = rounds * set / weight.groupTiles;
+    if (head == 0 || head >= groups)
+      return;
+    if (uint64_t both = rounds * set + best(groups - head).first; both < least) {
+      least = both;
+      cut = head;
+      headCores = set;
+    }
+  };
+  for (uint64_t rounds = 1; rounds * sets.back() < groups * weight.groupTiles; ++rounds)
+    consider(sets.back(), rounds);
+  for (size_t k = sets.size(); k-- > 0;)
+    if (sets[k] != sets.back())
+      for (uint64_t rounds = 1; rounds <= tallest(sets[k]); ++rounds)
+        consider(sets[k], rounds);
+  if (!cut)
+    return {{{groups, cores}}, whole};
+  return {{{cut, headCores}, {groups - cut, best(groups - cut).second}}, least};
+}
+
+} // namespace
+
+uint64_t cutResident(const Prepared &prepared, const Weight &weight, uint64_t first, uint64_t groups, int tight,
+                     std::vector<Piece> &pieces) {
+  auto [known, fresh] = prepared.cuts.try_emplace(
+      {weight.groups, weight.groupTiles, weight.coreCount, groups, static_cast<uint64_t>(tight)});
+  if (fresh)
+    known->second = cutOf(weight, groups, tight, prepared.sets);
+  for (auto [count, cores] : known->second.first) {
+    Piece piece;
+    piece.firstGroup = first;
+    piece.groups = count;
+    piece.coreCount = cores;
+    pieces.push_back(piece);
+    first += count;
   }
-  add(first, cut, sets.back());
-  add(first + cut, groups - cut, best(groups - cut).second);
-  return least;
+  return known->second.second;
+}
+
+std::vector<Deal> deals(const Problem &problem, const Weight &weight, uint64_t groups,
+                        const std::vector<uint32_t> &sets) {
+  std::vector<uint32_t> all = sets;
+  if (std::find(all.begin(), all.end(), weight.coreCount) == all.end())
+    all.insert(std::upper_bound(all.begin(), all.end(), weight.coreCount), weight.coreCount);
+  std::vector<Deal> ways;
+  // Pieces in the order of falling sizes: others take the same.
+  auto extend = [&](auto &self, Deal &deal, uint64_t left) -> void {
+    if (left == 0) {
+      ways.push_back(deal);
+      return;
+    }
+    uint64_t most = deal.pieces.empty() ? left : std::min(left, deal.pieces.back().first);
+    for (uint64_t size = most; size >= 1; --size)
+      for (uint32_t cores : all) {
+        uint64_t tiles = size * weight.groupTiles, rounds = (tiles + cores - 1) / cores;
+        if (rounds * weight.tileBytes > problem.sram.bytesPerCore)
+          continue;
+        Deal next = deal;
+        next.pieces.push_back({size, cores});
+        next.tiles += rounds * cores;
+        next.product.resize(weight.uses.size(), 0);
+        for (size_t u = 0; u < weight.uses.size(); ++u) {
+          Picoseconds time = productTime(weight.uses[u], tiles, cores);
+          next.product[u] += left > size ? std::max(time, problem.commandLaunch) : time;
+        }
+        self(self, next, left - size);
+      }
+  };
+  Deal none;
+  none.product.assign(weight.uses.size(), 0);
+  extend(extend, none, groups);
+  std::stable_sort(ways.begin(), ways.end(), [](const Deal &a, const Deal &b) {
+    return a.product != b.product ? a.product < b.product : a.tiles < b.tiles;
+  });
+  std::vector<Deal> best;
+  for (Deal &way : ways) {
+    bool worse = std::any_of(best.begin(), best.end(), [&](const Deal &other) {
+      bool faster = other.tiles <= way.tiles;
+      for (size_t u = 0; u < way.product.size(); ++u)
+        faster = faster && other.product[u] <= way.product[u];
+      return faster;
+    });
+    if (!worse)
+      best.push_back(std::move(way));
+  }
+  return best;
 }
 
 namespace {
@@ -176,8 +245,24 @@ void cut(const Prepared &prepared, const Plan &plan, Solution &solution) {
       piece.coreCount = widestCores(weight, piece.groups, sets);
       pieces.push_back(piece);
     }
+    uint32_t deal = i < plan.deal.size() && weight.groups <= kDealtGroups ? plan.deal[i] : 0;
+    std::vector<Deal> ways;
+    if (deal && streamed < weight.groups)
+      ways = deals(problem, weight, weight.groups - streamed, sets);
+    if (deal && deal <= ways.size()) {
+      uint64_t first = streamed;
+      for (auto [groups, cores] : ways[deal - 1].pieces) {
+        Piece piece;
+        piece.firstGroup = first;
+        piece.groups = groups;
+        piece.coreCount = cores;
+        pieces.push_back(piece);
+        first += groups;
+      }
+      continue;
+    }
     if (streamed < weight.groups)
-      cutResident(weight, streamed, weight.groups - streamed, plan.tight, sets, pieces);
+      cutResident(prepared, weight, streamed, weight.groups - streamed, plan.tight, pieces);
   }
 }
 
@@ -292,8 +377,9 @@ bool placeDram(const Problem &problem, Solution &solution, DoesNotFit &failure) 
   if (top <= problem.dram.bytesPerChiplet)
     return true;
   failure = {"the weights' homes", "", "DRAM of a chiplet", top, problem.dram.bytesPerChiplet, {}, {}};
-  failure.remedies.push_back("a format of fewer bits (--weights), or more cards, at least --cards=" +
-                             std::to_string((top + problem.dram.bytesPerChiplet - 1) / problem.dram.bytesPerChiplet));
+  failure.remedies.push_back(
+      "a format of fewer bits (--weights), or more cards, at least --cards=" +
+      std::to_string((top + problem.dram.bytesPerChiplet - 1) / std::max<Bytes>(problem.dram.bytesPerChiplet, 1)));
   return false;
 }
 
@@ -457,6 +543,8 @@ bool pack(const Prepared &prepared, const Plan &plan, Solution &solution, DoesNo
   solution.ringOffset = slotBytes ? top : 0;
   uint64_t most = prepared.mostPages;
   PageRing ring = prepared.ring;
+  if (ring.slots && plan.pageSlots && plan.piecePages)
+    ring = pageRing(problem, homes, plan.piecePages, plan.pageSlots);
   auto attempt = [&](Bytes limit, bool allPages) {
     solution.caches = homes; // residents' addresses are written over
     Towers towers(problem, limit);

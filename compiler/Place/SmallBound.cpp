@@ -1,20 +1,24 @@
-// A tighter lower bound for problems of a few weights, where whole pieces and the order of transfers matter.
+// A tighter lower bound for problems of a few weights, where whole pieces and the order of transfers matter: that of
+// SmallSearch.h or, where weights have many groups, of a mixed-integer program.
 //
-// The relaxation keeps whole groups, one slot for the largest streamed group (two, if transfers overlap the products of
+// The program keeps whole groups, one slot for the largest streamed group (two, if transfers overlap the products of
 // the slot before), and that transfers run in the order of use: a product ends at the earliest when all that streams up
 // to it has been moved. It leaves out padding, fragments, the wait for slots and everything that pieces cost beyond
 // their least. With one slot the transfers of an entry and the products of what they move exclude each other, so these
 // add up; the bound is the smaller of both cases.
 #include "compiler/Place/Mip.h"
+#include "compiler/Place/SmallSearch.h"
 #include "compiler/Place/Towers.h"
 
 #include <array>
+#include <cmath>
 
 namespace ahm::placement {
 
 namespace {
 
 constexpr double kUnit = 1e6;
+constexpr size_t kSteps = 30000; // of the search, some microseconds each
 
 double boundOf(const Problem &problem, const EntryPoint &entry, const std::vector<double> &perTile, uint32_t slots) {
   Mip mip;
@@ -106,7 +110,16 @@ bool isSmall(const Problem &problem) {
   return problem.weights.size() <= 12 && groups <= 40 && commands <= 400;
 }
 
-Picoseconds smallBound(const Problem &problem, const EntryPoint &entry, const std::vector<double> &perTile) {
+bool isTiny(const Problem &problem) { return problem.weights.size() <= 8 && SmallSearch::takes(problem); }
+
+Picoseconds smallBound(const Problem &problem, size_t index, const std::vector<double> &perTile) {
+  const EntryPoint &entry = problem.entries[index];
+  if (SmallSearch::takes(problem)) {
+    std::vector<double> calls(problem.entries.size(), 0);
+    calls[index] = 1;
+    double least = SmallSearch(problem, calls, /*plans=*/false).bound(kSteps);
+    return std::isfinite(least) ? static_cast<Picoseconds>(least) : 0;
+  }
   double least = std::min(boundOf(problem, entry, perTile, 1), boundOf(problem, entry, perTile, 2));
   return least > 0 ? static_cast<Picoseconds>(least) : 0;
 }

@@ -7,6 +7,7 @@
 #include "compiler/Place/Placement.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <vector>
@@ -59,6 +60,9 @@ bool chooseHomes(const Problem &problem, std::vector<CachePlace> &places, DoesNo
 /// A staging ring for the caches in pages; slots 0 when it would take more than a quarter of each core's SRAM.
 PageRing choosePageRing(const Problem &problem, const std::vector<CachePlace> &places);
 
+/// The ring of `slots` slots for pieces of `piecePages` pages, a multiple of 16.
+PageRing pageRing(const Problem &problem, const std::vector<CachePlace> &places, uint64_t piecePages, uint32_t slots);
+
 /// Gives every cache in pages up to `pages` places in SRAM (whole pieces, or all of its pages) and the rest in DRAM.
 /// False when SRAM has no room for them, and then `towers` and `places` are unchanged.
 bool placePages(const Problem &problem, const PageRing &ring, uint64_t pages, Towers &towers,
@@ -98,6 +102,8 @@ struct Prepared {
   Solution stash; // its buffers, persistents and caches' stash offsets, when it has room for them
   bool stashFits = false;
   std::shared_ptr<const Predictor> predictor;
+  /// What cutResident has found, by groups and tiles of the weight, its cores, the groups and `tight`: layers repeat.
+  mutable std::map<std::array<uint64_t, 5>, std::pair<std::vector<std::pair<uint64_t, uint32_t>>, uint64_t>> cuts;
 };
 
 /// How many of each weight's groups a piece in a slot of `slotBytes` holds: the number that moves with the least of the
@@ -111,10 +117,23 @@ std::vector<uint64_t> stepsThatFit(const Problem &problem, uint32_t slots);
 uint32_t widestCores(const Weight &weight, uint64_t groups, const std::vector<uint32_t> &sets);
 
 /// Resident pieces for groups [first, first + groups): one on the most cores or, tight, one or two on those that pad
-/// the least, of at most eight tiles a core; with 2 as `tight` fewer on less than half of the cores. Returns the tiles
-/// that they take, padding included.
-uint64_t cutResident(const Weight &weight, uint64_t first, uint64_t groups, int tight,
-                     const std::vector<uint32_t> &sets, std::vector<Piece> &pieces);
+/// the least, of at most eight tiles a core (the first of two on all cores: any); with 2 as `tight` fewer on less than
+/// half of the cores. Returns the tiles that they take, padding included.
+uint64_t cutResident(const Prepared &prepared, const Weight &weight, uint64_t first, uint64_t groups, int tight,
+                     std::vector<Piece> &pieces);
+
+/// One way to deal some groups of a weight that stay: pieces of so many groups on so many cores.
+struct Deal {
+  std::vector<std::pair<uint64_t, uint32_t>> pieces; // groups, cores
+  uint64_t tiles = 0;                                // padding included
+  std::vector<Picoseconds> product;                  // of each of the weight's uses
+};
+/// Weights of so many groups are dealt in every way.
+inline constexpr uint64_t kDealtGroups = 4;
+/// All ways to deal `groups` groups of a weight of at most kDealtGroups that take less SRAM or less time than every
+/// other, the fastest first.
+std::vector<Deal> deals(const Problem &problem, const Weight &weight, uint64_t groups,
+                        const std::vector<uint32_t> &sets);
 
 /// Whether a weight's experts can be placed one by one; whether any weight's can.
 bool isByExpert(const Weight &weight);
@@ -145,9 +164,13 @@ bool finish(const Prepared &prepared, const std::string &policy, Solution &solut
 
 /// Whether a problem has so few weights that integer programs about it are quick.
 bool isSmall(const Problem &problem);
+/// Whether it has so few that hybrid solves it exactly.
+bool isTiny(const Problem &problem);
+/// Makes a plan of a small problem without pages the best of all plans, as far as the programs' limits allow.
+void refineExactly(const Prepared &prepared, Plan &plan);
 /// A lower bound of an entry of a small problem; `perTile`: the least time that the dma queue takes for a tile of each
 /// weight.
-Picoseconds smallBound(const Problem &problem, const EntryPoint &entry, const std::vector<double> &perTile);
+Picoseconds smallBound(const Problem &problem, size_t entry, const std::vector<double> &perTile);
 
 /// What one core must hold of the largest weight that is streamed whole.
 Bytes largestLocal(const Problem &problem);

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <gtest/gtest.h>
+#include <iterator>
 
 using namespace ahm::placement;
 
@@ -48,6 +49,61 @@ Problem smallProblem(uint64_t seed) {
   return problem;
 }
 
+/// Some weights in a row of a decoder's layers, with the shapes and times that they have on a card of two chiplets.
+Problem cutProblem(uint64_t seed) {
+  struct Model {
+    uint64_t hidden, queries, keys, inner;
+  };
+  constexpr Model models[] = {{4096, 4096, 1024, 14336}, {5120, 8192, 1024, 25600}, {2880, 4096, 512, 2880},
+                              {8192, 8192, 1024, 28672}, {576, 576, 192, 1536},     {2048, 2048, 512, 8192}};
+  std::mt19937_64 random(seed);
+  const Model &model = models[random() % std::size(models)];
+  bool four = random() % 2; // bits
+  uint64_t columns = four ? 128 : 64;
+  Bytes tileBytes = four ? 4352 : 4224;
+  Problem problem;
+  problem.sram = {0, 128, 64, 16};
+  problem.dram = {Bytes{64} << 30, 2, 19.6, 60000, 20000, 0};
+  problem.dram.refreshPeriod = 3900000;
+  problem.dram.refreshDuration = problem.dram.slack = 90000;
+  problem.stashBytes = 1 << 20;
+  problem.commandLaunch = 100000;
+  problem.entries.resize(1 + random() % 2); // decode, prefill
+  for (EntryPoint &entry : problem.entries) {
+    entry.name = "entry";
+    entry.weight = &entry == &problem.entries.front() ? 16 : 1;
+    entry.launch = 5000000;
+  }
+  const std::pair<uint64_t, uint64_t> shapes[] = {{model.hidden, model.queries}, {model.hidden, model.keys},
+                                                  {model.hidden, model.keys},    {model.queries, model.hidden},
+                                                  {model.hidden, model.inner},   {model.hidden, model.inner},
+                                                  {model.inner, model.hidden}};
+  size_t first = random() % std::size(shapes), count = 3 + random() % 6;
+  Bytes all = 0, largest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    auto [rows, wide] = shapes[(first + i) % std::size(shapes)];
+    Weight weight;
+    weight.name = "w" + std::to_string(i);
+    weight.groups = 3;
+    weight.groupTiles = ((rows + 63) / 64 * ((wide + columns - 1) / columns) + 2) / 3;
+    weight.tileBytes = tileBytes;
+    weight.coreCount = coresAsTiled(problem, weight);
+    problem.weights.push_back(weight);
+    all += weight.bytes();
+    largest = std::max(largest, weight.localBytes());
+    for (uint32_t entry = 0; entry < problem.entries.size(); ++entry) {
+      for (size_t vectors = random() % 4; vectors > 0; --vectors)
+        addVector(problem, entry, entry ? 4000000 : 2000);
+      Picoseconds pass = entry ? 64 * 7000 : 7000, fill = 59000;
+      addProduct(problem, i, entry, fill + pass, std::max(fill, pass));
+    }
+  }
+  double share = 0.25 + static_cast<double>(random() % 65) / 100; // of the working set
+  problem.sram.bytesPerCore = static_cast<Bytes>(static_cast<double>(all) * share / 128) / tileBytes * tileBytes;
+  problem.sram.bytesPerCore = std::max(problem.sram.bytesPerCore, (2 * largest + 2) / 3 + 2 * tileBytes);
+  return problem;
+}
+
 /// The least time of all plans: how many thirds of each weight stream, the number of slots, and how residents are
 /// dealt.
 double bestOfAll(const Problem &problem) {
@@ -89,15 +145,14 @@ double bestOfAll(const Problem &problem) {
   return best;
 }
 
-// AHM_PLACEMENT_PROBLEMS=200 takes as many as the benchmark does.
+// Random ones and some cut from models in turn. AHM_PLACEMENT_PROBLEMS=200 prints each of so many.
 TEST(PlacementOptimum, AllPlansOfSmallProblems) {
   const char *wanted = std::getenv("AHM_PLACEMENT_PROBLEMS");
   int count = wanted ? std::atoi(wanted) : 8;
   std::vector<double> bounds;
   double worstExact = 0, worstHybrid = 0;
-  int off = 0; // problems with more plans than hybrid tries, in which it is over a per cent slower
   for (int seed = 1; seed <= count; ++seed) {
-    Problem problem = smallProblem(static_cast<uint64_t>(seed));
+    Problem problem = (seed % 2 ? smallProblem : cutProblem)(static_cast<uint64_t>(seed));
     double best = bestOfAll(problem);
     ASSERT_GT(best, 0) << "seed " << seed;
     auto time = [&](const char *policy) {
@@ -109,7 +164,7 @@ TEST(PlacementOptimum, AllPlansOfSmallProblems) {
     };
     double exact = time("exact"), hybrid = time("hybrid"), bound = weighted(problem, lowerBound(problem));
     EXPECT_LE(exact, best * 1.005) << "seed " << seed;
-    off += hybrid > exact * 1.01;
+    EXPECT_LE(hybrid, exact * 1.01) << "seed " << seed;
     EXPECT_LE(bound, exact) << "seed " << seed;
     EXPECT_LE(bound, best) << "seed " << seed;
     for (const char *policy : {"static", "dram-only", "lru", "belady"})
@@ -125,7 +180,7 @@ TEST(PlacementOptimum, AllPlansOfSmallProblems) {
     worstHybrid = std::max(worstHybrid, hybrid / exact);
   }
   std::sort(bounds.begin(), bounds.end());
-  EXPECT_LE(off, count / 20);
+  EXPECT_GE(bounds[bounds.size() / 2], 0.9);
   std::printf("%d problems: exact / best <= %.4f, hybrid / exact <= %.4f, bound / best: median %.3f, least %.3f\n",
               count, worstExact, worstHybrid, bounds[bounds.size() / 2], bounds.front());
 }

@@ -563,6 +563,32 @@ TEST(Program, Files) {
   fs::remove_all(folder);
 }
 
+/// A file whose memory map is wrong is refused by name and reason, and nothing of it is kept.
+TEST(Program, WrongMapsAreNotLoaded) {
+  namespace fs = std::filesystem;
+  fs::path folder = fs::temp_directory_path() / ("ahm-program-map-" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  std::string path = (folder / "p.ahm").string();
+  auto refused = [&](const std::string &part, const std::function<void(Example &)> &change) {
+    Example example;
+    change(example);
+    std::string error;
+    ASSERT_TRUE(writeProgram(path, example.p, error)) << error;
+    Program back;
+    EXPECT_FALSE(loadProgram(path, back, &kMachine, error)) << part;
+    EXPECT_NE(error.find(part), std::string::npos) << "expected '" << part << "' in: " << error;
+    EXPECT_EQ(error.rfind(path, 0), 0u) << error;
+  };
+  refused("persistent", [](Example &x) { x.p.regions[x.homes[1]].offset = 4223; });          // on each other
+  refused("outside the tier", [](Example &x) { x.p.regions[x.slots[0]].offset = 1 << 20; }); // beyond capacity
+  refused("units", [](Example &x) { x.p.regions[x.slots[0]].unitCount = 513; });             // cores that are not
+  refused("takes bytes", [](Example &x) { x.p.regions[x.slots[0]].bytes = 4096; });          // a slot too small
+  refused("without waiting for", [](Example &x) { x.command(4).waits = {3}; });              // before arrival
+  refused("without waiting for", [](Example &x) { x.command(5).waits.clear(); });            // the slot is still read
+  refused("stale bytes", [](Example &x) { x.command(6).ins[1].region = x.slots[0]; });       // another weight's slot
+  fs::remove_all(folder);
+}
+
 TEST(Program, Checksum) {
   const uint8_t digits[] = {'1', '2', '3', '4', '5', '6', '7', '8', '9'};
   EXPECT_EQ(crc32(digits), 0xCBF43926u); // the standard's check value

@@ -149,18 +149,23 @@ static std::string shapeText(const session::Tensor &tensor) {
 int main(int argc, char **argv) {
   tools::Arguments arguments(
       "ahm-run", "Runs a compiled program on the simulated card.", "PROGRAM.ahm",
-      {{"input", "NAME=F.npy", "an input of the entry, or of the encoder of an encoder and a decoder; repeat for each"},
+      {{"input", "NAME=F.npy",
+        "an input of the entry, or of the encoder of an encoder and a decoder; repeat for each, and the same name for "
+        "each sequence of a batch"},
        {"entry", "NAME", "with --input alone: the entry that is called once (default main)"},
        {"output-dir", "DIR",
         "write every output as NAME.npy; of a generation: the ids, and the outputs of each entry's last call"},
        {"prompt-ids", "1,2,3", "the prompt as token ids; repeat for each sequence of a batch"},
        {"prompt", "TEXT", "the prompt as text; needs --tokenizer; repeat for each sequence of a batch"},
        {"generate", "N", "generate up to N ids"},
-       {"audio", "F.wav", "transcribe 16 kHz audio; with an encoder alone: its outputs"},
+       {"audio", "F.wav",
+        "transcribe 16 kHz audio; repeat for each sequence of a batch; with an encoder alone: its outputs"},
        {"score", "IDS.npy", "print the perplexity of ids"},
        {"functional", "on|off", "compute values (default on)"},
        {"timing", "on|off", "compute times and energy (default on)"},
-       {"context", "N", "valid tokens before the call, with --functional=off"},
+       {"context", "N[,N...]",
+        "valid tokens before the call, with --functional=off; of a batch: of every sequence, or one number for each. "
+        "Without a prompt --generate=N times N decode calls of the whole batch that the program was compiled for"},
        {"ignore-eos", "", "go on after an end id"},
        {"check-memory", "", "report reads of bytes that nothing wrote"},
        {"phases", "N",
@@ -230,7 +235,10 @@ int main(int argc, char **argv) {
   generate.ignoreEos = arguments.has("ignore-eos");
   generate.temperature = arguments.real("temperature", 0);
   generate.seed = uint64_t(arguments.number("seed", 0, 0, INT64_MAX));
-  generate.context = arguments.number("context", 0, 0, 1 << 28);
+  generate.contexts = arguments.numbers("context");
+  for (int64_t context : generate.contexts)
+    if (context < 0 || context > 1 << 28)
+      arguments.usage("--context takes numbers from 0 to " + std::to_string(1 << 28));
   generate.startIds = arguments.numbers("start-ids");
   generate.endIds = arguments.numbers("end-ids");
   if (!(generate.temperature >= 0))
@@ -279,14 +287,24 @@ int main(int argc, char **argv) {
   options.keepRouting = arguments.has("routing-out");
 
   // Read the small files first, so that a wrong one is found before minutes of work.
-  session::Tensors inputs;
+  std::vector<session::Tensors> inputs(1); // of each sequence: a name that is given again is the next one's
   for (const std::string &item : arguments.all("input")) {
-    size_t equals = item.find('=');
+    size_t equals = item.find('='), sequence = 0;
     if (equals == std::string::npos || equals == 0)
       arguments.usage("--input takes NAME=F.npy, not '" + item + "'");
-    if (!session::readNpy(item.substr(equals + 1), inputs[item.substr(0, equals)], error))
+    std::string name = item.substr(0, equals);
+    while (sequence < inputs.size() && inputs[sequence].count(name))
+      ++sequence;
+    inputs.resize(std::max(inputs.size(), sequence + 1));
+    if (!session::readNpy(item.substr(equals + 1), inputs[sequence][name], error))
       arguments.fail(error);
   }
+  if (inputs.size() > 1 && !generating)
+    arguments.usage("--input names an input twice; only the sequences of a generation have inputs of their own");
+  for (size_t i = 1; i < inputs.size(); ++i)
+    if (inputs[i].size() != inputs[0].size())
+      arguments.usage("--input gives some inputs " + std::to_string(inputs.size()) +
+                      " times and others less often; each " + "sequence needs all of them");
   session::Tensor reference;
   std::string compared, referencePath = arguments.text("compare"); // the output that is compared; empty: logits
   if (size_t equals = referencePath.find('='); equals != std::string::npos && equals > 0) {
@@ -309,9 +327,12 @@ int main(int argc, char **argv) {
   }
   if (prompts.empty())
     prompts.emplace_back(); // start ids, or a context without values
-  std::vector<float> audio;
-  if (arguments.has("audio") && !session::readWav(arguments.text("audio"), audio, error))
-    arguments.fail(error);
+  std::vector<std::vector<float>> audios;
+  for (const std::string &file : arguments.all("audio")) {
+    audios.emplace_back();
+    if (!session::readWav(file, audios.back(), error))
+      arguments.fail(error);
+  }
   std::vector<int64_t> scored;
   if (arguments.has("score")) {
     session::Tensor ids;
@@ -333,6 +354,8 @@ int main(int argc, char **argv) {
   progress.show("opening " + path);
   options.progress = [&](const std::string &what, int64_t done, int64_t total) { progress.show(what, done, total); };
   if (arguments.has("compare-layers")) {
+    if (prompts.size() > 1 || inputs.size() > 1 || audios.size() > 1)
+      arguments.fail("--compare-layers compares one sequence; give one prompt, one --input of a name, one --audio");
     session::LayerComparison layers;
     auto request = [&](session::Session &one, const std::vector<int64_t> *forced, std::vector<int64_t> &ids,
                        std::string &problem) {
@@ -347,12 +370,13 @@ int main(int argc, char **argv) {
       session::Generation generation;
       const program::Program &its = one.program();
       bool whole = !generating && !arguments.has("audio");
-      bool done =
-          whole                                  ? one.call("main", inputs, context, results, problem)
-          : generating && arguments.has("input") ? one.generateFrom(inputs, prompts[0], fed, generation, problem)
-          : generating                           ? one.generate(prompts[0], fed, generation, problem)
-          : its.findEntry("encoder.main") || !its.findEntry("main") ? one.transcribe(audio, fed, generation, problem)
-                                                                    : one.encode(audio, results, problem);
+      bool done = whole ? one.call("main", inputs[0], context, results, problem)
+                  : generating && arguments.has("input")
+                      ? one.generateFrom(inputs[0], prompts[0], fed, generation, problem)
+                  : generating ? one.generate(prompts[0], fed, generation, problem)
+                  : its.findEntry("encoder.main") || !its.findEntry("main")
+                      ? one.transcribe(audios[0], fed, generation, problem)
+                      : one.encode(audios[0], results, problem);
       ids = generation.ids;
       return done;
     };
@@ -392,7 +416,10 @@ int main(int argc, char **argv) {
   if (plain) {
     session::CallContext context;
     context.halves = true;
-    if (!(encoding ? session->encode(audio, outputs, error) : session->call(entry, inputs, context, outputs, error)))
+    if (audios.size() > 1)
+      arguments.fail(path + ": an encoder alone takes one --audio a run");
+    if (!(encoding ? session->encode(audios[0], outputs, error)
+                   : session->call(entry, inputs[0], context, outputs, error)))
       arguments.fail(error);
     tools::Progress::end();
     if (options.functional && !arguments.has("output-dir"))
@@ -411,11 +438,9 @@ int main(int argc, char **argv) {
     std::fprintf(stderr, "perplexity over %lld predictions\n", (long long)predictions);
   } else {
     bool encoded = generating && arguments.has("input");
-    if (encoded && prompts.size() > 1)
-      arguments.fail(path + ": an encoder and a decoder take one sequence a run");
-    if (!(encoded      ? session->generateFrom(inputs, prompts[0], generate, generations[0], error)
+    if (!(encoded      ? session->generateFrom(inputs, prompts, generate, generations, error)
           : generating ? session->generateBatch(prompts, generate, generations, error)
-                       : session->transcribe(audio, generate, generations[0], error)))
+                       : session->transcribe(audios, generate, generations, error)))
       arguments.fail(error);
     size_t longest = 0;
     for (const session::Generation &generation : generations)

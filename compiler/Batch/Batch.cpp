@@ -56,8 +56,19 @@ public:
         return function.emitError() << "input '" << nameOf(argument)
                                     << "' has a shape that depends on the length of the past, which differs "
                                     << "between the sequences of a batch" << kRemedy;
+    if (frames != kNone)
+      for (BlockArgument argument : function.getArguments())
+        if (dependsOn(argument.getType(), frames))
+          return function.emitError() << "input '" << nameOf(argument)
+                                      << "' holds one sequence's frames of the encoder "
+                                      << "and goes in with every call; this cannot decode a batch" << kRemedy;
     values[tokens] = value("kv_rows", 1, batch, "");
     values[past] = value("kv_past", minimum, maximum, "per_row");
+    if (frames != kNone) {
+      auto bounds = cast<DictionaryAttr>(values[frames]);
+      values[frames] = value("kv_frames", bounds.getAs<IntegerAttr>("min").getInt(),
+                             bounds.getAs<IntegerAttr>("max").getInt(), "per_row");
+    }
     function->setAttr("nn.values", builder.getArrayAttr(values));
     function->removeAttr("nn.batch");
     return success();
@@ -141,9 +152,12 @@ private:
     if (auto attention = dyn_cast<nn::AttentionOp>(op)) {
       AffineExpr p = getAffineSymbolExpr(past, context), t = getAffineSymbolExpr(tokens, context);
       SmallVector<AffineExpr> shape = shapeOf(attention.getQuery());
+      if (isCross(attention, shape))
+        return crossAttention(attention, caches);
       AffineExpr length = simplifyAffineExpr(attention.getLength().getResult(0) - p - t, 0, values.size());
-      if (shape.size() != 4 || !isTokens(shape[2]) || !attention.getCausal() ||
-          !isPast(attention.getPosition().getResult(0)) || length != getAffineConstantExpr(0, context))
+      // The newest token sees all tokens of its sequence, so that a graph of one token has no need of a causal mask.
+      if (shape.size() != 4 || !isTokens(shape[2]) || !isPast(attention.getPosition().getResult(0)) ||
+          length != getAffineConstantExpr(0, context))
         return op->emitError()
                << "is no causal attention over each sequence's past and its newest token; this cannot decode a batch"
                << kRemedy;
@@ -152,6 +166,7 @@ private:
             llvm::any_of(shapeOf(operand), [&](AffineExpr e) { return hasTokens(e) || e.isFunctionOfSymbol(past); }))
           return op->emitError() << "has a mask of its own for each row; this cannot decode a batch" << kRemedy;
       attention.setPerRow(true);
+      attention.setCausal(true);
       attention.setSlotAttr(AffineMapAttr::get(slot));
       attention.setLengthAttr(AffineMapAttr::get(AffineMap::get(0, values.size(), p + 1)));
       return success();
@@ -189,11 +204,36 @@ private:
       if (axis < 0)
         return success();
       builder.setInsertionPoint(op);
-      Value rows = nn::GatherOp::create(builder, op->getLoc(), slice.getType(), slice.getInput(), positions(),
-                                        builder.getI64IntegerAttr(axis));
-      slice.getResult().replaceAllUsesWith(rows);
+      auto rows = nn::GatherOp::create(builder, op->getLoc(), slice.getType(), slice.getInput(), positions(),
+                                       builder.getI64IntegerAttr(axis));
+      rows->setAttr("nn.as_stored", builder.getUnitAttr()); // the slice's floats: not rows of blocks
+      slice.getResult().replaceAllUsesWith(rows.getResult());
       op->erase();
     }
+    return success();
+  }
+
+  /// Over an encoder's keys and values, which stay as they are while tokens are added.
+  bool isCross(nn::AttentionOp attention, ArrayRef<AffineExpr> shape) {
+    auto cache = SymbolTable::lookupNearestSymbolFrom<nn::CacheOp>(attention, attention.getKeyCacheAttr());
+    AffineExpr length = attention.getLength().getResult(0);
+    return cache && cache.getCross() && shape.size() == 4 && isTokens(shape[2]) && !attention.getCausal() &&
+           !attention.getMask() && attention.getPosition().getResult(0) == number(0) &&
+           !length.isFunctionOfSymbol(past) && !length.isFunctionOfSymbol(tokens);
+  }
+
+  LogicalResult crossAttention(nn::AttentionOp attention, llvm::StringSet<> &caches) {
+    // How many there are is the sequence's own number, too.
+    AffineExpr length = attention.getLength().getResult(0);
+    if (auto symbol = dyn_cast<AffineSymbolExpr>(length); symbol && (frames == kNone || frames == symbol.getPosition()))
+      frames = symbol.getPosition();
+    else if (!isa<AffineConstantExpr>(length))
+      return attention.emitError() << "sees another number of the encoder's frames than the attentions before it; this "
+                                   << "cannot decode a batch" << kRemedy;
+    attention.setPerRow(true);
+    attention.setSlotAttr(AffineMapAttr::get(slot));
+    caches.insert(attention.getKeyCache());
+    caches.insert(attention.getValueCache());
     return success();
   }
 
@@ -262,13 +302,16 @@ private:
   /// Whether `op` keeps its rows apart: it reads nothing of another row and nothing of the length of the past.
   LogicalResult check(Operation *op) {
     bool perRow = isa<nn::CacheAppendOp, nn::AttentionOp>(op);
-    for (Value v : op->getResults())
-      if (dependsOn(v.getType(), past))
-        return mixes(op, "has a shape that depends on the length of the past");
-    if (!perRow)
-      for (NamedAttribute attribute : op->getAttrs())
-        if (auto map = dyn_cast<AffineMapAttr>(attribute.getValue()); map && dependsOn(map.getValue(), past))
-          return mixes(op, "depends on the length of the past");
+    for (unsigned own : {past, frames}) {
+      StringRef what = own == past ? "the length of the past" : "the number of the encoder's frames";
+      for (Value v : op->getResults())
+        if (own != kNone && dependsOn(v.getType(), own))
+          return mixes(op, "has a shape that depends on " + what.str());
+      if (!perRow && own != kNone)
+        for (NamedAttribute attribute : op->getAttrs())
+          if (auto map = dyn_cast<AffineMapAttr>(attribute.getValue()); map && dependsOn(map.getValue(), own))
+            return mixes(op, "depends on " + what.str());
+    }
     auto rows = [&](Value v) { return llvm::any_of(shapeOf(v), [&](AffineExpr e) { return hasTokens(e); }); };
     if (llvm::none_of(op->getOperands(), rows) && llvm::none_of(op->getResults(), rows))
       return success();
@@ -315,7 +358,7 @@ private:
     return apart ? success() : mixes(op, "reads several rows at once");
   }
 
-  LogicalResult mixes(Operation *op, StringRef what) {
+  LogicalResult mixes(Operation *op, const Twine &what) {
     return op->emitError() << op->getName() << " " << what << "; its rows cannot be sequences of a batch" << kRemedy;
   }
 
@@ -325,7 +368,7 @@ private:
   MLIRContext *context;
   OpBuilder builder;
   SmallVector<Attribute> values;
-  unsigned tokens = kNone, past = kNone;
+  unsigned tokens = kNone, past = kNone, frames = kNone; // frames: of the encoder, where their number is a value
   int64_t minimum = 0, maximum = 0;
   AffineMap slot;
   Value positionsInput;

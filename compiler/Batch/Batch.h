@@ -16,6 +16,8 @@ namespace ahm {
 ///  row;
 ///    "kv_slot" (one a row) and "kv_row" (the row's index) are new; functions that share the caches get the scalar
 ///    "kv_sequence";
+///  - an attention over an encoder's keys and values (a cross cache) reads its row's slot, as far as the sequence has
+///  frames: "kv_frames", one number a row;
 ///  - positions that the graph counts itself become an input of role "positions";
 ///  - caches get B slots.
 /// Rows are independent in every product and norm, so a batch gives the bits of its sequences run alone. What mixes

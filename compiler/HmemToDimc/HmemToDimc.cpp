@@ -159,7 +159,8 @@ private:
     int64_t perChiplet = number("chiplet_cores"), chiplets = *cache.getDramChiplets(), cores = perChiplet * chiplets;
     if (perChiplet <= 0)
       return exec.emitOpError() << "needs chiplet_cores in the module's hmem.kv_ring; run placement first";
-    int64_t local = (pages * cache.getHeads() + cores - 1) / cores * cache.getBlockBytes();
+    // The rows of a batch have a piece each, one behind the other.
+    int64_t local = cache.getSlots() * ((pages * cache.getHeads() + cores - 1) / cores) * cache.getBlockBytes();
     if (local > bytes)
       return exec.emitOpError() << "moves " << local << " bytes a core into a slot of " << bytes;
     return addRegion(cache.getLoc(), name, cache.getSymName(), "sram", "staging", *cache.getDramChiplet() * perChiplet,

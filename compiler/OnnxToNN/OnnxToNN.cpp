@@ -20,14 +20,38 @@ public:
   GraphConverter(ModuleOp module, func::FuncOp graph, const OnnxToNNOptions &options)
       : module(module), graph(graph), options(options), roles(findRoles(graph)) {}
 
+  /// A decoder in two files: this graph begins a sequence, and gives the keys and values that `later` takes.
+  bool begins(GraphConverter &later) {
+    if (roles.ids < 0 || isDecoder() || later.roles.ids < 0 || later.roles.pasts.empty() || later.roles.condition >= 0)
+      return false;
+    std::set<std::string> presents;
+    for (unsigned i = 0; i < graph.getNumResults(); ++i)
+      if (auto name = graph.getResultAttrOfType<StringAttr>(i, "onnx.name"))
+        presents.insert(name.getValue().str());
+    return llvm::all_of(later.roles.pasts, [&](unsigned past) {
+      std::string whole = argName(later.graph, past);
+      StringRef name = whole;
+      if (!name.consume_front("past"))
+        return false;
+      (void)name.consume_front("_key_values");
+      return presents.count("present" + name.str()) != 0;
+    });
+  }
+  /// The two as one decoder: the first call of a sequence takes a chunk, every other one a token.
+  LogicalResult runBeside(GraphConverter &later, StringRef prefix) {
+    inTwoFiles = later.inTwoFiles = true;
+    if (failed(make((prefix + "prefill").str(), false, std::nullopt)))
+      return failure();
+    later.batched = options.batch > 1;
+    return later.make((prefix + "decode").str(), !later.batched, std::nullopt);
+  }
+
   LogicalResult run(StringRef prefix) {
     if (roles.condition >= 0) {
-      if (options.batch > 1)
-        return graph.emitError("--batch=")
-               << options.batch << ": a decoder merged by an If runs one sequence a call; remedy: --batch=1";
       if (failed(make((prefix + "prefill").str(), /*tokensOne=*/true, false)))
         return failure();
-      return make((prefix + "decode").str(), true, true);
+      batched = options.batch > 1;
+      return make((prefix + "decode").str(), !batched, true);
     }
     if (isDecoder()) {
       // A decode call has the graph's dimensions too, though with one token less shows how they hang together.
@@ -37,10 +61,8 @@ public:
       batched = options.batch > 1;
       return make((prefix + "decode").str(), !batched, std::nullopt);
     }
-    if (options.batch > 1) {
-      if (!prefix.empty())
-        return graph.emitError("--batch=")
-               << options.batch << ": a model of several graphs runs one sequence a call; remedy: --batch=1";
+    // Beside a decoder, an encoder runs once for each sequence, before it joins the batch.
+    if (options.batch > 1 && prefix.empty()) {
       // Sequences beside each other, all of one length; what is padding is the model's own mask to say.
       sequences = options.batch;
       bool found = false;
@@ -58,8 +80,8 @@ public:
   }
 
   bool isDecoder() const {
-    return roles.ids >= 0 &&
-           (roles.condition >= 0 || !roles.pasts.empty() || (!roles.fixedPasts.empty() && roles.writeIndex >= 0));
+    return roles.ids >= 0 && (inTwoFiles || roles.condition >= 0 || !roles.pasts.empty() ||
+                              (!roles.fixedPasts.empty() && roles.writeIndex >= 0));
   }
   bool hasIds() const { return roles.ids >= 0; }
 
@@ -462,7 +484,7 @@ private:
         high = std::min(high, context);
     } else if (arg >= 0 && roleOf(arg) == "encoder_output") {
       high = frames();
-    } else if (isPast && roles.condition >= 0 && crossLength(name)) {
+    } else if (isPast && (roles.condition >= 0 || inTwoFiles) && crossLength(name)) {
       high = frames();
     } else if (isPast) {
       high = context ? context - 1 : roles.condition >= 0 ? static_cast<int64_t>(options.audioSeconds * 6.4) : low - 1;
@@ -502,8 +524,9 @@ private:
   func::FuncOp graph;
   const OnnxToNNOptions &options;
   GraphRoles roles;
-  bool batched = false;  // the function being made decodes a batch
-  int64_t sequences = 1; // that an encoder takes beside each other
+  bool batched = false;    // the function being made decodes a batch
+  bool inTwoFiles = false; // one file begins a sequence, another goes on
+  int64_t sequences = 1;   // that an encoder takes beside each other
   int64_t leastAudio = kAssumedSamples;
   std::optional<Dimensions> learned; // of the functions made before, how dimensions hang together
 };
@@ -563,7 +586,24 @@ struct OnnxToNNPass : PassWrapper<OnnxToNNPass, OperationPass<ModuleOp>> {
       module.emitWarning("--max-context=")
           << chosen.maxContext << " is more than the " << own << " positions that the model was made for";
     bool decoderSeen = false, encoderSeen = false;
+    std::set<Operation *> done;
     for (func::FuncOp graph : graphs) {
+      GraphConverter converter(module, graph, chosen);
+      for (func::FuncOp other : graphs) {
+        GraphConverter later(module, other, chosen);
+        if (other == graph || decoderSeen || !converter.begins(later))
+          continue;
+        if (failed(converter.runBeside(later, graphs.size() > 2 ? "decoder." : "")))
+          return signalPassFailure();
+        decoderSeen = true;
+        done.insert(graph);
+        done.insert(other);
+        break;
+      }
+    }
+    for (func::FuncOp graph : graphs) {
+      if (done.count(graph))
+        continue;
       GraphConverter converter(module, graph, chosen);
       std::string prefix;
       if (graphs.size() > 1) {

@@ -89,8 +89,7 @@ llvm::MapVector<StringRef, CacheUses> collectCacheUses(ModuleOp module) {
   // What one of a group cannot do, none does.
   for (auto &[name, use] : uses) {
     use.group = root(static_cast<unsigned>(uses.find(name) - uses.begin()));
-    // The rows of a batch would share the staging of fetched pages.
-    use.pageable &= use.window >= 0 && use.appended > 0 && use.cache.getSlots() == 1;
+    use.pageable &= use.window >= 0 && use.appended > 0;
     for (CacheUses::Reader reader : use.readers)
       use.pageable &= reader.exec.getOuts().size() > 1 || use.cache.getCapacity() <= 1024;
   }

@@ -194,7 +194,8 @@ struct QuantizePass : PassWrapper<QuantizePass, OperationPass<ModuleOp>> {
         tieToProduct(gather, weight, multiplied);
         continue;
       }
-      if (!type.getElementType().isF32() || isRotaryTable(gather.getResult()) || isChoice(gather.getIndices()))
+      if (!type.getElementType().isF32() || gather->hasAttr("nn.as_stored") || isRotaryTable(gather.getResult()) ||
+          isChoice(gather.getIndices()))
         continue;
       OpBuilder builder(gather);
       auto embedding =

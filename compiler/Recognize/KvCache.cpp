@@ -303,6 +303,32 @@ LogicalResult findPairs(func::FuncOp function, SmallVector<Pair> &pairs) {
   return success();
 }
 
+/// Pasts that one function only reads and another one gives, as a decoder in two files has the encoder's keys and
+/// values: by the names "past.." and "present..", as the session would feed them.
+void pairAcross(ArrayRef<func::FuncOp> functions, SmallVector<Pair> &pairs) {
+  auto known = [&](StringRef name) {
+    return llvm::any_of(pairs, [&](const Pair &pair) { return pair.past == name || pair.present == name; });
+  };
+  for (func::FuncOp reader : functions)
+    for (BlockArgument argument : reader.getArguments()) {
+      StringRef past = argName(reader, argument.getArgNumber()), rest = past;
+      if (!isCacheShaped(dyn_cast<RankedTensorType>(argument.getType())) || known(past) ||
+          !rest.consume_front("past") || reader.getArgAttr(argument.getArgNumber(), "nn.role"))
+        continue;
+      (void)rest.consume_front("_key_values");
+      for (func::FuncOp giver : functions)
+        for (auto [i, value] : llvm::enumerate(returnOf(giver).getOperands())) {
+          StringRef present = resultName(giver, i), suffix = present;
+          if (giver == reader || known(present) || !suffix.consume_front("present") || suffix != rest ||
+              !isCacheShaped(dyn_cast<RankedTensorType>(value.getType())))
+            continue;
+          RankedTensorType from = rankedType(argument), to = rankedType(value);
+          if (from.getDimSize(1) == to.getDimSize(1) && from.getDimSize(3) == to.getDimSize(3))
+            pairs.push_back({past.str(), present.str(), from.getDimSize(1), from.getDimSize(3), 1, true, false, {}});
+        }
+    }
+}
+
 AffineMap mapOf(func::FuncOp function, AffineExpr expr) {
   unsigned symbols = symbolCount(function);
   return AffineMap::get(0, symbols, simplifyAffineExpr(expr, 0, symbols));
@@ -418,6 +444,7 @@ LogicalResult recogniseCaches(ModuleOp module, const RecognizeOptions &options) 
                                       << "' in this one; remedy: --kv-state=off";
       }
     }
+    pairAcross(functions, pairs);
     for (func::FuncOp function : functions) {
       for (BlockArgument argument : function.getArguments())
         for (Pair &pair : pairs)

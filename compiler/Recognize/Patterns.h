@@ -45,6 +45,9 @@ mlir::LogicalResult joinLatentCaches(mlir::ModuleOp module, const RecognizeOptio
 /// softmax(QK)V over cached keys and values becomes nn.attention.
 mlir::LogicalResult recogniseAttention(mlir::func::FuncOp function, const RecognizeOptions &options);
 
+/// An encoder's keys and values that the decoder takes with every call stay on the card between its calls.
+void keepCrossCaches(mlir::ModuleOp module);
+
 /// The last row's logits, next_ids, dead code and unused arguments.
 mlir::LogicalResult finishOutputs(mlir::ModuleOp module, const RecognizeOptions &options);
 

@@ -111,6 +111,8 @@ struct RecognizePass : PassWrapper<RecognizePass, OperationPass<ModuleOp>> {
     for (auto function : module.getOps<func::FuncOp>())
       if (failed(recognize::recogniseAttention(function, options)))
         return signalPassFailure();
+    if (options.kvState)
+      recognize::keepCrossCaches(module);
     if (failed(recognize::finishOutputs(module, options)))
       return signalPassFailure();
     for (auto function : module.getOps<func::FuncOp>())

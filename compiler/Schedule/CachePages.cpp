@@ -36,6 +36,7 @@ private:
   struct Use {
     hmem::CacheOp cache;
     hmem::ExecOp append, last; // the last command that touches the cache
+    hmem::ViewAttr flat;       // what the append wrote before
   };
 
   AffineMap mapOf(ArrayRef<AffineExpr> exprs) { return AffineMap::get(0, ranges.size(), exprs, context); }
@@ -50,20 +51,52 @@ private:
     auto cache = symbol ? symbols.lookup<hmem::CacheOp>(symbol.getAttr()) : hmem::CacheOp();
     return cache && cache.isPaged() ? cache : hmem::CacheOp();
   }
-  /// A view of `pages` pages; `from` gives the sequence's offset.
+  /// Bytes of one sequence in a home, from one to the next: in the stash's ring, on each core, on each chiplet.
+  static int64_t sequenceBytes(hmem::CacheOp cache, StringRef part) {
+    int64_t all = part == "sram"   ? cache.getSramLocalBytes()
+                  : part == "dram" ? cache.getDramLocalBytes()
+                                   : cache.getStashBytes();
+    return all / cache.getSlots();
+  }
+  /// A view of `pages` pages; `from`, a view of the flat cache, tells the sequence.
   Attribute pages(hmem::CacheOp cache, int64_t count, StringRef part, hmem::ViewAttr from) {
+    AffineMapAttr offset;
+    if (AffineMapAttr flat = from.getOffset()) {
+      AffineExpr slot = simplifyAffineExpr(flat.getValue().getResult(0).floorDiv(cache.getBytes()), 0, ranges.size());
+      if (slot != number(0))
+        offset = AffineMapAttr::get(mapOf(slot * sequenceBytes(cache, part)));
+    }
     auto dims = mapOf({number(count), number(cache.getHeads()), number(kPageTokens), number(cache.getHeadDim())});
     return hmem::ViewAttr::get(context, builder.getStringAttr(hmem::cacheDtype(cache.getFormat())),
-                               FlatSymbolRefAttr::get(cache.getSymNameAttr()), AffineMapAttr::get(dims),
-                               from.getOffset(), part.empty() ? StringAttr() : builder.getStringAttr(part));
+                               FlatSymbolRefAttr::get(cache.getSymNameAttr()), AffineMapAttr::get(dims), offset,
+                               part.empty() ? StringAttr() : builder.getStringAttr(part));
+  }
+  /// A view of a slot of the staging ring: `count` pages of one sequence, each row of a batch behind the one before.
+  Attribute staged(hmem::CacheOp cache, int64_t count, StringRef slot, hmem::ExecOp exec, int64_t chipletCores) {
+    auto view = cast<hmem::ViewAttr>(pages(cache, count, slot, cast<hmem::ViewAttr>(exec.getIns()[1])));
+    AffineMapAttr offset;
+    if (exec.getRepeat()) {
+      int64_t cores = chipletCores * cache.getDramChiplets().value_or(1);
+      int64_t local = (count * cache.getHeads() + cores - 1) / cores * cache.getBlockBytes();
+      offset = AffineMapAttr::get(mapOf(rowIndex() * local));
+    }
+    return hmem::ViewAttr::get(context, view.getDtype(), view.getTarget(), view.getDims(), offset, view.getPart());
+  }
+  /// The run-time value that counts the rows of a repeated command.
+  AffineExpr rowIndex() {
+    if (auto values = function->getAttrOfType<ArrayAttr>("nn.values"))
+      for (auto [index, value] : llvm::enumerate(values))
+        if (auto kind = cast<DictionaryAttr>(value).getAs<StringAttr>("kind"); kind && kind.getValue() == "row_index")
+          return getAffineSymbolExpr(index, context);
+    return number(0);
   }
   hmem::ExecOp create(Location location, StringRef opcode, ValueRange buffers, ArrayRef<Attribute> ins,
                       ArrayRef<Attribute> outs, ArrayRef<int64_t> ints, DenseF32ArrayAttr floats,
-                      ArrayRef<Attribute> exprs) {
+                      ArrayRef<Attribute> exprs, AffineMapAttr repeat) {
     return hmem::ExecOp::create(builder, location, builder.getStringAttr(opcode), buffers, ValueRange(),
                                 builder.getArrayAttr(ins), builder.getArrayAttr(outs),
                                 builder.getDenseI64ArrayAttr(ints), floats ? floats : builder.getDenseF32ArrayAttr({}),
-                                builder.getArrayAttr(exprs), AffineMapAttr());
+                                builder.getArrayAttr(exprs), repeat);
   }
 
   LogicalResult append(hmem::ExecOp exec) {
@@ -73,9 +106,8 @@ private:
     Use &use = uses[cache.getSymNameAttr()];
     if (use.append)
       return exec.emitOpError() << "appends to @" << cache.getSymName() << ", which is kept in pages, a second time";
-    use = {cache, exec, exec};
-    exec.setOutsAttr(
-        builder.getArrayAttr(pages(cache, cache.getOpenPages(), "", cast<hmem::ViewAttr>(exec.getOuts()[0]))));
+    use = {cache, exec, exec, cast<hmem::ViewAttr>(exec.getOuts()[0])};
+    exec.setOutsAttr(builder.getArrayAttr(pages(cache, cache.getOpenPages(), "", use.flat)));
     return success();
   }
 
@@ -112,12 +144,15 @@ private:
     if (keys.getDramPages() == 0) {
       ins.append(extra.begin(), extra.end());
       made.push_back(create(exec.getLoc(), "Attention", exec.getBuffers(), ins, outs[0], ints, exec.getFloatsAttr(),
-                            {single(length), single(position), single(stored), single(number(0))}));
+                            {single(length), single(position), single(stored), single(number(0))},
+                            exec.getRepeatAttr()));
     } else {
       auto ring = function->getParentOfType<ModuleOp>()->getAttrOfType<DictionaryAttr>("hmem.kv_ring");
       auto slots = ring ? ring.getAs<IntegerAttr>("slots") : IntegerAttr(),
-           count = ring ? ring.getAs<IntegerAttr>("pages") : IntegerAttr();
-      if (!slots || !count || slots.getInt() < 2 || count.getInt() <= 0 || count.getInt() % kSegmentPages)
+           count = ring ? ring.getAs<IntegerAttr>("pages") : IntegerAttr(),
+           chipletCores = ring ? ring.getAs<IntegerAttr>("chiplet_cores") : IntegerAttr();
+      if (!slots || !count || (exec.getRepeat() && !chipletCores) || slots.getInt() < 2 || count.getInt() <= 0 ||
+          count.getInt() % kSegmentPages)
         return exec.emitOpError() << "reads pages of @" << keys.getSymName()
                                   << " from DRAM, but the module has no hmem.kv_ring of two slots of whole segments";
       int64_t piece = count.getInt();
@@ -143,14 +178,10 @@ private:
             continue;
           }
           std::string slot = "slot" + std::to_string(next++ % slots.getInt());
-          Attribute staging = pages(cache, piece, slot, view(exec, 1 + side));
-          auto dram = cast<hmem::ViewAttr>(pages(cache, cache.getDramPages(), "dram", view(exec, 1 + side)));
-          // The staging slot holds one sequence's piece at a time.
-          auto held = cast<hmem::ViewAttr>(staging);
-          staging = hmem::ViewAttr::get(context, held.getDtype(), held.getTarget(), held.getDims(), AffineMapAttr(),
-                                        held.getPart());
+          Attribute staging = staged(cache, piece, slot, exec, chipletCores ? chipletCores.getInt() : 1);
+          Attribute dram = pages(cache, cache.getDramPages(), "dram", view(exec, 1 + side));
           create(exec.getLoc(), "CacheFetch", ValueRange(), dram, staging, {cache.getSramPages(), home, window}, {},
-                 {single(stored), single(position), single(first)});
+                 {single(stored), single(position), single(first)}, exec.getRepeatAttr());
           operands.push_back(staging);
         }
         if (i > 0)
@@ -158,7 +189,7 @@ private:
         operands.append(extra.begin(), extra.end());
         made.push_back(create(exec.getLoc(), "Attention", exec.getBuffers(), operands,
                               ArrayRef<Attribute>(outs).take_front(i + 1 == pieces ? 1 : 2), ints, exec.getFloatsAttr(),
-                              {single(length), single(position), single(stored), single(first)}));
+                              {single(length), single(position), single(stored), single(first)}, exec.getRepeatAttr()));
       }
     }
     for (hmem::CacheOp cache : caches)
@@ -172,17 +203,17 @@ private:
   void seal(Use &use) {
     if (use.cache.getHomePages() == 0)
       return;
-    auto from = cast<hmem::ViewAttr>(use.append.getOuts()[0]);
+    Attribute from = use.append.getOuts()[0];
     SmallVector<Attribute> outs;
     if (use.cache.getSramPages() > 0)
-      outs.push_back(pages(use.cache, use.cache.getSramPages(), "sram", from));
+      outs.push_back(pages(use.cache, use.cache.getSramPages(), "sram", use.flat));
     if (use.cache.getDramPages() > 0)
-      outs.push_back(pages(use.cache, use.cache.getDramPages(), "dram", from));
+      outs.push_back(pages(use.cache, use.cache.getDramPages(), "dram", use.flat));
     AffineExpr tokens = cast<hmem::ViewAttr>(use.append.getIns()[0]).getDims().getValue().getResult(2);
     builder.setInsertionPointAfter(use.last);
     create(use.append.getLoc(), "CacheSeal", ValueRange(), from, outs,
            {use.cache.getSramPages(), use.cache.getHomePages()}, {},
-           {single(exprOf(use.append.getExprs(), 0)), single(tokens)});
+           {single(exprOf(use.append.getExprs(), 0)), single(tokens)}, use.append.getRepeatAttr());
   }
 
   func::FuncOp function;

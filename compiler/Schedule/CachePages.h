@@ -3,6 +3,9 @@
 // the transfers ("CacheFetch") that bring its pages to a slot of the staging ring; behind the last reader of a cache
 // the pages that the call's append completes move to their home ("CacheSeal").
 //
+// The rows of a batch have their own pages in every home, and each its own piece in a slot: a command that is repeated
+// for the rows finds them by the row's sequence and by its number.
+//
 // Slots are used in turn. Where each transfer is issued is Schedule's decision.
 #ifndef AHM_COMPILER_SCHEDULE_CACHEPAGES_H
 #define AHM_COMPILER_SCHEDULE_CACHEPAGES_H

@@ -310,11 +310,12 @@ LogicalResult FunctionTiler::attention(nn::AttentionOp op) {
   for (Value operand : {op.getMask(), op.getSinks()})
     if (operand)
       in(command, operand);
+  // A context of several segments may come in pieces; between them m and l of every row stand in a state.
+  auto keys = SymbolTable::lookupNearestSymbolFrom<hmem::CacheOp>(op->getParentOp(), op.getKeyCacheAttr());
+  bool pieces = keys.getCapacity() > 1024;
   if (!row) {
     out(command, op.getResult(), result(op));
-    // A context of several segments may come in pieces; between them m and l of every row stand here.
-    auto keys = SymbolTable::lookupNearestSymbolFrom<hmem::CacheOp>(op->getParentOp(), op.getKeyCacheAttr());
-    if (keys.getCapacity() > 1024) {
+    if (pieces) {
       SmallVector<AffineExpr> state{q[1], q[2], number(2)};
       command.outs.push_back(view(command, stash(op.getLoc(), "softmax_state", "f32", state), "f32", state));
     }
@@ -324,6 +325,10 @@ LogicalResult FunctionTiler::attention(nn::AttentionOp op) {
   auto y = dimsOf(op.getResult().getType());
   Place rows = stash(op.getLoc(), nameOf(op), "f32", {y[2], y[1], y[3]});
   command.outs.push_back(view(command, rows, "f32", {number(1), y[1], number(1), y[3]}, row * (y[1] * y[3] * 4)));
+  if (pieces) {
+    Place state = stash(op.getLoc(), "softmax_state", "f32", {y[2], y[1], number(2)});
+    command.outs.push_back(view(command, state, "f32", {y[1], number(1), number(2)}, row * (y[1] * 8)));
+  }
   emit(op.getLoc(), command);
   places[op.getResult()] = transposed(op.getLoc(), rows, "f32", {y[2], y[1], y[3]}, {1, 0, 2});
   return success();

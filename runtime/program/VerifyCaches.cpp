@@ -199,7 +199,8 @@ private:
     if (fetch.ins[0].region != cache.dramRegion)
       return fail("region '" + program.regions[staging.region].name + "' holds pages of another cache");
     if (!same(fetch.exprs[0], c.exprs[2]) || !same(fetch.exprs[1], c.exprs[1]) || !same(fetch.exprs[2], c.exprs[3]) ||
-        fetch.ints[2] != c.ints[1] || !same(fetch.outs[0].dims[0], staging.dims[0]))
+        fetch.ints[2] != c.ints[1] || !same(fetch.outs[0].dims[0], staging.dims[0]) || fetch.repeat != c.repeat ||
+        fetch.outs[0].byteOffset != staging.byteOffset)
       return fail("reads other pages of cache '" + cache.name + "' than were fetched");
     return belongs(staging, cache, staging.region, form.piecePages, "the staging");
   }

@@ -246,8 +246,16 @@ private:
     return result;
   }
 
+  /// Whether a region holds a cache of several sequences.
+  bool slotted(uint32_t region) const {
+    return std::any_of(program.caches.begin(), program.caches.end(),
+                       [&](const Cache &cache) { return cache.region == region && cache.slots > 1; });
+  }
+
   bool checkCacheLengths() {
     std::map<Place, std::vector<Lengths>> anywhere; // what some entry leaves, or finds before its own append
+    std::map<uint32_t, std::vector<Lengths>>
+        inSlots; // the same of any sequence: entries name theirs in ways of their own
     for (const Entry &entry : program.entries)
       for (const Command &command : entry.commands)
         if (command.op == Opcode::CacheAppend) {
@@ -257,6 +265,8 @@ private:
           for (const std::vector<int64_t> &row : corners.table)
             before.push_back(row[command.exprs[0]]);
           known.push_back(std::move(before));
+          if (slotted(command.outs[0].region))
+            inSlots[command.outs[0].region].insert(inSlots[command.outs[0].region].end(), known.begin(), known.end());
         }
     for (uint32_t e = 0; e < program.entries.size(); ++e) {
       const Entry &entry = program.entries[e];
@@ -282,6 +292,8 @@ private:
             holds = appended->second == context;
           else if (known != anywhere.end())
             holds |= std::find(known->second.begin(), known->second.end(), context) != known->second.end();
+          if (auto slots = inSlots.find(cache.region); !holds && appended == here.end() && slots != inSlots.end())
+            holds = std::find(slots->second.begin(), slots->second.end(), context) != slots->second.end();
           if (holds)
             continue;
           return fail(use, "is read over a context of up to " +

@@ -69,6 +69,8 @@ bool Session::stepInputs(const program::Entry &entry, const std::vector<int64_t>
       request.pasts.empty() ? std::vector<int64_t>(size_t(tokens), request.past) : request.pasts;
   context.rows["kv_past"] = pasts;
   context.rows["kv_slot"] = request.slots.empty() ? std::vector<int64_t>(size_t(tokens), request.slot) : request.slots;
+  context.rows["kv_frames"] =
+      request.frames.empty() ? std::vector<int64_t>(size_t(tokens), request.ownFrames()) : request.frames;
   for (const program::Binding &binding : entry.inputs) {
     size_t rank = binding.operand.dims.size();
     auto shape = [&](int64_t last) {
@@ -358,27 +360,25 @@ bool Session::generate(const std::vector<int64_t> &asked, const GenerateOptions 
       return false;
     }
   Request request;
-  request.past = options.context;
+  request.past = options.contextOf(0);
   if (prompt.empty()) {
     if (reading) {
       error = path + ": generation needs a prompt: --prompt-ids=1,2,3, --prompt=TEXT or --start-ids=1";
       return false;
     }
-    if (!admit(std::to_string(options.context) + " tokens and " + std::to_string(options.count) + " decode calls",
-               options.context + options.count, error))
-      return false;
-    for (int64_t i = 0; i < options.count; ++i)
-      if (!step("decode", {0}, request, error))
-        return false;
-    finish(request, result);
-    return true;
+    return timeDecode(options, result, error);
   }
-  if (reading && options.context) {
+  if (options.contexts.size() > 1) {
+    error = path + ": " + std::to_string(options.contexts.size()) +
+            " contexts and one prompt are given; give as many, or " + "one context for all";
+    return false;
+  }
+  if (reading && options.contextOf(0) != 0) {
     error = path + ": --context needs --functional=off; with values the context is what the prompt put there";
     return false;
   }
   // The last id that is generated is never fed back.
-  int64_t length = options.context + int64_t(prompt.size()), count = std::max<int64_t>(options.count, 1);
+  int64_t length = options.contextOf(0) + int64_t(prompt.size()), count = std::max<int64_t>(options.count, 1);
   if (!admit(std::to_string(length) + " tokens of prompt and " + std::to_string(count) + " generated ids",
              length + count - 1, error))
     return false;
@@ -451,10 +451,18 @@ bool Session::generateFrom(const Tensors &inputs, const std::vector<int64_t> &pr
 
 bool Session::fromEncoder(const Tensors &inputs, CallContext &context, const std::vector<int64_t> &prompt,
                           const GenerateOptions &options, Generation &result, std::string &error) {
+  Request request;
+  return beginFromEncoder(inputs, context, prompt, options, request, result, error) &&
+         decodeLoop(options, "decoder.", options.count, request, result, error);
+}
+
+/// Runs the encoder and feeds the prompt.
+bool Session::beginFromEncoder(const Tensors &inputs, CallContext &context, const std::vector<int64_t> &prompt,
+                               const GenerateOptions &options, Request &request, Generation &result,
+                               std::string &error) {
   result = {};
   if (!call("encoder.main", inputs, context, result.outputs, error))
     return false;
-  Request request;
   for (const auto &[name, tensor] : result.outputs) {
     if (tensor.descr == "f4" && tensor.dims.size() == 3)
       request.encoder = tensor;
@@ -477,8 +485,7 @@ bool Session::fromEncoder(const Tensors &inputs, CallContext &context, const std
     start = optionIds("start_ids");
   if (start.empty())
     start = {1};
-  return feedPrompt(start, "decoder.", false, request, error) &&
-         decodeLoop(options, "decoder.", options.count, request, result, error);
+  return feedPrompt(start, "decoder.", false, request, error);
 }
 
 bool Session::score(const std::vector<int64_t> &ids, double &perplexity, int64_t &predictions, std::string &error) {

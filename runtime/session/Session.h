@@ -52,10 +52,10 @@ struct CallMetrics {
   std::string entry;
   int64_t tokens = 0, batch = 1, context = 0; // context: valid tokens before the call
   int64_t latency = 0, predicted = 0, bound = 0, lowerBound = 0, rooflinePeak = 0; // 0 without the timing reading
-  timing::Spread spread; // over SessionOptions::phases; without runs when none were asked for
-  timing::Limit limit;   // what kept it from being faster
+  timing::Spread spread;                       // over SessionOptions::phases; without runs when none were asked for
+  timing::Limit limit;                         // what kept it from being faster
   targets::EnergyBand averagePower, peakPower; // watts
-  timing::TierTable tiers;                    // bytes, by program::Tier
+  timing::TierTable tiers;                     // bytes, by program::Tier
   uint64_t macs = 0;
   bool executed = false; // the two below were counted in the kernels and copies
   timing::TierTable executedTiers;
@@ -86,7 +86,12 @@ struct GenerateOptions {
   std::vector<int64_t> endIds; // empty: the program's own
   double temperature = 0;      // 0: greedy
   uint64_t seed = 0;
-  int64_t context = 0; // valid tokens before the request (functional reading off)
+  /// Valid tokens before the request (functional reading off): one number for all sequences of a batch, or one for
+  /// each.
+  std::vector<int64_t> contexts;
+  int64_t contextOf(size_t sequence) const {
+    return contexts.empty() ? 0 : contexts[contexts.size() == 1 ? 0 : sequence];
+  }
   std::vector<int64_t> forced; // the ids to generate, instead of choosing them
   /// Ids that begin the sequence, before the prompt. Empty: the program's own where there is no prompt, for
   /// transcription else 1.
@@ -116,8 +121,10 @@ public:
   bool call(const std::string &entry, const Tensors &inputs, CallContext &context, Tensors &outputs,
             std::string &error);
 
-  /// Text generation with entries "prefill" and "decode", from an empty cache (or options.context). Refused before any
-  /// work when prompt and count together exceed the context that the program takes; the error names what would fit.
+  /// Text generation with entries "prefill" and "decode", from an empty cache (or options.contexts). Without a prompt,
+  /// where the functional reading is off: options.count decode calls of all sequences that the program was compiled
+  /// for, or of as many as there are contexts. Refused before any work when prompt and count together exceed the
+  /// context that the program takes; the error names what would fit.
   bool generate(const std::vector<int64_t> &prompt, const GenerateOptions &options, Generation &result,
                 std::string &error);
   /// The same for several sequences, each from an empty cache: their prompts are fed one after another, then each
@@ -134,6 +141,12 @@ public:
   /// An encoder and a decoder whose encoder takes `inputs` (by the model's names): ids that follow the prompt.
   bool generateFrom(const Tensors &inputs, const std::vector<int64_t> &prompt, const GenerateOptions &options,
                     Generation &result, std::string &error);
+  /// The same for several sequences, as generateBatch: each one's encoder runs, then its prompt is fed, then all decode
+  /// together. `inputs` and `prompts` are as many, or one that serves all.
+  bool generateFrom(const std::vector<Tensors> &inputs, const std::vector<std::vector<int64_t>> &prompts,
+                    const GenerateOptions &options, std::vector<Generation> &results, std::string &error);
+  bool transcribe(const std::vector<std::vector<float>> &audios, const GenerateOptions &options,
+                  std::vector<Generation> &results, std::string &error);
   /// An audio encoder alone: entry "main", fed with the samples in its float input.
   bool encode(const std::vector<float> &audio, Tensors &outputs, std::string &error);
   /// Perplexity over windows of 512 ids, each from an empty cache.
@@ -163,7 +176,8 @@ public:
   std::vector<int64_t> optionIds(const std::string &key) const;
 
 private:
-  struct Request; // caches and carried tensors of one request
+  struct Request;  // caches and carried tensors of one request
+  struct Sequence; // one of a batch
   Session() = default;
   bool solveValues(const program::Entry &entry, const Tensors &inputs, CallContext &context,
                    std::vector<int64_t> &values, std::string &error) const;
@@ -178,6 +192,12 @@ private:
   void finish(Request &request, Generation &result) const;
   bool fromEncoder(const Tensors &inputs, CallContext &context, const std::vector<int64_t> &prompt,
                    const GenerateOptions &options, Generation &result, std::string &error);
+  bool beginFromEncoder(const Tensors &inputs, CallContext &context, const std::vector<int64_t> &prompt,
+                        const GenerateOptions &options, Request &request, Generation &result, std::string &error);
+  bool holdsBatch(size_t sequences, std::string &error) const;
+  bool decodeTogether(const std::string &prefix, std::vector<Sequence> &sequences, const GenerateOptions &options,
+                      std::mt19937_64 &random, std::vector<Generation> &results, std::string &error);
+  bool timeDecode(const GenerateOptions &options, Generation &result, std::string &error);
   bool audioInputs(const program::Entry &entry, const std::vector<float> &audio, Tensors &inputs,
                    std::string &error) const;
   bool varyCall(const program::Entry &entry, const std::vector<int64_t> &values, const timing::Routing &routing,

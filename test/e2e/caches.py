@@ -202,6 +202,33 @@ def _():
                 assert grown("dram", "read") == 0, target
 
 
+@test("caches.batch")
+def _():
+    # Sequences of unequal lengths in pages: each has the bits of its run alone with a cache in the stash.
+    lengths, cards = (1990, 70, 1090), {
+        "stash": "corsair",
+        "sram": card(WORK / "batch-sram.yaml", **SMALL, sram_per_core="96 KiB", stash_per_quad="256 KiB"),
+        "split": card(WORK / "batch-split.yaml", **SMALL, sram_per_core="48 KiB", stash_per_quad="256 KiB"),
+        "dram": card(WORK / "batch-dram.yaml", **SMALL, sram_per_core="32 KiB", stash_per_quad="256 KiB")}
+    for source in (model(), *((model(1500, 0),) if windows() else ())):
+        alone = [generate(compiled(source, "stash", *LONG, "--kv=mxint8"), n, 70, "--timing=off") for n in lengths]
+        for name, target in cards.items():
+            CARDS["batch-" + name] = target
+            program, out, metrics = compiled(source, "batch-" + name, *LONG, "--kv=mxint8", "--batch=3"), WORK / "batch.npy", WORK / "batch.json"
+            places = homes(program).values()
+            assert source != model() or {"stash": not any(s or d for _, s, d in places), "sram": any(s for _, s, _ in places) and not any(d for _, _, d in places),
+                    "split": any(s and d for _, s, d in places), "dram": any(d for _, _, d in places)}[name], f"{name}: {list(places)}"
+            done = run("ahm-run", program, *("--prompt-ids=" + ",".join(map(str, PROMPT[:n])) for n in lengths), "--generate=70", "--ignore-eos", "--print-ids",
+                       f"--logits={out}", "--timing=off")
+            assert done.stdout.strip().splitlines() == [ids for ids, _ in alone] and np.load(out).tobytes() == b"".join(rows for _, rows in alone), \
+                f"{name} {list(places)}: other ids or logits than alone"
+            run("ahm-run", program, *("--prompt-ids=" + ",".join(map(str, PROMPT[:n])) for n in (1090, 64, 200)), "--generate=3", "--ignore-eos", "--check-memory",
+                f"--metrics={metrics}")
+            for call in json.loads(metrics.read_text())["calls"]:
+                assert call["executed"]["macs"] == call["macs"] and call["executed"]["bytes"] == call["bytes"], f"{name}: {call}"
+                assert call["lower_bound_ps"] <= call["latency_ps"] <= call["bound_ps"], f"{name}: {call}"
+
+
 @test("caches.kjv", KJV)
 def _():
     # A real model whose cache of 512 tokens exceeds the stash; over page borders, in chunks of 1, 7 and 64.

@@ -381,7 +381,7 @@ TEST(Session, TimesCallsWithoutValues) {
   ASSERT_TRUE(session) << error;
   GenerateOptions request;
   request.count = 3;
-  request.context = 5;
+  request.contexts = {5};
   Generation result;
   ASSERT_TRUE(session->generate({}, request, result, error)) << error;
   ASSERT_EQ(session->calls().size(), 3u);

@@ -52,16 +52,26 @@ LogicalResult CommandOp::verify() {
       auto operand = dyn_cast<OperandAttr>(attribute);
       if (!operand || !ahm::hmem::isKnownDtype(operand.getDtype().getValue()))
         return emitOpError() << "has an operand that is no #dimc.operand of a known dtype: " << attribute;
-      Operation *entry = (*this)->getParentOp();
-      if (!isa_and_nonnull<RegionOp>(SymbolTable::lookupNearestSymbolFrom(entry->getParentOp(), operand.getRegion())))
-        return emitOpError() << "uses " << operand.getRegion() << ", which is no region";
     }
-  int64_t index = 0;
-  for (Operation *before = (*this)->getPrevNode(); before; before = before->getPrevNode())
-    ++index;
-  for (int64_t wait : getWaits())
-    if (wait < 0 || wait >= index)
-      return emitOpError() << "is command " << index << " and awaits command " << wait
-                           << "; only earlier commands can be awaited";
+  return success();
+}
+
+// With the symbol table that the module builds once: programs have tens of thousands of operands and regions.
+LogicalResult CommandOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  for (ArrayAttr list : {getIns(), getOuts()})
+    for (Attribute attribute : list)
+      if (auto operand = dyn_cast<OperandAttr>(attribute))
+        if (!symbols.lookupNearestSymbolFrom<RegionOp>(*this, operand.getRegion()))
+          return emitOpError() << "uses " << operand.getRegion() << ", which is no region";
+  return success();
+}
+
+LogicalResult EntryOp::verifyRegions() {
+  for (auto [index, op] : llvm::enumerate(getBody().front()))
+    if (auto command = dyn_cast<CommandOp>(op))
+      for (int64_t wait : command.getWaits())
+        if (wait < 0 || wait >= static_cast<int64_t>(index))
+          return command.emitOpError() << "is command " << index << " and awaits command " << wait
+                                       << "; only earlier commands can be awaited";
   return success();
 }

@@ -45,9 +45,10 @@ def Dimc_EntryOp : Dimc_Op<"entry", [Symbol, NoTerminator, SingleBlock]> {
       DefaultValuedAttr<Dimc_Int, "0">:$macs);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$sym_name `values` $values `bindings` $bindings attr-dict-with-keyword $body";
+  let hasRegionVerifier = 1;
 }
 
-def Dimc_CommandOp : Dimc_Op<"command", [HasParent<"EntryOp">]> {
+def Dimc_CommandOp : Dimc_Op<"command", [HasParent<"EntryOp">, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "One command; `waits` are indices of earlier commands of the entry";
   let arguments = (ins StrAttr:$opcode, StrAttr:$queue, ArrayAttr:$ins, ArrayAttr:$outs,
       DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$ints, DefaultValuedAttr<DenseF32ArrayAttr, "{}">:$floats,

@@ -263,8 +263,19 @@ static LogicalResult verifyView(ExecOp op, Attribute attribute, bool output) {
       return op.emitOpError() << "views " << bytes << " bytes of a buffer of " << type.getDimSize(0);
     return success();
   }
+  if (!isa<FlatSymbolRefAttr>(view.getTarget()))
+    return op.emitOpError() << "views " << view.getTarget() << ", which is no buffer, weight or cache";
+  return success();
+}
+
+/// A view of a weight or a cache; of a buffer nothing is left to check.
+static LogicalResult verifySymbol(ExecOp op, Attribute attribute, bool output, SymbolTableCollection &symbols) {
+  auto view = cast<ViewAttr>(attribute);
   auto symbol = dyn_cast<FlatSymbolRefAttr>(view.getTarget());
-  Operation *target = symbol ? SymbolTable::lookupNearestSymbolFrom(op->getParentOp(), symbol) : nullptr;
+  if (!symbol)
+    return success();
+  StringRef dtype = view.getDtype().getValue();
+  Operation *target = symbols.lookupNearestSymbolFrom(op, symbol);
   if (!target)
     return op.emitOpError() << "views " << view.getTarget() << ", which is no buffer, weight or cache";
   if (auto weight = dyn_cast<WeightOp>(target)) {
@@ -340,9 +351,18 @@ LogicalResult ExecOp::verify() {
   return success();
 }
 
-LogicalResult TransferOp::verify() {
-  auto weight =
-      dyn_cast_or_null<WeightOp>(SymbolTable::lookupNearestSymbolFrom(getOperation()->getParentOp(), getWeightAttr()));
+LogicalResult ExecOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  for (Attribute attribute : getIns())
+    if (failed(verifySymbol(*this, attribute, false, symbols)))
+      return failure();
+  for (Attribute attribute : getOuts())
+    if (failed(verifySymbol(*this, attribute, true, symbols)))
+      return failure();
+  return success();
+}
+
+LogicalResult TransferOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto weight = symbols.lookupNearestSymbolFrom<WeightOp>(*this, getWeightAttr());
   if (!weight)
     return emitOpError() << "moves @" << getWeight() << ", which is no weight";
   if (!weight.isStreamed())

@@ -173,7 +173,7 @@ def Hmem_AllocOp : Hmem_Op<"alloc", [MemoryEffects<[MemAlloc]>]> {
   }];
 }
 
-def Hmem_ExecOp : Hmem_Op<"exec", [AttrSizedOperandSegments]> {
+def Hmem_ExecOp : Hmem_Op<"exec", [AttrSizedOperandSegments, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "One command of the card (opcodes of runtime/program/Opcodes.h) on views of buffers, weights and caches";
   let description = [{ A view's target is an index into `buffers` or a symbol. `tokens`: transfers awaited. `exprs`: affine maps with one
     result each. `repeat`: how often the command runs, once a row with the row's values; absent: once. }];
@@ -185,12 +185,11 @@ def Hmem_ExecOp : Hmem_Op<"exec", [AttrSizedOperandSegments]> {
   let hasVerifier = 1;
 }
 
-def Hmem_TransferOp : Hmem_Op<"transfer"> {
+def Hmem_TransferOp : Hmem_Op<"transfer", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Starts moving a streamed weight from its DRAM home to a slot of the ring; the token is its arrival";
   let arguments = (ins FlatSymbolRefAttr:$weight, Hmem_Int:$slot);
   let results = (outs Hmem_Token:$token);
   let assemblyFormat = "$weight `slot` $slot attr-dict";
-  let hasVerifier = 1;
 }
 
 #endif

@@ -311,7 +311,7 @@ bool packResidents(const Problem &problem, Towers &towers, Bytes limit, bool qui
                              std::to_string(problem.weights[largest[j]].bytes()) + " bytes)");
     failure.remedies.emplace_back("--placement=hybrid streams what does not fit from DRAM");
     Bytes capacity = problem.sram.bytesPerCore * problem.sram.cores;
-    failure.remedies.push_back("a format of fewer bits (--weights), or more cards, at least --cards=" +
+    failure.remedies.push_back("a format of fewer bits (--weights), or more cards (--cards), at the very least " +
                                std::to_string((total + capacity - 1) / capacity + (total % capacity ? 0 : 1)));
     return false;
   }
@@ -378,7 +378,7 @@ bool placeDram(const Problem &problem, Solution &solution, DoesNotFit &failure) 
     return true;
   failure = {"the weights' homes", "", "DRAM of a chiplet", top, problem.dram.bytesPerChiplet, {}, {}};
   failure.remedies.push_back(
-      "a format of fewer bits (--weights), or more cards, at least --cards=" +
+      "a format of fewer bits (--weights), or more cards (--cards), at the very least " +
       std::to_string((top + problem.dram.bytesPerChiplet - 1) / std::max<Bytes>(problem.dram.bytesPerChiplet, 1)));
   return false;
 }

@@ -16,7 +16,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Name, style of the zoo, format of the weights.
-MODELS = [("Llama-3.1-8B", "genai", "mxint4"), ("Llama-3.1-8B", "genai", "mxint8"), ("Qwen3-32B", "genai", "mxint4"), ("GPT-OSS-20B", "genai", "mxint4"),
+MODELS = [("Llama-3.1-8B", "genai", "mxint4"), ("Llama-3.1-8B", "genai", "mxint8"), ("Qwen3-32B", "genai", "mxint4"), ("Qwen3-32B", "genai", "mxint8"), ("GPT-OSS-20B", "genai", "mxint4"),
           ("Llama-3.3-70B", "genai", "mxint4"), ("Llama-3.3-70B", "genai", "mxint8"), ("SmolLM2-135M", "genai", "mxint8")]
 POLICIES = ["hybrid", "static", "belady", "lru", "dram-only", "sram-only"]
 BEGIN, END = "<!-- table: test/bench/placement_table.py -->", "<!-- end of table -->"

@@ -123,7 +123,7 @@ TEST(Placement, WhatDoesNotFitIsNamed) {
   DoesNotFit failure;
   ASSERT_FALSE(solve(problem, "sram-only", solution, failure));
   EXPECT_NE(failure.text().find("ONNX node '/node"), std::string::npos) << failure.text();
-  EXPECT_NE(failure.text().find("--cards="), std::string::npos) << failure.text();
+  EXPECT_NE(failure.text().find("more cards (--cards)"), std::string::npos) << failure.text();
   problem = makeProblem(1, 4224 * 8);
   problem.stashBytes = 110000;
   ASSERT_FALSE(solve(problem, "hybrid", solution, failure));

@@ -49,11 +49,9 @@ static void printLast(const session::Session &session, const std::string &entry)
                  : call->peakPower.nominal > cap  ? "; the peak is above the cap of"
                                                   : "; cap",
                  cap);
-  if (call->tokens > 0)
-    std::fprintf(stderr, "; %s (%s to %s) a token",
-                 session::energyText(call->energy.nominal / double(call->tokens)).c_str(),
-                 session::energyText(call->energy.low / double(call->tokens)).c_str(),
-                 session::energyText(call->energy.high / double(call->tokens)).c_str());
+  if (std::optional<targets::EnergyBand> perToken = call->energyPerToken())
+    std::fprintf(stderr, "; %s (%s to %s) a token", session::energyText(perToken->nominal).c_str(),
+                 session::energyText(perToken->low).c_str(), session::energyText(perToken->high).c_str());
   std::fprintf(stderr, "\n");
   if (const timing::Spread &spread = call->spread; !spread.latencies.empty()) {
     auto exact = [](int64_t time) { // runs of a call differ little
@@ -198,7 +196,8 @@ int main(int argc, char **argv) {
        {"temperature", "T", "sample instead of taking the best id (default 0: the best)"},
        {"seed", "N", "for sampling, and for the experts that are drawn with --functional=off (default 0)"},
        {"routing", "F.json|worst",
-        "with --functional=off: the experts that calls choose, as --routing-out records them, or their frequencies; worst: "
+        "with --functional=off: the experts that calls choose, as --routing-out records them, or their frequencies; "
+        "worst: "
         "those whose fetching takes longest"},
        {"routing-out", "F.json", "write which experts every call chose"},
        {"start-ids", "1",

@@ -159,9 +159,11 @@ private:
                          std::optional<Dimensions> *found) {
     Dimensions dims(module.getContext());
     bindFixed(dims, tokensOne);
-    keepCounts(dims);
+    if (isDecoder())
+      for (const std::string &name : countNames(graph, roles))
+        dims.keep(name);
     if (learned)
-      dims.inherit(*learned, dimensionNames());
+      dims.inherit(*learned, dimensionNames(graph));
     // A restart removes a run-time value or adds one whose size data decide, of which a graph has finitely many: this
     // ends.
     for (;;) {
@@ -210,17 +212,6 @@ private:
         *found = dims;
       return success();
     }
-  }
-
-  /// The names that the graph gives to dimensions of its arguments.
-  std::vector<std::string> dimensionNames() {
-    std::vector<std::string> names;
-    for (unsigned i = 0; i < graph.getNumArguments(); ++i)
-      if (ArrayAttr list = argDims(graph, i))
-        for (Attribute attr : list)
-          if (auto text = dyn_cast<StringAttr>(attr); text && !text.getValue().empty())
-            names.push_back(text.getValue().str());
-    return names;
   }
 
   /// Sizes that data decide are what the graph's outputs declare. True when that settled one.
@@ -273,20 +264,6 @@ private:
             else if (tokensOne && static_cast<int64_t>(i) == roles.ids && axis == 1)
               dims.bind(text.getValue(), 1);
           }
-  }
-
-  /// A decoder's calls count tokens and what is past; other lengths follow from these.
-  void keepCounts(Dimensions &dims) {
-    auto keep = [&](unsigned arg, size_t axis) {
-      ArrayAttr list = argDims(graph, arg);
-      if (auto text = list && axis < list.size() ? dyn_cast<StringAttr>(list[axis]) : StringAttr())
-        dims.keep(text.getValue());
-    };
-    if (!isDecoder())
-      return;
-    keep(static_cast<unsigned>(roles.ids), 1);
-    for (unsigned past : roles.pasts)
-      keep(past, 2);
   }
 
   LogicalResult makeArguments(Dimensions &dims, std::optional<bool> branch, SmallVector<Symbolic> &arguments) {

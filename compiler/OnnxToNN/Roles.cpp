@@ -123,4 +123,28 @@ int64_t contextFromConfig(ModuleOp module, ArrayRef<std::string> given) {
   return 0;
 }
 
+std::vector<std::string> dimensionNames(func::FuncOp graph) {
+  std::vector<std::string> names;
+  for (unsigned i = 0; i < graph.getNumArguments(); ++i)
+    if (ArrayAttr list = argDims(graph, i))
+      for (Attribute attr : list)
+        if (auto text = dyn_cast<StringAttr>(attr); text && !text.getValue().empty())
+          names.push_back(text.getValue().str());
+  return names;
+}
+
+std::vector<std::string> countNames(func::FuncOp graph, const GraphRoles &roles) {
+  std::vector<std::string> names;
+  auto add = [&](unsigned arg, size_t axis) {
+    ArrayAttr list = argDims(graph, arg);
+    if (auto text = list && axis < list.size() ? dyn_cast<StringAttr>(list[axis]) : StringAttr())
+      names.push_back(text.getValue().str());
+  };
+  if (roles.ids >= 0)
+    add(static_cast<unsigned>(roles.ids), 1);
+  for (unsigned past : roles.pasts)
+    add(past, 2);
+  return names;
+}
+
 } // namespace ahm::onnxtonn

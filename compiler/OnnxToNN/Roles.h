@@ -7,6 +7,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 namespace ahm::onnxtonn {
 
@@ -30,6 +31,12 @@ std::string argName(mlir::func::FuncOp graph, unsigned i);
 
 /// The model's names, expressions and sizes of an argument's dimensions; null where it says none.
 mlir::ArrayAttr argDims(mlir::func::FuncOp graph, unsigned i);
+
+/// The names that the graph gives to dimensions of its arguments.
+std::vector<std::string> dimensionNames(mlir::func::FuncOp graph);
+
+/// Of these, what a decoder's calls count: its tokens, and those that are past. Other lengths follow from them.
+std::vector<std::string> countNames(mlir::func::FuncOp graph, const GraphRoles &roles);
 
 /// max_position_embeddings, or what else it is called, of the config.json in `given` or beside the model's weights; 0
 /// when there is none.

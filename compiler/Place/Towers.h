@@ -53,6 +53,9 @@ private:
   uint32_t unit = 1;
 };
 
+/// Offsets in the stash and in the host's memory; false when the stash is too small, and which buffer finds no room.
+bool placeBuffers(const Problem &problem, Solution &solution, DoesNotFit &failure);
+
 /// Which caches stand as a whole and which in pages: as wholes while the stash has room beside all rings, smallest
 /// first. Sets CachePlace::openPages only. False when even the rings have no room.
 bool chooseHomes(const Problem &problem, std::vector<CachePlace> &places, DoesNotFit &failure);

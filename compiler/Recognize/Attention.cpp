@@ -95,11 +95,7 @@ private:
       copy->getResult(0).setType(one);
       result = copy->getResult(0);
     } else {
-      AffineExpr zero = getAffineConstantExpr(0, value.getContext());
-      AffineMap starts = AffineMap::get(0, symbols, {getAffineConstantExpr(i, value.getContext()), zero, zero, zero},
-                                        value.getContext());
-      result = nn::SliceOp::create(builder, value.getLoc(), one, value, AffineMapAttr::get(starts),
-                                   builder.getDenseI64ArrayAttr({1, 1, 1, 1}));
+      result = sliceAlong(builder, value.getLoc(), value, 0, i, 1, 1, symbols);
     }
     return made[value] = result;
   }

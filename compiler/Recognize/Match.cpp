@@ -210,6 +210,18 @@ bool sameShape(Value a, Value b) {
   return !leftShape.empty() && leftShape == rightShape;
 }
 
+Value sliceAlong(OpBuilder &builder, Location loc, Value value, unsigned axis, int64_t start, int64_t size,
+                 int64_t step, unsigned symbols) {
+  SmallVector<AffineExpr> shape = shapeOf(value), starts(shape.size(), builder.getAffineConstantExpr(0));
+  SmallVector<int64_t> steps(shape.size(), 1);
+  shape[axis] = builder.getAffineConstantExpr(size);
+  starts[axis] = builder.getAffineConstantExpr(start);
+  steps[axis] = step;
+  return nn::SliceOp::create(builder, loc, nn::shapedType(shape, rankedType(value).getElementType(), symbols), value,
+                             AffineMapAttr::get(AffineMap::get(0, symbols, starts, builder.getContext())),
+                             builder.getDenseI64ArrayAttr(steps));
+}
+
 unsigned symbolCount(Operation *op) {
   auto function = isa<func::FuncOp>(op) ? cast<func::FuncOp>(op) : op->getParentOfType<func::FuncOp>();
   if (!function)

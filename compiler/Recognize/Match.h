@@ -3,6 +3,7 @@
 #define AHM_COMPILER_RECOGNIZE_MATCH_H
 
 #include "dialects/NN/NN.h"
+#include "mlir/IR/Builders.h"
 #include "mlir/IR/Value.h"
 
 #include <optional>
@@ -42,6 +43,10 @@ llvm::SmallVector<mlir::AffineExpr> shapeOf(mlir::Value value);
 
 /// Both have the same shape, run-time values included.
 bool sameShape(mlir::Value a, mlir::Value b);
+
+/// `size` elements of `value` along one axis, from `start` on, `step` apart; the other axes whole.
+mlir::Value sliceAlong(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value value, unsigned axis, int64_t start,
+                       int64_t size, int64_t step, unsigned symbols);
 
 /// Number of run-time values (symbols) of the function around `op`: the length of its attribute nn.values.
 unsigned symbolCount(mlir::Operation *op);

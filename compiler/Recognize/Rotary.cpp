@@ -268,15 +268,8 @@ Value turnedWhole(Operation *op, Value first, Value second, bool interleaved, Pa
   Layout layout = layoutOf(cos, low);
   if (layout == Layout::none || layoutOf(sin, low) != layout)
     return {};
-  if (rankedType(x).getShape().back() != 2 * half) { // these elements of each row turn
-    SmallVector<AffineExpr> shape = shapeOf(x), starts(4, rewriter.getAffineConstantExpr(0));
-    shape.back() = rewriter.getAffineConstantExpr(2 * half);
-    starts.back() = rewriter.getAffineConstantExpr(start);
-    unsigned symbols = symbolCount(op);
-    x = nn::SliceOp::create(rewriter, op->getLoc(), nn::shapedType(shape, rankedType(x).getElementType(), symbols), x,
-                            AffineMapAttr::get(AffineMap::get(0, symbols, starts, op->getContext())),
-                            rewriter.getDenseI64ArrayAttr({1, 1, 1, 1}));
-  }
+  if (rankedType(x).getShape().back() != 2 * half) // these elements of each row turn
+    x = sliceAlong(rewriter, op->getLoc(), x, 3, start, 2 * half, 1, symbolCount(op));
   return turn(op, x, cos, sin, interleaved, layout, rewriter);
 }
 
@@ -333,14 +326,9 @@ struct HalfOfPairs : OpRewritePattern<nn::ReshapeOp> {
     for (size_t i = 0; i < to.size(); ++i)
       if (to[i] != two[i] || (i + 1 < to.size() && to[i] != from[i]))
         return failure();
-    SmallVector<AffineExpr> starts(from.size(), rewriter.getAffineConstantExpr(0));
-    starts.back() = rewriter.getAffineConstantExpr(start);
-    SmallVector<int64_t> steps(from.size(), 1);
-    steps.back() = 2;
-    rewriter.replaceOpWithNewOp<nn::SliceOp>(
-        op, op.getType(), split.getInput(),
-        AffineMapAttr::get(AffineMap::get(0, symbolCount(op), starts, op.getContext())),
-        rewriter.getDenseI64ArrayAttr(steps));
+    unsigned last = static_cast<unsigned>(from.size()) - 1;
+    rewriter.replaceOp(op, sliceAlong(rewriter, op.getLoc(), split.getInput(), last, start,
+                                      rankedType(op.getResult()).getShape().back(), 2, symbolCount(op)));
     return success();
   }
 };

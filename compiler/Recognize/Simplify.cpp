@@ -172,14 +172,8 @@ struct GatherOfConstant : OpRewritePattern<nn::GatherOp> {
         axis >= shape.size() || rankedType(table).isDynamicDim(axis) || index->first < 0 ||
         index->first >= rankedType(table).getDimSize(axis))
       return failure();
-    unsigned symbols = symbolCount(op);
-    SmallVector<AffineExpr> starts(shape.size(), rewriter.getAffineConstantExpr(0));
-    starts[axis] = rewriter.getAffineConstantExpr(index->first);
-    shape[axis] = rewriter.getAffineConstantExpr(1);
     Value one =
-        nn::SliceOp::create(rewriter, op.getLoc(), nn::shapedType(shape, rankedType(table).getElementType(), symbols),
-                            table, AffineMapAttr::get(AffineMap::get(0, symbols, starts, op.getContext())),
-                            rewriter.getDenseI64ArrayAttr(SmallVector<int64_t>(shape.size(), 1)));
+        sliceAlong(rewriter, op.getLoc(), table, static_cast<unsigned>(axis), index->first, 1, 1, symbolCount(op));
     rewriter.replaceOpWithNewOp<nn::ReshapeOp>(op, op.getType(), one);
     return success();
   }

@@ -105,8 +105,8 @@ std::string Session::metricsJson(const std::string &comparison) const {
     if (timed) {
       Json &last = root["calls"].back();
       Json perToken(nullptr), waited = Json::object();
-      if (call.tokens > 0)
-        perToken = scaled(call.energy, 1 / double(call.tokens));
+      if (std::optional<targets::EnergyBand> energy = call.energyPerToken())
+        perToken = scaled(*energy, 1);
       last["energy_per_token_pj"] = perToken;
       Json parts = Json::object();
       for (const timing::EnergyPart &part : call.energyParts)
@@ -120,9 +120,12 @@ std::string Session::metricsJson(const std::string &comparison) const {
         waited[part.reason] = part.time;
       last["limit"] = {{"resource", call.limit.resource}, {"busy_ps", call.limit.busy}, {"waited_ps", waited}};
       if (const timing::Spread &spread = call.spread; !spread.latencies.empty())
-        last["phases_ps"] = {{"runs", spread.latencies.size()},    {"fastest", spread.latencies.front()},
-                             {"p50", spread.percentile(50)},       {"p99", spread.percentile(99)},
-                             {"max", spread.latencies.back()},     {"slowest", spread.latencies.back()},
+        last["phases_ps"] = {{"runs", spread.latencies.size()},
+                             {"fastest", spread.latencies.front()},
+                             {"p50", spread.percentile(50)},
+                             {"p99", spread.percentile(99)},
+                             {"max", spread.latencies.back()},
+                             {"slowest", spread.latencies.back()},
                              {"bound", spread.bound}};
     }
   }

@@ -407,11 +407,11 @@ private:
     for (const EntrySummary &g : groups) {
       auto call = std::find_if(session.calls().rbegin(), session.calls().rend(),
                                [&](const CallMetrics &c) { return c.entry == g.entry; });
-      double tokens = double(call->tokens);
+      std::optional<targets::EnergyBand> perToken = call->energyPerToken();
       add("<tr><td>" + escape(g.entry) + cell(powerText(call->averagePower)) + cell(powerText(call->peakPower)) +
-          cell(tokens > 0 ? energyText(call->energy.nominal / tokens) + " (" + energyText(call->energy.low / tokens) +
-                                " to " + energyText(call->energy.high / tokens) + ")"
-                          : ""));
+          cell(perToken ? energyText(perToken->nominal) + " (" + energyText(perToken->low) + " to " +
+                              energyText(perToken->high) + ")"
+                        : ""));
     }
     add("</table></div>");
   }
@@ -510,7 +510,8 @@ private:
       auto found = object.find(key);
       return found != object.end() && found->is_number() ? std::max(0.0, found->get<double>()) : 0.0;
     };
-    add("<h3>Decisions about weights</h3><p>Weights that were placed alike for the same reason; their names open with a "
+    add("<h3>Decisions about weights</h3><p>Weights that were placed alike for the same reason; their names open with "
+        "a "
         "click. The bar is the part that stays in SRAM, the rest streams on every call.</p><div "
         "class=\"scroll\"><table><tr><th style=\"width:28%\">weights<th>choice<th>bytes<th>streams<th>stays<th "
         "style=\"text-align:left\">why");
@@ -532,10 +533,10 @@ private:
           shown += escape(names[i]) + (i + 1 < names.size() ? "<br>" : "");
         shown += "</details>";
       }
-      add("<tr><td>" + shown + cell(escape(text(decision, "choice"))) + "<td style=\"white-space:nowrap\">" + bytesText(all) +
-          cell(streams > 0 ? bytesText(streams) : "") + "<td class=\"bar\" style=\"width:10%\">" +
-          (streams < all ? bar(1 - streams / all, "b") : "") +
-          "<td style=\"text-align:left\">" + escape(text(decision, "reason")));
+      add("<tr><td>" + shown + cell(escape(text(decision, "choice"))) + "<td style=\"white-space:nowrap\">" +
+          bytesText(all) + cell(streams > 0 ? bytesText(streams) : "") + "<td class=\"bar\" style=\"width:10%\">" +
+          (streams < all ? bar(1 - streams / all, "b") : "") + "<td style=\"text-align:left\">" +
+          escape(text(decision, "reason")));
     }
     add("</table></div>");
   }

@@ -266,6 +266,8 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
   CallMetrics call;
   call.entry = entryName;
   call.tokens = context.tokens;
+  call.takesIds = std::any_of(entry->inputs.begin(), entry->inputs.end(),
+                              [](const program::Binding &binding) { return binding.role == "ids"; });
   call.context = context.past;
   timing::Routing routing;
   if (reading) {
@@ -299,9 +301,8 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
         fetchTensor(binding, dims, reading ? reading->host(hostOffset(binding.operand)) : nullptr, context.halves);
   }
   if (!reading) {
-    routing = options.routing.worst
-                  ? worstRouting(prog, *entry, values)
-                  : drawRouting(prog, *entry, values, options.seed, metrics.size(), options.routing);
+    routing = options.routing.worst ? worstRouting(prog, *entry, values)
+                                    : drawRouting(prog, *entry, values, options.seed, metrics.size(), options.routing);
     size_t number = size_t(std::count_if(metrics.begin(), metrics.end(),
                                          [&](const CallMetrics &before) { return before.entry == entryName; }));
     if (!replayRouting(prog, *entry, values, options.routing, number, routing, error))

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,7 @@ struct SessionOptions {
 struct CallMetrics {
   std::string entry;
   int64_t tokens = 0, batch = 1, context = 0; // context: valid tokens before the call
+  bool takesIds = false;                      // the tokens are ids, not samples of audio
   int64_t latency = 0, predicted = 0, bound = 0, lowerBound = 0, rooflinePeak = 0; // 0 without the timing reading
   timing::Spread spread;                       // over SessionOptions::phases; without runs when none were asked for
   timing::Limit limit;                         // what kept it from being faster
@@ -68,6 +70,14 @@ struct CallMetrics {
   std::vector<std::pair<std::string, double>> utilization;
   double wallSeconds = 0;
   ExpertIds routing; // where SessionOptions::keepRouting asks for it
+
+  /// Picojoules a token; none where the call took no ids.
+  std::optional<targets::EnergyBand> energyPerToken() const {
+    if (!takesIds || tokens <= 0)
+      return std::nullopt;
+    return targets::EnergyBand{energy.low / double(tokens), energy.nominal / double(tokens),
+                               energy.high / double(tokens)};
+  }
 };
 
 /// What the session knows about a call beyond its inputs.

@@ -1,4 +1,5 @@
-// Placement of experts one by one: soundness of every policy, what frequencies are worth, the bound, and plans as files.
+// Placement of experts one by one: soundness of every policy, what frequencies are worth, the bound, and plans as
+// files.
 #include "compiler/Place/PlanFile.h"
 #include "test/unit/PlacementProblems.h"
 
@@ -12,22 +13,12 @@ using namespace ahm::placement;
 
 namespace {
 
-/// Layers of a dense weight, a choice, and two weights of 16 experts of which each token takes two; prefill of 24 tokens and
-/// decode of one. `skew`: expert k's frequency is that to the power k, in an order of each layer's own.
+/// Layers of a dense weight, a choice, and two weights of 16 experts of which each token takes two; prefill of 24
+/// tokens and decode of one. `skew`: expert k's frequency is that to the power k, in an order of each layer's own.
 Problem makeExperts(uint64_t seed, Bytes bytesPerCore, double skew) {
   std::mt19937_64 random(seed);
   constexpr uint64_t experts = 16, top = 2, layers = 5;
-  Problem problem;
-  problem.sram = {bytesPerCore, 128, 64, 16};
-  problem.dram = {1u << 30, 2, 20.0, 50000};
-  problem.stashBytes = 1 << 20;
-  problem.commandLaunch = 1000;
-  problem.entries.resize(2);
-  problem.entries[0].name = "prefill";
-  problem.entries[0].launch = 100000;
-  problem.entries[1].name = "decode";
-  problem.entries[1].weight = 20;
-  problem.entries[1].launch = 50000;
+  Problem problem = emptyProblem(bytesPerCore, 20);
   auto add = [&](const std::string &name, uint64_t groups, uint64_t groupTiles) {
     Weight weight;
     weight.name = name;
@@ -180,9 +171,8 @@ TEST(PlacementExperts, APlanFileGivesTheSamePlacement) {
       EXPECT_EQ(predict(problem, read), solution.predicted);
     }
     // Wrong numbers are refused with the reason.
-    for (auto [member, value, reason] :
-         {std::tuple{"\"resident_experts\": ", "17", "expected a number from 0 to 16"},
-          {"\"sets\": ", "0", "a token's experts do not fit a set of slots"}}) {
+    for (auto [member, value, reason] : {std::tuple{"\"resident_experts\": ", "17", "expected a number from 0 to 16"},
+                                         {"\"sets\": ", "0", "a token's experts do not fit a set of slots"}}) {
       std::string bad = text;
       size_t at = bad.rfind(member) == std::string::npos ? 0 : bad.find(member, bad.find("\"expert_ring\""));
       if (bad.find(member, at) == std::string::npos)

@@ -56,9 +56,8 @@ inline void addAttention(Problem &problem, uint32_t entry, uint32_t group, Picos
   command.cacheGroup = static_cast<int32_t>(group);
 }
 
-/// 40 weights, half of which can be cut, on two chiplets of 64 cores; prefill and decode; buffers in the stash.
-inline Problem makeProblem(uint64_t seed, Bytes bytesPerCore) {
-  std::mt19937_64 random(seed);
+/// Two chiplets of 64 cores and nothing on them yet; prefill, and decode that counts `decodeWeight` times.
+inline Problem emptyProblem(Bytes bytesPerCore, double decodeWeight) {
   Problem problem;
   problem.sram = {bytesPerCore, 128, 64, 16};
   problem.dram = {1u << 30, 2, 20.0, 50000};
@@ -68,8 +67,15 @@ inline Problem makeProblem(uint64_t seed, Bytes bytesPerCore) {
   problem.entries[0].name = "prefill";
   problem.entries[0].launch = 100000;
   problem.entries[1].name = "decode";
-  problem.entries[1].weight = 4;
+  problem.entries[1].weight = decodeWeight;
   problem.entries[1].launch = 50000;
+  return problem;
+}
+
+/// 40 weights, half of which can be cut, on two chiplets of 64 cores; prefill and decode; buffers in the stash.
+inline Problem makeProblem(uint64_t seed, Bytes bytesPerCore) {
+  std::mt19937_64 random(seed);
+  Problem problem = emptyProblem(bytesPerCore, 4);
   for (uint32_t i = 0; i < 40; ++i) {
     Weight weight;
     weight.name = "w" + std::to_string(i);

@@ -1,6 +1,7 @@
 // The schedule pass. See Schedule.h.
 #include "compiler/Schedule/Schedule.h"
 #include "compiler/Schedule/CachePages.h"
+#include "compiler/Schedule/PlaceSeals.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/StringMap.h"
 
@@ -37,6 +38,7 @@ public:
         continue;
       if (failed(schedule(function, symbols, slots)))
         return signalPassFailure();
+      placeSeals(function);
       function->setAttr("hmem.scheduled", UnitAttr::get(&getContext()));
     }
   }

@@ -8,7 +8,8 @@
 // reads it and awaits, through HmemToDimc, what comes before.
 //
 // Pages of a cache ("CacheFetch", see CachePages.h) are hoisted in the same way, to where their staging slot is free, and
-// experts ("ExpertFetch") to where their set of slots is free and it is known which are chosen.
+// experts ("ExpertFetch") to where their set of slots is free and it is known which are chosen. What a call's appends
+// complete moves to its home where the dma queue is free (PlaceSeals.h).
 //
 // The transfer's position is also its place in the dma queue; that it does not overwrite a slot in use is made a wait
 // by HmemToDimc, from the addresses.

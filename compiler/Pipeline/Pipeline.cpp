@@ -154,6 +154,7 @@ private:
     // The stash is shared by vectors that stay and activations that come and go; a table of more than 1/64 of it stays
     // in DRAM.
     tile.largestStashVector = machine.stashBytes() / 64;
+    tile.stashTables = machine.stashBytes() / 6;
     return tile;
   }
 

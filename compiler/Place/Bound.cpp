@@ -191,12 +191,18 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
     }
     double stream = 0;
     Picoseconds fetched = 0;
-    if (bytes > whole && hasExperts(problem)) {
+    // Either weights stream, through a slot, or pages, through two.
+    Bytes slot = used.empty() ? ~Bytes{0} : smallest;
+    for (const Cache &cache : problem.caches)
+      if (pages > 0 && cache.openPages)
+        slot = std::min(slot, 2 * pieceLocalBytes(problem, cache, 1));
+    if (bytes + std::max(0.0, pages - inStash) > whole && hasExperts(problem)) {
       std::vector<double> perByte;
       for (const Rate &rate : rates)
         perByte.push_back(rate.perByte);
-      fetched = expertBound(problem, e, used, perByte,
-                            std::max(0.0, whole - static_cast<double>(smallest) * problem.sram.cores));
+      fetched =
+          expertBound(problem, e, used, perByte, std::max(0.0, whole - static_cast<double>(slot) * problem.sram.cores),
+                      std::max(0.0, pages - inStash));
       // Experts that are not chosen need no place.
       for (size_t w : used)
         bytes -= isByExpert(problem.weights[w]) ? static_cast<double>(problem.weights[w].bytes()) : 0;
@@ -218,15 +224,9 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
     double perByte = problem.dram.picosecondsPerByte / std::max<uint32_t>(problem.dram.chiplets, 1);
     double excess = bytes + pages - whole - inStash;
     if (excess > 0 && pages > 0) {
-      // Either weights stream, through a slot, or pages, through two.
-      Bytes slot = used.empty() ? ~Bytes{0} : smallest;
-      for (const Cache &cache : problem.caches)
-        if (cache.openPages)
-          slot = std::min(slot, 2 * pieceLocalBytes(problem, cache, 1));
       excess += static_cast<double>(slot) * problem.sram.cores;
-    }
-    if (excess > 0 && pages > 0)
       stream = std::max(stream, excess * (used.empty() ? perByte : std::min(best, perByte)));
+    }
     Picoseconds moved = 0;
     if (stream > 0)
       moved = entry.launch + problem.commandLaunch +

@@ -4,7 +4,8 @@
 // what stays. Two bounds hold for every placement. The dma queue alone: T >= X + D. And the chain of choices: experts
 // are fetched when a token's choice is known, their product waits for them, and the next choice, where it depends on
 // that product, for it; so T >= C + X', C being the longest path through all choices and their last products in turn,
-// with free transfers, and X' the same transfers without refresh windows, which intervals far apart can all escape. Any
+// with free transfers, and X' the same transfers, each link of the chain an interval of its own, which may escape one
+// refresh window: X less a window for every link. Any
 // mean of the two is a bound as well: T >= l * (C + X') + (1 - l) * (X + D), whose least over all placements is a
 // fractional knapsack that keeps what the mean weighs most. The best of a few l is taken.
 #include "compiler/Place/Towers.h"
@@ -17,10 +18,12 @@ namespace ahm::placement {
 namespace {
 
 /// The longest path through the choices of the entry and the last product behind each, with transfers for free; 0 when
-/// the choices do not depend on each other in a chain. Then `on` names the weights of experts that it passes.
-Picoseconds chain(const Problem &problem, const EntryPoint &entry, std::vector<bool> &on) {
+/// the choices do not depend on each other in a chain. Then `on` names the weights of experts that it passes, and
+/// `links` is the number of choices.
+Picoseconds chain(const Problem &problem, const EntryPoint &entry, std::vector<bool> &on, size_t &links) {
   constexpr Picoseconds kNever = std::numeric_limits<Picoseconds>::min() / 4;
   on.assign(problem.weights.size(), false);
+  links = 0;
   std::vector<int32_t> lastProduct(entry.commands.size(), -1); // of each choosing command
   for (size_t i = 0; i < entry.commands.size(); ++i)
     if (int32_t w = entry.commands[i].weight; w >= 0 && isByExpert(problem.weights[static_cast<size_t>(w)])) {
@@ -59,6 +62,7 @@ Picoseconds chain(const Problem &problem, const EntryPoint &entry, std::vector<b
         return 0;
       chosen = complete[i];
       until = lastProduct[i];
+      ++links;
     }
   }
   return latest > 0 ? latest : 0;
@@ -67,14 +71,11 @@ Picoseconds chain(const Problem &problem, const EntryPoint &entry, std::vector<b
 } // namespace
 
 Picoseconds expertBound(const Problem &problem, size_t entry, const std::vector<size_t> &used,
-                        const std::vector<double> &perByte, double room) {
+                        const std::vector<double> &perByte, double room, double pages) {
   const EntryPoint &point = problem.entries[entry];
   std::vector<bool> linked;
-  auto path = static_cast<double>(chain(problem, point, linked));
-  double unrefreshed = problem.dram.refreshPeriod > 0
-                           ? 1 - static_cast<double>(problem.dram.refreshDuration) /
-                                     static_cast<double>(problem.dram.refreshPeriod)
-                           : 1;
+  size_t links = 0;
+  auto path = static_cast<double>(chain(problem, point, linked, links));
   double balanced = problem.dram.picosecondsPerByte / std::max<uint32_t>(problem.dram.chiplets, 1);
   struct Item {
     double bytes, mean, alone; // time a byte in either bound
@@ -93,11 +94,13 @@ Picoseconds expertBound(const Problem &problem, size_t entry, const std::vector<
       for (const Use &use : weight.uses)
         if (use.entry == entry)
           chance = std::max(chance, chanceOfUse(weight, use, expert));
-      items.push_back({bytes / static_cast<double>(weight.experts),
-                       linked[w] ? rate * chance * unrefreshed : 0, rate * chance});
+      items.push_back({bytes / static_cast<double>(weight.experts), linked[w] ? rate * chance : 0, rate * chance});
     }
   }
-  double best = 0;
+  // Pages take room like a weight of which every call needs all; they need wait for no choice.
+  if (pages > 0)
+    items.push_back({pages, 0, balanced});
+  double best = 0, escaped = static_cast<double>(links) * static_cast<double>(problem.dram.slack);
   for (double l : {0.0, 0.25, 0.5, 0.75, 0.875, 0.9375, 1.0}) {
     if (l > 0 && path <= 0)
       break;
@@ -109,7 +112,8 @@ Picoseconds expertBound(const Problem &problem, size_t entry, const std::vector<
       left -= kept;
       sum += (item.bytes - kept) * time(item);
     }
-    double fixed = l * path + (1 - l) * static_cast<double>(point.launch + problem.commandLaunch - problem.dram.slack);
+    double fixed =
+        l * (path - escaped) + (1 - l) * static_cast<double>(point.launch + problem.commandLaunch - problem.dram.slack);
     best = std::max(best, sum + fixed);
   }
   return static_cast<Picoseconds>(best);

@@ -399,14 +399,19 @@ bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
     searchFrom(apart, experts);
     if (apart.found) {
       search.consider(apart.best);
-      for (int tight : {0, 1, 2})
-        for (uint32_t sets : {2, 3, 4}) {
-          Plan kept = apart.best;
-          kept.tight = tight;
-          kept.sets = sets;
-          keepExperts(prepared, kept);
-          search.consider(kept);
-        }
+      // A page that stays saves its bytes in every call, an expert only where it is chosen; but all attend to a page
+      // late or early alike, so both orders are tried, and between.
+      for (double first : {0.0, 0.25, 0.5, 0.75, 1.0})
+        for (int tight : {0, 1, 2})
+          for (uint32_t sets : {2, 3, 4})
+            if (first == 0 || prepared.mostPages > 0) {
+              Plan kept = apart.best;
+              kept.tight = tight;
+              kept.sets = sets;
+              kept.pagesFirst = first;
+              keepExperts(prepared, kept);
+              search.consider(kept);
+            }
     }
   }
   if (!search.found) {

@@ -153,9 +153,10 @@ void keepExperts(const Prepared &prepared, Plan &plan);
 /// Slots of a set: what one token can miss.
 uint64_t expertSlots(const Problem &problem);
 /// A lower bound of an entry's expected time over the choices of experts; see ExpertBound.cpp. `used`: its weights;
-/// `perByte`: of each weight, the least time of the dma queue for a byte; `room`: bytes of SRAM for what stays.
+/// `perByte`: of each weight, the least time of the dma queue for a byte; `room`: bytes of SRAM for what stays;
+/// `pages`: bytes of caches' pages that do not find room in the stash.
 Picoseconds expertBound(const Problem &problem, size_t entry, const std::vector<size_t> &used,
-                        const std::vector<double> &perByte, double room);
+                        const std::vector<double> &perByte, double room, double pages);
 /// The time that moving `count` of a fetched piece's experts holds the dma queue.
 Picoseconds fetchTime(const Problem &problem, const Weight &weight, const Piece &piece, double count);
 

@@ -74,6 +74,20 @@ Place FunctionTiler::transposed(Location location, Place from, StringRef dtype, 
   return place;
 }
 
+/// Whether ids come from a choice among computed values, such as a router's, and not from the function's arguments.
+static bool isChosenOnCard(Value ids) {
+  constexpr size_t kMostOperations = 16; // between the choice and its use stand reshapes and casts
+  SmallVector<Value> work{ids};
+  for (size_t next = 0; next < work.size() && next < kMostOperations; ++next) {
+    Operation *op = work[next].getDefiningOp();
+    if (isa_and_nonnull<nn::TopKOp, nn::ArgMaxOp>(op))
+      return true;
+    if (op)
+      llvm::append_range(work, op->getOperands());
+  }
+  return false;
+}
+
 LogicalResult FunctionTiler::lower(Operation *op) {
   for (Type type : op->getResultTypes()) {
     auto tensor = dyn_cast<RankedTensorType>(type);
@@ -139,7 +153,8 @@ LogicalResult FunctionTiler::lower(Operation *op) {
         auto weight =
             get ? SymbolTable::lookupNearestSymbolFrom<nn::WeightOp>(op, get.getWeightAttr()) : nn::WeightOp();
         auto type = cast<RankedTensorType>(o.getTable().getType());
-        if (weight && o.getAxis() == 0 && type.getNumElements() > 4096) {
+        if (weight && o.getAxis() == 0 && type.getNumElements() > 4096 &&
+            !(isChosenOnCard(o.getIndices()) && weights.keepsTable(weight))) {
           // A table of integers, or one that is no embedding: rows are read from DRAM one by one.
           hmem::WeightOp table = weights.dense(weight, true);
           command.ins.push_back(view(command, {{}, FlatSymbolRefAttr::get(table.getSymNameAttr())},
@@ -322,6 +337,7 @@ public:
     quad = from.quadCores;
     chiplet = from.coresPerChiplet;
     stashVector = from.largestStashVector;
+    stashTables = from.stashTables;
   }
   TilePass(const TilePass &other) : PassWrapper(other) {}
   StringRef getArgument() const final { return "hmem-tile"; }
@@ -339,6 +355,7 @@ public:
     options.quadCores = quad;
     options.coresPerChiplet = chiplet;
     options.largestStashVector = stashVector;
+    options.stashTables = stashTables;
     if (options.sramBytesPerCore <= 0 || options.cores <= 0 || options.coresPerChiplet <= 0) {
       module.emitError() << "hmem-tile needs positive sram-per-core, cores and chiplet";
       return signalPassFailure();
@@ -380,6 +397,9 @@ private:
   Option<int64_t> chiplet{*this, "chiplet", llvm::cl::desc("cores of a chiplet"), llvm::cl::init(256)};
   Option<int64_t> stashVector{*this, "stash-vector", llvm::cl::desc("largest vector kept in the stash, bytes"),
                               llvm::cl::init(1 << 20)};
+  Option<int64_t> stashTables{*this, "stash-tables",
+                              llvm::cl::desc("bytes of the stash for tables whose rows the card chooses"),
+                              llvm::cl::init(16 << 20)};
 };
 
 } // namespace

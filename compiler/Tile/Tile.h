@@ -21,6 +21,8 @@ struct TileOptions {
   int64_t coresPerChiplet = 256;
   /// Vectors of more bytes stay in DRAM and are fetched at each use.
   int64_t largestStashVector = 1 << 20;
+  /// Bytes of the stash for tables of which a step reads rows that the card itself chose.
+  int64_t stashTables = 16 << 20;
 };
 
 /// Argument "hmem-tile".

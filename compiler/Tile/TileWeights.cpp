@@ -59,11 +59,10 @@ hmem::WeightOp WeightTable::create(Location location, StringRef name, StringRef 
   std::string unique = name.str();
   for (int i = 1; !names.insert(unique).second; ++i)
     unique = (name + "." + Twine(i)).str();
-  auto op =
-      hmem::WeightOp::create(builder, location, unique, kind, type, sourceType, file, offset, length, recipe, format,
-                             bytes, 0, 0, 0, 0, 0, 0, ElementsAttr(), StringAttr(), IntegerAttr(), IntegerAttr(),
-                             IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(),
-                             DenseI64ArrayAttr());
+  auto op = hmem::WeightOp::create(builder, location, unique, kind, type, sourceType, file, offset, length, recipe,
+                                   format, bytes, 0, 0, 0, 0, 0, 0, ElementsAttr(), StringAttr(), IntegerAttr(),
+                                   IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(), IntegerAttr(),
+                                   IntegerAttr(), DenseI64ArrayAttr());
   return op;
 }
 
@@ -162,6 +161,18 @@ hmem::WeightOp WeightTable::dense(nn::WeightOp weight, bool table) {
   if (weight.getValueAttr())
     op.setValueAttr(weight.getValueAttr());
   return op;
+}
+
+bool WeightTable::keepsTable(nn::WeightOp weight) {
+  auto [known, fresh] = tablesKept.try_emplace(weight.getSymName(), false);
+  if (!fresh)
+    return known->second;
+  auto type = cast<RankedTensorType>(weight.getType());
+  int64_t bytes = type.getNumElements() * hmem::denseElementBytes(dtypeOf(type.getElementType()));
+  if (bytes > options.largestStashVector || tableBytes + bytes > options.stashTables)
+    return false;
+  tableBytes += bytes;
+  return known->second = true;
 }
 
 hmem::WeightOp WeightTable::constant(Location location, ElementsAttr value) {

@@ -26,6 +26,10 @@ public:
   llvm::ArrayRef<hmem::WeightOp> table(mlir::Operation *user, nn::WeightOp weight);
   /// A dense weight: kind "vector", or "table" when it stays in DRAM.
   hmem::WeightOp dense(nn::WeightOp weight, bool table);
+  /// Whether a table whose rows are chosen by what the card computes is kept in the stash, as a "vector": otherwise its
+  /// rows would come from DRAM in the midst of a step, behind whatever transfer is under way. Those that are asked for
+  /// first are kept, none larger than `largestStashVector`, and `stashTables` bytes in all.
+  bool keepsTable(nn::WeightOp weight);
   hmem::WeightOp constant(mlir::Location location, mlir::ElementsAttr value);
 
 private:
@@ -45,6 +49,8 @@ private:
   llvm::StringMap<hmem::WeightOp> denseByName;
   llvm::DenseMap<mlir::Attribute, hmem::WeightOp> constants;
   llvm::StringSet<> names;
+  llvm::StringMap<bool> tablesKept;
+  int64_t tableBytes = 0; // of those that are kept
 };
 
 } // namespace ahm

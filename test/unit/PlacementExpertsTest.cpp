@@ -15,7 +15,8 @@ namespace {
 
 /// Layers of a dense weight, a choice, and two weights of 16 experts of which each token takes two; prefill of 24
 /// tokens and decode of one. `skew`: expert k's frequency is that to the power k, in an order of each layer's own.
-Problem makeExperts(uint64_t seed, Bytes bytesPerCore, double skew) {
+/// `pages`: of the keys and values of each layer.
+Problem makeExperts(uint64_t seed, Bytes bytesPerCore, double skew, uint64_t pages = 0) {
   std::mt19937_64 random(seed);
   constexpr uint64_t experts = 16, top = 2, layers = 5;
   Problem problem = emptyProblem(bytesPerCore, 20);
@@ -49,8 +50,21 @@ Problem makeExperts(uint64_t seed, Bytes bytesPerCore, double skew) {
       problem.weights[w].order = order;
       pair.push_back(w);
     }
+    for (int k = 0; k < 2 && pages; ++k) {
+      Cache cache;
+      cache.name = (k ? "values" : "keys") + std::to_string(layer);
+      cache.group = static_cast<uint32_t>(layer);
+      cache.heads = 4;
+      cache.blockBytes = 4352;
+      cache.flatBytes = cache.ringBytes(pages);
+      cache.openPages = 2;
+      cache.homePages = pages;
+      problem.caches.push_back(cache);
+    }
     for (uint32_t entry = 0; entry < 2; ++entry) {
       addVector(problem, entry, entry ? 5000 : 40000);
+      if (pages)
+        addAttention(problem, entry, static_cast<uint32_t>(layer), entry ? 4000 : 10000);
       addProduct(problem, dense, entry, entry ? 60000 : 200000, entry ? 50000 : 190000);
       addVector(problem, entry, 3000);
       auto choice = static_cast<int32_t>(problem.entries[entry].commands.size()) - 1;
@@ -124,8 +138,11 @@ TEST(PlacementExperts, MoreOfTheMachineOrOfSkewIsNeverSlower) {
 }
 
 TEST(PlacementExperts, NoChoiceOfResidentsBeatsTheBound) {
-  for (uint64_t seed = 0; seed < 6; ++seed) {
-    Problem problem = makeExperts(seed, 4224 * 9, 0.85);
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    uint64_t pages = seed < 6 ? 0 : 4 + 8 * (seed % 3);
+    Problem problem = makeExperts(seed, 4224 * (pages ? 16 : 9), 0.85, pages);
+    if (pages)
+      problem.stashBytes = 400 << 10;
     std::vector<Picoseconds> bound = lowerBound(problem);
     std::mt19937_64 random(seed + 100);
     int fitting = 0;
@@ -136,6 +153,7 @@ TEST(PlacementExperts, NoChoiceOfResidentsBeatsTheBound) {
       plan.slots = 2;
       plan.sets = 2;
       plan.tight = static_cast<int>(random() % 3);
+      plan.pagesFirst = static_cast<double>(random() % 3) / 2;
       for (size_t w = 0; w < problem.weights.size(); ++w)
         if (problem.weights[w].experts > 1)
           plan.resident[w] = static_cast<uint32_t>(random() % 5);
@@ -153,6 +171,27 @@ TEST(PlacementExperts, NoChoiceOfResidentsBeatsTheBound) {
     }
     EXPECT_GT(fitting, 20);
   }
+}
+
+TEST(PlacementExperts, PagesAndExpertsShareSram) {
+  bool both = false;
+  for (uint64_t seed = 0; seed < 6; ++seed) {
+    Problem problem = makeExperts(seed, 4224 * 12, 0.9, 24);
+    problem.stashBytes = 400 << 10;
+    Solution solution;
+    timeOf(problem, "hybrid", solution);
+    EXPECT_EQ(verify(problem, solution), "");
+    uint64_t pages = 0, experts = 0;
+    for (const CachePlace &place : solution.caches)
+      pages += place.sramPages;
+    for (size_t w = 0; w < problem.weights.size(); ++w)
+      if (uint64_t fetched = solution.weights[w].fetchedExperts())
+        experts += problem.weights[w].experts - fetched;
+    both |= pages > 0 && experts > 0;
+    for (size_t entry = 0; entry < 2; ++entry)
+      EXPECT_GE(solution.predicted[entry], solution.lowerBound[entry]) << "seed " << seed;
+  }
+  EXPECT_TRUE(both);
 }
 
 TEST(PlacementExperts, APlanFileGivesTheSamePlacement) {

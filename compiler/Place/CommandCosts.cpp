@@ -2,6 +2,7 @@
 //
 // Costs depend on tiers, units and shapes, not on addresses, so every object gets a region of its own at address 0.
 #include "compiler/Place/CommandCosts.h"
+#include "runtime/program/KvPages.h"
 #include "runtime/program/Opcodes.h"
 #include "runtime/program/Sizes.h"
 
@@ -75,7 +76,7 @@ uint32_t CommandCosts::region(hmem::ViewAttr view, hmem::ExecOp exec) {
   return found->second;
 }
 
-CommandCosts::Cost CommandCosts::of(hmem::ExecOp exec, func::FuncOp function) {
+std::optional<program::Entry> CommandCosts::commandOf(hmem::ExecOp exec, func::FuncOp function) {
   static const llvm::StringMap<program::Opcode> opcodes = [] {
     llvm::StringMap<program::Opcode> map;
     for (uint16_t op = 0; op <= static_cast<uint16_t>(program::kLastOpcode); ++op)
@@ -89,13 +90,12 @@ CommandCosts::Cost CommandCosts::of(hmem::ExecOp exec, func::FuncOp function) {
       map[program::dtypeName(static_cast<program::DType>(type))] = static_cast<program::DType>(type);
     return map;
   }();
-  Cost result;
   program::Entry entry;
   entry.commands.emplace_back();
   program::Command &command = entry.commands.back();
   auto opcode = opcodes.find(exec.getOpcode());
   if (opcode == opcodes.end())
-    return result;
+    return std::nullopt;
   command.op = opcode->second;
   for (bool write : {false, true})
     for (Attribute attribute : write ? exec.getOuts() : exec.getIns()) {
@@ -104,7 +104,7 @@ CommandCosts::Cost CommandCosts::of(hmem::ExecOp exec, func::FuncOp function) {
       operand.region = region(view, exec);
       auto dtype = dtypes.find(view.getDtype().getValue());
       if (dtype == dtypes.end())
-        return result;
+        return std::nullopt;
       operand.dtype = dtype->second;
       for (int64_t dim : atMaxima(view.getDims().getValue(), function))
         operand.dims.push_back(constant(dim));
@@ -117,6 +117,12 @@ CommandCosts::Cost CommandCosts::of(hmem::ExecOp exec, func::FuncOp function) {
         static_cast<uint32_t>(constant(atMaxima(cast<AffineMapAttr>(expr).getValue(), function).front())));
   if (AffineMapAttr repeat = exec.getRepeatAttr())
     command.repeat = constant(atMaxima(repeat.getValue(), function).front());
+  return entry;
+}
+
+CommandCosts::Cost CommandCosts::costOf(const program::Entry &entry) {
+  Cost result;
+  const program::Command &command = entry.commands.front();
   if (program.sources.empty())
     program.sources.emplace_back();
   std::string error;
@@ -125,6 +131,55 @@ CommandCosts::Cost CommandCosts::of(hmem::ExecOp exec, func::FuncOp function) {
   result.counts = timing::countCommand(program, command, {}, machine);
   result.cost = timing::costCommand(program, command, result.counts, machine);
   return result;
+}
+
+CommandCosts::Cost CommandCosts::of(hmem::ExecOp exec, func::FuncOp function) {
+  std::optional<program::Entry> entry = commandOf(exec, function);
+  return entry ? costOf(*entry) : Cost();
+}
+
+CommandCosts::Cost CommandCosts::of(hmem::ExecOp attention, func::FuncOp function, const Piece &piece) {
+  std::optional<program::Entry> entry = commandOf(attention, function);
+  if (!entry || entry->commands.front().ins.size() < 3 || entry->commands.front().exprs.size() < 2)
+    return {};
+  program::Command &command = entry->commands.front();
+  if (staging < 0) { // where pages from a home stand when they are read: in SRAM
+    staging = static_cast<int32_t>(program.regions.size());
+    program::Region region;
+    region.tier = program::Tier::Sram;
+    region.lifetime = program::LifetimeClass::Staging;
+    program.regions.push_back(region);
+  }
+  std::vector<program::Operand> ins(command.ins.begin(), command.ins.begin() + 3);
+  for (size_t side : {1, 2}) { // [H,capacity,D], or with leading ones, becomes [pages,H,64,D]
+    std::vector<int32_t> &dims = ins[side].dims;
+    if (dims.size() < 3)
+      return {};
+    dims = {constant(1), dims[dims.size() - 3], constant(program::kPageTokens), dims.back()};
+  }
+  for (size_t side : {1, 2}) {
+    ins.push_back(ins[side]);
+    ins.back().region = static_cast<uint32_t>(staging);
+  }
+  if (!piece.isFirst)
+    for (size_t k = 0; k < 2 && k < command.outs.size(); ++k)
+      ins.push_back(command.outs[k]);
+  ins.insert(ins.end(), command.ins.begin() + 3, command.ins.end());
+  command.ins = std::move(ins);
+  if (piece.isLast)
+    command.outs.resize(1);
+  command.ints.resize(std::max<size_t>(command.ints.size(), 3), 0);
+  if (command.ints.size() < 4)
+    command.ints.push_back(program::cacheElementBits(command.ins[1].dtype));
+  command.ints.resize(4);
+  // Which of the pages with homes are in SRAM already makes no difference; a window's end has been cut off.
+  command.ints[1] = 0;
+  bool whole = piece.isFirst && piece.isLast;
+  command.ints.insert(command.ints.end(), {0, int64_t(1) << 40, whole ? 0 : piece.tokens / program::kPageTokens + 1,
+                                           piece.isFirst, piece.isLast});
+  auto number = [&](int64_t value) { return static_cast<uint32_t>(constant(value)); };
+  command.exprs = {number(piece.tokens), number(piece.stored), number(piece.stored), number(0)};
+  return costOf(*entry);
 }
 
 } // namespace ahm

@@ -10,6 +10,7 @@
 #include "llvm/ADT/DenseMap.h"
 
 #include <map>
+#include <optional>
 
 namespace ahm {
 
@@ -28,8 +29,17 @@ public:
   };
   /// A command that cannot be counted (the verifiers refuse it later) costs nothing.
   Cost of(hmem::ExecOp exec, mlir::func::FuncOp function);
+  /// A piece of an attention whose caches stand in pages with homes: its first `tokens` tokens, of which the first
+  /// `stored` were there before the call.
+  struct Piece {
+    bool isFirst = true, isLast = true;
+    int64_t tokens = 0, stored = 0;
+  };
+  Cost of(hmem::ExecOp attention, mlir::func::FuncOp function, const Piece &piece);
 
 private:
+  std::optional<program::Entry> commandOf(hmem::ExecOp exec, mlir::func::FuncOp function);
+  Cost costOf(const program::Entry &entry);
   uint32_t region(hmem::ViewAttr view, hmem::ExecOp exec);
   int32_t constant(int64_t value);
 
@@ -38,6 +48,7 @@ private:
   program::Program program; // regions and constants of all commands seen
   llvm::DenseMap<const void *, uint32_t> regions;
   std::map<int64_t, int32_t> constants;
+  int32_t staging = -1; // a region
 };
 
 } // namespace ahm

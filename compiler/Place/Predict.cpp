@@ -4,9 +4,8 @@
 // used the bytes of its buffers before) and the resources that it shares with other queues are released by the commands
 // before it in program order. A streamed piece sets out right after the command that last read its slot, behind the
 // transfers before it; it holds DRAM at the rate outside refresh windows and stalls in them, and with it the network.
-// That is the order which Schedule and HmemToDimc make of the plan; pages of caches come and go by the same rule. Left
-// out is what depends on run-time values: pieces of attention share its time evenly, sealed pages take DRAM at the rate
-// of a stream.
+// That is the order which Schedule and HmemToDimc make of the plan. Pages of caches come by the same rule, and go where
+// PlaceSeals puts them. Left out is what depends on run-time values: which of a chiplet's channels have a block more.
 #include "compiler/Place/Order.h"
 #include "compiler/Place/Queues.h"
 
@@ -17,7 +16,7 @@ namespace ahm::placement {
 namespace {
 
 constexpr size_t kEarly = 64; // commands of an entry before which Schedule puts no transfers for what is behind them
-constexpr uint64_t kPageTokens = 64;
+constexpr uint64_t kPageTokens = 64, kSegmentTokens = 1024;
 
 /// What moves one piece of a weight.
 struct Transfer {
@@ -45,6 +44,14 @@ struct Item {
   double count = 0;    // of experts that are expected to move
 };
 
+/// Pages that an append has completed, on their way to their homes.
+struct Seal {
+  int64_t after = -1; // the step behind which it stands in the program,
+  size_t before = 0;  // and the item before which
+  size_t cache = 0;
+  uint32_t command = 0; // the attention that it awaits
+};
+
 /// One entry's walk. A step is a command, or one of the pieces of a product or an attention.
 class Walk {
 public:
@@ -62,8 +69,9 @@ public:
     setReaders.assign(std::max<uint32_t>(solution.expertRing.sets, 1), 0);
     inPlace.clear();
     moved.clear();
+    written.clear();
     step = 0;
-    nextItem = nextUse = 0;
+    nextItem = nextUse = nextSeal = 0;
     for (uint32_t i = 0; i < point.commands.size(); ++i) {
       const Command &command = point.commands[i];
       Picoseconds ready = 0, end;
@@ -78,20 +86,68 @@ public:
       complete[i] = end + command.tail;
       queues.latest = std::max(queues.latest, complete[i]);
     }
+    issue();
     return queues.latest;
   }
 
 private:
   uint64_t pagesOfPiece() const { return std::max<uint64_t>(solution.pageRing.piecePages, 1); }
-  uint64_t piecesOf(const CachePlace &home) const {
-    return home.dramPages ? (home.sramPages + home.dramPages + pagesOfPiece() - 1) / pagesOfPiece() : 1;
+  uint64_t piecesOf(const Command &command, const CachePlace &home) const {
+    if (!home.dramPages)
+      return 1;
+    uint64_t pages = home.sramPages + home.dramPages;
+    if (command.attention >= 0)
+      pages = (problem.attentions[static_cast<size_t>(command.attention)].span + kPageTokens - 1) / kPageTokens;
+    return std::max<uint64_t>((pages + pagesOfPiece() - 1) / pagesOfPiece(), 1);
   }
   double contextShare() const { return at == At::Workload && entry->context > 0 ? std::min(entry->context, 1.0) : 1; }
+
+  /// What an attention sees at the workload's context.
+  struct Seen {
+    uint64_t begin, end, stored, base; // tokens; where the first piece begins
+  };
+  Seen seenBy(const Attention &attention) const {
+    auto end = static_cast<uint64_t>(std::ceil(static_cast<double>(attention.end) * contextShare()));
+    uint64_t less = attention.end - std::min(end, attention.end);
+    auto earlier = [&](uint64_t token) { return token - std::min(token, less); };
+    Seen seen{earlier(attention.begin), end, earlier(attention.stored), 0};
+    seen.base = seen.begin / kSegmentTokens * kSegmentTokens;
+    return seen;
+  }
+  /// Pages of piece `k` that come from DRAM.
+  uint64_t pagesMoved(const Command &command, size_t cache, uint64_t k) const {
+    const CachePlace &home = solution.caches[cache];
+    uint64_t places = problem.caches[cache].homePages, low, high, first = k * pagesOfPiece(),
+             last = first + pagesOfPiece();
+    if (command.attention < 0) {
+      auto all = static_cast<uint64_t>(std::ceil(static_cast<double>(places) * contextShare()));
+      low = std::max(first, home.sramPages);
+      high = std::min(last, all);
+      return low < high ? high - low : 0;
+    }
+    Seen seen = seenBy(problem.attentions[static_cast<size_t>(command.attention)]);
+    low = std::max(seen.base / kPageTokens + first, seen.begin / kPageTokens);
+    high = std::min(seen.base / kPageTokens + last, seen.stored / kPageTokens);
+    // Page p takes place p mod `places`, the first ones of which are in SRAM.
+    auto below = [&](uint64_t page) {
+      uint64_t inTurn = page % places;
+      return page / places * (places - home.sramPages) + inTurn - std::min(inTurn, home.sramPages);
+    };
+    return low < high && places ? below(high) - below(low) : 0;
+  }
 
   /// What the dma queue moves and where it stands in the program, which no time changes.
   void plan() {
     items.clear();
     uses.clear();
+    seals.clear();
+    firstRead.clear();
+    auto reads = [&](size_t item, int64_t step) {
+      firstRead.resize(std::max(firstRead.size(), item + 1), -1);
+      if (firstRead[item] < 0)
+        firstRead[item] = step;
+      uses.push_back(item);
+    };
     struct Slot {
       int64_t holds = -1, reader = -1;
       size_t item = 0;
@@ -100,7 +156,7 @@ private:
     std::vector<int64_t> sets(std::max<uint32_t>(solution.expertRing.sets, 1), -1), stepOf(entry->commands.size());
     int64_t now = 0, last = -1, table = -1;
     size_t nextPage = 0, nextSet = 0;
-    lastAttention.assign(groups.size(), -1);
+    lastAttention.assign(groups.size(), {-1, 0});
     for (size_t i = 0; i < entry->commands.size(); ++i) {
       const Command &command = entry->commands[i];
       stepOf[i] = now;
@@ -111,11 +167,12 @@ private:
           const Use &use = problem.weights[w].uses[static_cast<size_t>(command.use)];
           std::vector<double> counts = wavesOf(problem.weights[w], solution.weights[w], use);
           for (double count : counts) {
-            last = solution.onDemand ? now - 1 : std::max({sets[nextSet], last, stepOf[static_cast<size_t>(use.routing)]});
+            last =
+                solution.onDemand ? now - 1 : std::max({sets[nextSet], last, stepOf[static_cast<size_t>(use.routing)]});
             items.push_back({last, false, static_cast<uint32_t>(nextSet),
                              expertTransfer(problem.weights[w], pieces.back(), count), pieces.back().firstCore,
                              pieces.back().coreCount, 0, use.routing, count});
-            uses.push_back(items.size() - 1);
+            reads(items.size() - 1, now);
             sets[nextSet] = now++;
             nextSet = (nextSet + 1) % sets.size();
           }
@@ -134,28 +191,25 @@ private:
                              pieces[p].coreCount, 0});
           }
           slot.reader = now;
-          uses.push_back(slot.item);
+          reads(slot.item, now);
         }
         continue;
       }
       if (command.cacheGroup >= 0) {
         auto group = static_cast<size_t>(command.cacheGroup);
-        lastAttention[group] = static_cast<int64_t>(i);
         const CachePlace &home = solution.caches[groups[group].front()];
+        lastAttention[group] = {now + static_cast<int64_t>(piecesOf(command, home)) - 1, static_cast<uint32_t>(i)};
         if (!home.dramPages) {
           ++now;
           continue;
         }
-        auto seen = static_cast<uint64_t>(
-            std::ceil(static_cast<double>(problem.caches[groups[group].front()].homePages) * contextShare()));
-        for (uint64_t k = 0, count = piecesOf(home); k < count; ++k, ++now) {
-          uint64_t low = std::max(k * pagesOfPiece(), home.sramPages), high = std::min((k + 1) * pagesOfPiece(), seen);
+        for (uint64_t k = 0, count = piecesOf(command, home); k < count; ++k, ++now) {
           size_t first = nextPage;
           for (size_t c : groups[group]) {
             last = std::max(pages[nextPage].reader, last);
-            items.push_back({last, true, static_cast<uint32_t>(nextPage), pageTransfer(c, low < high ? high - low : 0),
-                             0, problem.sram.cores, 0});
-            uses.push_back(items.size() - 1);
+            items.push_back({last, true, static_cast<uint32_t>(nextPage), pageTransfer(c, pagesMoved(command, c, k)), 0,
+                             problem.sram.cores, 0});
+            reads(items.size() - 1, now);
             nextPage = (nextPage + 1) % pages.size();
           }
           for (size_t c = 0; c < groups[group].size(); ++c)
@@ -166,6 +220,29 @@ private:
       if (command.readsDram && now < static_cast<int64_t>(kEarly))
         table = now;
       ++now;
+    }
+    planSeals();
+  }
+
+  /// As PlaceSeals: behind the last reader where the dma queue is free by then, else where it becomes free.
+  void planSeals() {
+    std::vector<std::pair<int64_t, size_t>> order;
+    for (size_t group = 0; group < groups.size(); ++group) {
+      auto [at, command] = lastAttention[group];
+      const CachePlace &home = solution.caches[groups[group].front()];
+      if (at >= 0 && home.sramPages + home.dramPages > 0 && entry->commands[command].appended)
+        order.push_back({at, group});
+    }
+    std::sort(order.begin(), order.end());
+    size_t next = 0;
+    for (auto [at, group] : order) {
+      while (next < items.size() && items[next].after <= at)
+        ++next;
+      int64_t after = at, reader = next ? firstRead[next - 1] : -1;
+      if (reader > at)
+        after = next < items.size() ? std::min(items[next].after, reader) : reader;
+      for (size_t cache : groups[group])
+        seals.push_back({after, next, cache, lastAttention[group].second});
     }
   }
 
@@ -190,11 +267,10 @@ private:
     // Between whole numbers of experts, in proportion.
     auto run = static_cast<double>(readingTime(problem.dram, piece.share(weight) * weight.tileBytes));
     transfer.busy = static_cast<Picoseconds>(std::ceil(run * count));
-    transfer.network = static_cast<Picoseconds>(
-        std::ceil(count * std::max(static_cast<double>(piece.share(weight) * weight.tileBytes) *
-                                       problem.network.picosecondsPerByte,
-                                   static_cast<double>(piece.runsBytes(weight, 1)) *
-                                       problem.network.portPicosecondsPerByte)));
+    transfer.network = static_cast<Picoseconds>(std::ceil(
+        count *
+        std::max(static_cast<double>(piece.share(weight) * weight.tileBytes) * problem.network.picosecondsPerByte,
+                 static_cast<double>(piece.runsBytes(weight, 1)) * problem.network.portPicosecondsPerByte)));
     return transfer;
   }
 
@@ -204,46 +280,63 @@ private:
     Transfer transfer;
     transfer.firstChiplet = place.firstChiplet;
     transfer.chiplets = std::max<uint32_t>(place.chiplets, 1);
-    Bytes share = (pages * cache.heads + transfer.chiplets - 1) / transfer.chiplets * cache.blockBytes;
-    if (share)
-      transfer.busy = static_cast<Picoseconds>(std::ceil(readingTime(problem.dram, share)));
-    transfer.network =
-        static_cast<Picoseconds>(std::ceil(static_cast<double>(share) * problem.network.picosecondsPerByte));
+    uint64_t blocks = (pages * cache.heads + transfer.chiplets - 1) / transfer.chiplets,
+             cores = uint64_t(transfer.chiplets) * problem.sram.coresPerChiplet;
+    transfer.busy = static_cast<Picoseconds>(std::ceil(blocksTime(problem.dram, cache, cache.reading, blocks)));
+    transfer.network = static_cast<Picoseconds>(
+        std::ceil(static_cast<double>(cache.blockBytes) *
+                  std::max(static_cast<double>(blocks) * problem.network.picosecondsPerByte,
+                           static_cast<double>((pages * cache.heads + cores - 1) / std::max<uint64_t>(cores, 1)) *
+                               problem.network.portPicosecondsPerByte)));
     return transfer;
   }
 
-  /// The transfers that stand before the coming step.
+  /// The transfers and seals that stand before the coming step.
   void issue() {
-    for (; nextItem < items.size() && items[nextItem].after < step; ++nextItem) {
-      Item &item = items[nextItem];
-      const Transfer &transfer = item.transfer;
-      Picoseconds start = queues.earliest(Queue::Dma);
-      if (item.pages)
-        start = std::max(start, pageReaders[item.slot]);
-      else if (item.choice >= 0)
-        start = std::max({start, setReaders[item.slot], complete[static_cast<size_t>(item.choice)]});
+    while (true) {
+      if (nextSeal < seals.size() && seals[nextSeal].before <= nextItem && seals[nextSeal].after < step)
+        seal(seals[nextSeal++]);
+      else if (nextItem < items.size() && items[nextItem].after < step)
+        move(items[nextItem++]);
       else
-        for (const Span &reader : readers[item.slot])
-          if (reader.overlaps(item.firstCore, item.cores))
-            start = std::max(start, reader.until);
-      if (solution.onDemand)
-        start = std::max({start, queues.completed(Queue::Gemm), queues.completed(Queue::Vector),
-                          queues.completed(Queue::Host), queues.completed(Queue::Dma)});
-      if (transfer.network)
-        start = std::max(start, queues.released(Resource::Network));
-      for (const Span &reader : inPlace)
-        if (reader.overlaps(transfer.firstChiplet, transfer.chiplets))
-          start = std::max(start, reader.until);
-      Picoseconds done = stalledEnd(problem.dram, start, transfer.busy);
-      if (transfer.network)
-        queues.hold(Resource::Network, start + transfer.network);
-      if (transfer.busy)
-        moved.push_back({transfer.firstChiplet, transfer.chiplets, done});
-      Picoseconds tail = transfer.busy ? problem.dram.latency : 0;
-      if (item.choice >= 0)
-        tail = static_cast<Picoseconds>(static_cast<double>(tail) * std::min(item.count, 1.0));
-      item.arrival = queues.run(Queue::Dma, start, std::max(done - start, transfer.network), tail) + tail;
+        return;
     }
+  }
+
+  void move(Item &item) {
+    const Transfer &transfer = item.transfer;
+    Picoseconds start = queues.earliest(Queue::Dma);
+    if (item.pages)
+      start = std::max(start, pageReaders[item.slot]);
+    else if (item.choice >= 0)
+      start = std::max({start, setReaders[item.slot], complete[static_cast<size_t>(item.choice)]});
+    else
+      for (const Span &reader : readers[item.slot])
+        if (reader.overlaps(item.firstCore, item.cores))
+          start = std::max(start, reader.until);
+    if (solution.onDemand)
+      start = std::max({start, queues.completed(Queue::Gemm), queues.completed(Queue::Vector),
+                        queues.completed(Queue::Host), queues.completed(Queue::Dma)});
+    if (transfer.network)
+      start = std::max(start, queues.released(Resource::Network));
+    for (const Span &reader : inPlace)
+      if (reader.overlaps(transfer.firstChiplet, transfer.chiplets))
+        start = std::max(start, reader.until);
+    Picoseconds busy = transfer.busy + (turns(transfer.firstChiplet, transfer.chiplets) ? problem.dram.turnaround : 0),
+                done = stalledEnd(problem.dram, start, busy);
+    if (transfer.network)
+      queues.hold(Resource::Network, start + transfer.network);
+    if (transfer.busy)
+      moved.push_back({transfer.firstChiplet, transfer.chiplets, done});
+    Picoseconds tail = transfer.busy ? problem.dram.latency : 0;
+    if (item.choice >= 0)
+      tail = static_cast<Picoseconds>(static_cast<double>(tail) * std::min(item.count, 1.0));
+    item.arrival = queues.run(Queue::Dma, start, std::max(done - start, transfer.network), tail) + tail;
+  }
+
+  /// Whether a reading transfer finds a chiplet's channels writing.
+  bool turns(uint32_t firstChiplet, uint32_t chiplets) {
+    return std::erase_if(written, [&](const Span &span) { return span.overlaps(firstChiplet, chiplets); }) > 0;
   }
 
   Picoseconds product(const Command &command, Picoseconds ready) {
@@ -318,19 +411,36 @@ private:
     const std::vector<size_t> &caches = groups[group];
     double share = contextShare();
     const CachePlace &home = solution.caches[caches.front()];
-    uint64_t pieces = piecesOf(home);
-    Holds holds = command.holds;
+    uint64_t pieces = piecesOf(command, home);
     // Pages with homes do not burden the stash.
     bool homes = home.sramPages + home.dramPages > 0;
     Picoseconds time = homes ? command.least : command.busy;
-    if (homes)
-      holds[static_cast<size_t>(Resource::Stash)] = 0;
-    for (Picoseconds &hold : holds)
-      hold = static_cast<Picoseconds>(static_cast<double>(hold) * share / static_cast<double>(pieces));
-    auto busy = static_cast<Picoseconds>(static_cast<double>(time) * share / static_cast<double>(pieces));
+    auto part = [&](Picoseconds whole) {
+      return static_cast<Picoseconds>(static_cast<double>(whole) * share / static_cast<double>(pieces));
+    };
+    const Attention *known =
+        homes && command.attention >= 0 ? &problem.attentions[static_cast<size_t>(command.attention)] : nullptr;
+    Seen seen = known ? seenBy(*known) : Seen{};
     Picoseconds end = 0;
     for (uint64_t k = 0; k < pieces; ++k, ++step) {
       issue();
+      Holds holds = command.holds;
+      Picoseconds busy = 0;
+      if (known) {
+        uint64_t all = home.dramPages ? pagesOfPiece() * kPageTokens : seen.end,
+                 low = std::max(seen.begin, seen.base + k * all), high = std::min(seen.end, seen.base + (k + 1) * all);
+        auto kind = pieces == 1       ? Attention::Only
+                    : k == 0          ? Attention::First
+                    : k + 1 == pieces ? Attention::Last
+                                      : Attention::Middle;
+        holds = pieceHolds(*known, kind, low < high ? high - low : 0);
+      } else {
+        if (homes)
+          holds[static_cast<size_t>(Resource::Stash)] = 0;
+        for (Picoseconds &hold : holds)
+          hold = part(hold);
+        busy = part(time);
+      }
       Picoseconds start = std::max(queues.earliest(Queue::Gemm), ready);
       size_t first = nextUse;
       if (home.dramPages)
@@ -341,32 +451,57 @@ private:
       for (size_t use = first; use < nextUse; ++use)
         pageReaders[items[uses[use]].slot] = end + command.tail;
     }
-    if (homes && command.appended && lastAttention[group] == static_cast<int64_t>(index))
-      seal(caches, command.appended, end + command.tail);
     return end;
   }
 
-  /// Complete pages go to their homes, at the longest context as many as a call can complete.
-  void seal(const std::vector<size_t> &caches, uint64_t appended, Picoseconds ready) {
-    for (size_t c : caches) {
-      const Cache &cache = problem.caches[c];
-      const CachePlace &place = solution.caches[c];
-      double pages = at == At::Workload ? static_cast<double>(appended) / kPageTokens
-                                        : std::ceil(static_cast<double>(appended) / kPageTokens);
-      uint32_t chiplets = std::max<uint32_t>(place.chiplets, 1);
-      double blocks = std::ceil(static_cast<double>(cache.heads) / chiplets) * pages;
-      Picoseconds start = std::max(queues.earliest(Queue::Dma), ready), busy = 0;
-      if (place.dramPages && problem.dram.turnaround)
-        busy = 2 * problem.dram.turnaround +
-               static_cast<Picoseconds>(blocks * readingTime(problem.dram, cache.blockBytes));
-      for (const Span &reader : inPlace)
-        if (busy && reader.overlaps(place.firstChiplet, chiplets))
-          start = std::max(start, reader.until);
-      Picoseconds done = stalledEnd(problem.dram, start, busy);
-      if (busy)
-        moved.push_back({place.firstChiplet, chiplets, done});
-      queues.run(Queue::Dma, start, done - start, 0);
+  /// Complete pages go to their homes, those that the call's append completes at the longest context.
+  void seal(const Seal &seal) {
+    const Command &command = entry->commands[seal.command];
+    const Cache &cache = problem.caches[seal.cache];
+    const CachePlace &place = solution.caches[seal.cache];
+    double pages = static_cast<double>(command.appended) / kPageTokens;
+    uint64_t whole = (command.appended + kPageTokens - 1) / kPageTokens, last = cache.homePages - 1;
+    if (command.attention >= 0 && at == At::LongestContext) {
+      uint64_t stored = problem.attentions[static_cast<size_t>(command.attention)].stored,
+               end = (stored + command.appended) / kPageTokens;
+      whole = end - stored / kPageTokens;
+      last = (end + cache.homePages - 1) % cache.homePages;
     }
+    if (at == At::LongestContext)
+      pages = static_cast<double>(whole);
+    double share = whole ? pages / static_cast<double>(whole) : 0;
+    uint64_t blocks = whole * cache.heads, chiplets = std::max<uint32_t>(place.chiplets, 1),
+             firstBlock = last >= place.sramPages ? (last - place.sramPages) * cache.heads : 0;
+    bool slow = place.dramPages && last >= place.sramPages && blocks;
+    // Fewer blocks than chiplets are on some of them only.
+    auto width = static_cast<uint32_t>(std::min(blocks, chiplets));
+    uint32_t first = place.firstChiplet +
+                     static_cast<uint32_t>(firstBlock % chiplets + width <= chiplets ? firstBlock % chiplets : 0);
+    uint64_t each = (blocks + chiplets - 1) / chiplets;
+    auto of = [&](double time) { return static_cast<Picoseconds>(std::ceil(time * share)); };
+    Holds holds{};
+    holds[static_cast<size_t>(Resource::Stash)] =
+        of(static_cast<double>(blocks * cache.blockBytes) * problem.stashPicosecondsPerByte);
+    holds[static_cast<size_t>(Resource::Network)] =
+        of((slow ? static_cast<double>(each)
+                 : static_cast<double>(blocks) / std::max<uint32_t>(problem.dram.chiplets, 1)) *
+           static_cast<double>(cache.blockBytes) * problem.network.picosecondsPerByte);
+    Picoseconds start = queues.shared(holds, std::max(queues.earliest(Queue::Dma), complete[seal.command])), busy = 0;
+    if (slow) {
+      bool writing =
+          std::any_of(written.begin(), written.end(), [&](const Span &span) { return span.overlaps(first, width); });
+      busy = of(blocksTime(problem.dram, cache, cache.writing, each) +
+                static_cast<double>(writing ? 0 : problem.dram.turnaround));
+      for (const Span &reader : inPlace)
+        if (reader.overlaps(first, width))
+          start = std::max(start, reader.until);
+    }
+    Picoseconds done = stalledEnd(problem.dram, start, busy);
+    if (slow) {
+      moved.push_back({first, width, done});
+      written.push_back({first, width, done});
+    }
+    queues.run(Queue::Dma, start, std::max(done - start, queues.take(holds, start)), whole ? command.tail : 0);
   }
 
   Picoseconds plain(const Command &command, Picoseconds ready) {
@@ -401,13 +536,16 @@ private:
   const EntryPoint *entry = nullptr;
   std::vector<Item> items;
   std::vector<size_t> uses; // the item of every streamed piece of a product and page of an attention, in program order
-  std::vector<int64_t> lastAttention; // of each group: the command
+  std::vector<int64_t> firstRead;                          // of each item: the step
+  std::vector<Seal> seals;                                 // in program order
+  std::vector<std::pair<int64_t, uint32_t>> lastAttention; // of each group: its last step, and the command
   Queues queues;
   std::vector<Picoseconds> complete, pageReaders, setReaders;
   std::vector<std::vector<Span>> readers; // of each slot
   std::vector<Span> inPlace, moved;       // DRAM that commands read where it stands; that the dma queue moved
+  std::vector<Span> written;              // by seals, and not read by a transfer since
   int64_t step = 0;
-  size_t nextItem = 0, nextUse = 0;
+  size_t nextItem = 0, nextUse = 0, nextSeal = 0;
 };
 
 } // namespace

@@ -60,6 +60,30 @@ Picoseconds stalledEnd(const DramSpec &dram, Picoseconds start, Picoseconds busy
   return start - x + whole * dram.refreshPeriod + dram.refreshDuration + rest;
 }
 
+double blocksTime(const DramSpec &dram, const Cache &cache, const std::vector<Picoseconds> &times, uint64_t blocks) {
+  if (blocks == 0)
+    return 0;
+  if (times.size() < 2)
+    return readingTime(dram, blocks * cache.blockBytes);
+  size_t last = times.size() - 1;
+  if (blocks <= last)
+    return static_cast<double>(times[blocks]);
+  return static_cast<double>(times[last]) * static_cast<double>(blocks) / static_cast<double>(last);
+}
+
+Holds pieceHolds(const Attention &attention, Attention::Piece kind, uint64_t tokens) {
+  constexpr uint64_t segment = 1024;
+  const std::vector<Holds> &table = attention.pieces[kind];
+  Holds holds{};
+  if (table.empty())
+    return holds;
+  size_t low = std::min<size_t>(tokens / segment, table.size() - 1), high = std::min(low + 1, table.size() - 1);
+  double part = static_cast<double>(tokens - std::min<uint64_t>(tokens, low * segment)) / segment;
+  for (size_t r = 0; r < kResources; ++r)
+    holds[r] = table[low][r] + static_cast<Picoseconds>(static_cast<double>(table[high][r] - table[low][r]) * part);
+  return holds;
+}
+
 Picoseconds transferTime(const Problem &problem, const Weight &weight, uint64_t tiles, uint32_t coreCount) {
   const DramSpec &dram = problem.dram;
   Bytes share = busiestChiplet(problem.sram, tiles, coreCount) * weight.tileBytes;

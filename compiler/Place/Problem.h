@@ -100,11 +100,24 @@ struct Cache {
   uint64_t openPages = 0;   // the ring that a call needs beside homes; 0: can only stand as a whole
   uint64_t homePages = 0;   // complete pages to be kept: all of them, or those that a window sees
   uint64_t windowPages = 0; // a ring that holds all a window sees, without homes; 0: no window, or no gain
+  /// What 0, 1, .. blocks of one chiplet take of its DRAM outside refresh windows, read for a piece and written when pages
+  /// are sealed; beyond the last as the step before it. None: as a stream of their bytes.
+  std::vector<Picoseconds> reading{}, writing{};
   Bytes ringBytes(uint64_t pages) const { return pages * heads * blockBytes; }
 };
 struct Persistent { // small weights that stay in the stash between calls
   std::string name, node;
   Bytes bytes = 0;
+};
+
+/// How an attention over caches in pages is taken apart, at the longest context.
+struct Attention {
+  uint64_t begin = 0, end = 0; // the tokens that it sees
+  uint64_t stored = 0;         // tokens before the call: complete pages of these are read from their homes
+  uint64_t span = 0;           // tokens that its pieces have to cover, from the segment of the first one that it sees
+  enum Piece : uint8_t { Only, First, Middle, Last };
+  /// What a piece of each kind holds over 0, 1, .. segments of 1,024 tokens; in proportion between them.
+  std::array<std::vector<Holds>, 4> pieces;
 };
 
 enum class Queue : uint8_t { Host, Dma, Gemm, Vector };
@@ -120,6 +133,7 @@ struct Command {
   Holds holds{};                              // not of a product, whose use says so
   uint64_t appended = 0;                      // of an attention: tokens that the call has appended to its caches
   int32_t cacheGroup = -1;                    // an attention that reads these caches
+  int32_t attention = -1;                     // into Problem::attentions; -1: pieces share its time evenly
   uint32_t firstDep = 0, deps = 0;            // into EntryPoint::deps: earlier commands of the entry that it awaits
   uint32_t firstAccess = 0, accesses = 0;     // into EntryPoint::accesses
 };
@@ -151,7 +165,9 @@ struct Problem {
   Bytes stashBytes = 0;
   uint32_t alignment = 64;
   Picoseconds commandLaunch = 0; // between the starts of two commands of one queue
+  double stashPicosecondsPerByte = 0; // of all stashes together, reading
   std::vector<EntryPoint> entries;
+  std::vector<Attention> attentions;
   std::vector<Weight> weights;
   std::vector<Dense> dense;
   std::vector<Buffer> buffers;
@@ -174,6 +190,12 @@ uint64_t busiestChiplet(const SramSpec &sram, uint64_t tiles, uint32_t coreCount
 double readingTime(const DramSpec &dram, Bytes bytes);
 /// When a transfer of `busy` that starts at `start` ends, which stalls in refresh windows.
 Picoseconds stalledEnd(const DramSpec &dram, Picoseconds start, Picoseconds busy);
+
+/// What so many blocks of one chiplet take, by Cache::reading or writing.
+double blocksTime(const DramSpec &dram, const Cache &cache, const std::vector<Picoseconds> &times, uint64_t blocks);
+
+/// What a piece of an attention over so many tokens holds.
+Holds pieceHolds(const Attention &attention, Attention::Piece kind, uint64_t tokens);
 
 /// What the transfer of a piece holds the DRAM and its queue for at the sustained rate: its chiplets work side by side,
 /// each on its tiles.

@@ -38,6 +38,10 @@ static targets::TileFormat tileFormat(StringRef format) {
   return format == "int8" ? targets::TileFormat::Int8 : targets::TileFormat::Mx8;
 }
 
+/// The timing model's names of what commands of several queues share, in the order of placement::Resource.
+static constexpr std::array<uint32_t, placement::kResources> kShared{timing::kArrays,  timing::kVector, timing::kStash,
+                                                                     timing::kNetwork, timing::kPcie,   timing::kLinks};
+
 /// Products that write a run of columns and nothing else of their weight's: what they read can be cut.
 static bool isCuttable(StringRef opcode) {
   return opcode == "GemmMx" || opcode == "GemmInt8" || opcode == "GemmExperts";
@@ -82,6 +86,9 @@ LogicalResult ProblemBuilder::build() {
   auto cycle = static_cast<double>(targets::cyclesToPicoseconds(machine, 1000)) / 1000;
   problem.network = {cycle / static_cast<double>(machine.network.bandwidth),
                      cycle / static_cast<double>(machine.sramPort)};
+  constexpr int64_t much = 1 << 30;
+  problem.stashPicosecondsPerByte =
+      static_cast<double>(targets::cyclesToPicoseconds(machine, targets::stashCycles(machine, much, 0))) / much;
   problem.stashBytes = static_cast<uint64_t>(machine.stashBytes());
   problem.alignment = hmem::kAlignment;
   problem.commandLaunch = machine.launch.command;
@@ -164,6 +171,14 @@ void ProblemBuilder::addCaches() {
     for (CacheUses::Reader reader : use.readers)
       if (std::string node = nodeName(reader.exec->getLoc()); object.node.empty())
         object.node = node;
+    // Pages are dealt block by block over chiplets, and a chiplet's blocks over its channels.
+    constexpr int64_t most = 512;
+    if (object.homePages)
+      for (int64_t k = 0; k <= most; ++k) {
+        int64_t pieces = k * cache.getSlots(), bytes = pieces * cache.getBlockBytes();
+        object.reading.push_back(targets::dramTime(machine, bytes, pieces, false));
+        object.writing.push_back(targets::dramTime(machine, bytes, pieces, true));
+      }
     cacheGroup[name] = object.group;
     caches.push_back(cache);
     problem.caches.push_back(std::move(object));
@@ -286,8 +301,10 @@ void ProblemBuilder::addFunction(func::FuncOp function) {
       if (auto group = cacheGroup.find(cache.getValue()); group != cacheGroup.end() && dims.size() > 2)
         appended[group->second] = static_cast<uint64_t>(std::max<int64_t>(0, dims[2]));
     }
-    if (command.cacheGroup >= 0)
+    if (command.cacheGroup >= 0) {
       command.appended = appended[static_cast<uint32_t>(command.cacheGroup)];
+      command.attention = attentionOf(exec, function, command);
+    }
     if (command.weight >= 0)
       problem.weights[command.weight].uses[command.use].routing = chooses;
     problem.entries[entry].add(command, {awaited.begin(), awaited.end()});
@@ -321,10 +338,8 @@ placement::Command ProblemBuilder::commandOf(hmem::ExecOp exec, func::FuncOp fun
   CommandCosts::Cost cost = costs.of(exec, function);
   command.busy = command.least = cost.cost.duration();
   command.tail = cost.cost.tail;
-  constexpr std::array<uint32_t, placement::kResources> resources{timing::kArrays,  timing::kVector, timing::kStash,
-                                                                  timing::kNetwork, timing::kPcie,   timing::kLinks};
-  for (size_t r = 0; r < resources.size(); ++r)
-    command.holds[r] = cost.longest({resources[r]});
+  for (size_t r = 0; r < kShared.size(); ++r)
+    command.holds[r] = cost.longest({kShared[r]});
   for (const timing::ResourceUse &use : cost.cost.uses) {
     if (use.resource < timing::kDramBase)
       continue;
@@ -350,6 +365,58 @@ placement::Command ProblemBuilder::commandOf(hmem::ExecOp exec, func::FuncOp fun
         break;
       }
   return command;
+}
+
+int32_t ProblemBuilder::attentionOf(hmem::ExecOp exec, func::FuncOp function, const placement::Command &command) {
+  constexpr int64_t segment = 1024;
+  auto view = [&](Attribute attribute) { return cast<hmem::ViewAttr>(attribute); };
+  auto symbol = cast<FlatSymbolRefAttr>(view(exec.getIns()[1]).getTarget()).getValue();
+  auto cache = llvm::find_if(caches, [&](hmem::CacheOp op) { return op.getSymName() == symbol; });
+  const placement::Cache &object = problem.caches[static_cast<size_t>(cache - caches.begin())];
+  ArrayRef<int64_t> ints = exec.getInts();
+  if (object.homePages == 0 || ints.size() < 2 || exec.getExprs().size() < 2)
+    return -1;
+  auto number = [&](unsigned k) {
+    return atMaxima(cast<AffineMapAttr>(exec.getExprs()[k]).getValue(), function).front();
+  };
+  int64_t capacity = cache->getCapacity(), end = std::clamp<int64_t>(number(0), 0, capacity), window = ints[1],
+          tokens = std::min<int64_t>(static_cast<int64_t>(command.appended), end), stored = end - tokens,
+          begin = window > 0 ? std::max<int64_t>(stored + 1 - window, 0) : 0,
+          span = window > 0 ? std::min(capacity, std::max<int64_t>(tokens, 1) + window - 1 + segment - 1) : capacity;
+  // Everything that the pieces' costs depend on.
+  std::vector<int64_t> key{begin, end, stored, span, window};
+  for (const auto &attributes : {exec.getIns(), exec.getOuts()})
+    for (Attribute attribute : attributes) {
+      key.push_back(-1);
+      key.push_back(static_cast<int64_t>(llvm::hash_value(view(attribute).getDtype().getValue())));
+      llvm::append_range(key, atMaxima(view(attribute).getDims().getValue(), function));
+    }
+  key.push_back(-1);
+  llvm::append_range(key, ints);
+  key.push_back(exec.getFloats().size() > 1 && exec.getFloats()[1] > 0);
+  if (AffineMapAttr repeat = exec.getRepeatAttr())
+    key.push_back(atMaxima(repeat.getValue(), function).front());
+  auto [known, fresh] = attentions.try_emplace(key, static_cast<int32_t>(problem.attentions.size()));
+  if (!fresh)
+    return known->second;
+  placement::Attention attention{static_cast<uint64_t>(begin),
+                                 static_cast<uint64_t>(end),
+                                 static_cast<uint64_t>(stored),
+                                 static_cast<uint64_t>(span),
+                                 {}};
+  for (int kind : {placement::Attention::Only, placement::Attention::First, placement::Attention::Middle,
+                   placement::Attention::Last})
+    for (int64_t most = 0; most < span + segment; most += segment) {
+      bool isFirst = kind == placement::Attention::Only || kind == placement::Attention::First,
+           isLast = kind == placement::Attention::Only || kind == placement::Attention::Last;
+      CommandCosts::Cost cost =
+          costs.of(exec, function, {isFirst, isLast, most, isLast ? std::max<int64_t>(most - tokens, 0) : most});
+      placement::Holds &holds = attention.pieces[static_cast<size_t>(kind)].emplace_back();
+      for (size_t r = 0; r < kShared.size(); ++r)
+        holds[r] = cost.longest({kShared[r]});
+    }
+  problem.attentions.push_back(std::move(attention));
+  return known->second;
 }
 
 void ProblemBuilder::addUse(hmem::ExecOp exec, func::FuncOp function, const CommandCosts::Cost &cost, size_t index,
@@ -386,8 +453,7 @@ void ProblemBuilder::addUse(hmem::ExecOp exec, func::FuncOp function, const Comm
       weight.chance = routing.chances(ints[6], ints[3], top);
       weight.order.resize(weight.chance.size());
       std::iota(weight.order.begin(), weight.order.end(), 0);
-      llvm::stable_sort(weight.order,
-                        [&](uint32_t a, uint32_t b) { return weight.chance[a] > weight.chance[b]; });
+      llvm::stable_sort(weight.order, [&](uint32_t a, uint32_t b) { return weight.chance[a] > weight.chance[b]; });
     }
     use.parts = static_cast<uint32_t>(ints[3]);
     command.least = targets::cyclesToPicoseconds(

@@ -37,6 +37,8 @@ private:
   void addUse(hmem::ExecOp exec, mlir::func::FuncOp function, const CommandCosts::Cost &cost, size_t weight,
               placement::Command &command, uint32_t entry, uint32_t position);
   int64_t contextCapacity();
+  /// The index of an attention's pieces in the problem; -1 where its caches have no pages.
+  int32_t attentionOf(hmem::ExecOp exec, mlir::func::FuncOp function, const placement::Command &command);
 
   const targets::Machine &machine;
   const Workload &workload;
@@ -44,6 +46,7 @@ private:
   CommandCosts costs;
   llvm::StringMap<size_t> weightIndex;
   llvm::StringMap<uint32_t> cacheGroup;
+  std::map<std::vector<int64_t>, int32_t> attentions; // what their pieces depend on; layers repeat
 };
 
 } // namespace ahm

@@ -8,8 +8,9 @@
 //  is
 //    (something streams, so a slot exists). What of the entry's weights does not fit into S must be moved. To move k
 //    groups of a weight takes the queue at least f(k), the best of all ways to cut and deal them: a fractional knapsack
-//    over the convex envelopes of the weights' f that keeps in S what would be dearest to move. Pages may stand in the
-//    stash as well; those that fit nowhere else move at all chiplets' rate.
+//    over the convex envelopes of the weights' f that keeps in S what would be dearest to move. Pages of caches, which
+//    may stand in the stash as well, are in the same knapsack at the best rate of their blocks, and two slots of theirs
+//    in SRAM where any of them moves.
 // Where weights hold experts the second term is an expectation (ExpertBound.cpp).
 // The second term is a relaxation: pieces of any size, no padding, no fragments, no waiting. Problems of a few weights,
 // where that says little, have a tighter one (SmallBound.cpp).
@@ -25,6 +26,8 @@
 namespace ahm::placement {
 
 namespace {
+
+constexpr uint64_t kPageTokens = 64, kSegmentPages = 16;
 
 /// The entry with every transfer for free.
 Picoseconds leastPath(const Problem &problem, const EntryPoint &entry) {
@@ -112,9 +115,21 @@ std::vector<Segment> envelope(const Problem &problem, const Weight &weight, cons
   return segments;
 }
 
-/// The bytes of pages that have their place in the stash at most: what persists, the caches' rings and the bytes that
-/// are live at once are there in any placement, and a cache that stands as a whole takes no ring beside.
-double stashForPages(const Problem &problem) {
+double sustained(const DramSpec &dram) {
+  return dram.refreshPeriod
+             ? static_cast<double>(dram.refreshPeriod) / static_cast<double>(dram.refreshPeriod - dram.refreshDuration)
+             : 1;
+}
+Bytes wholeInStash(const Cache &cache) {
+  return cache.windowPages ? cache.ringBytes(cache.windowPages) : cache.flatBytes;
+}
+Bytes leastInStash(const Cache &cache) {
+  return cache.openPages ? std::min(cache.ringBytes(cache.openPages), wholeInStash(cache)) : wholeInStash(cache);
+}
+
+/// Room of the stash beside what is there in any placement: what persists, the caches' rings and the bytes that are
+/// live at once.
+Bytes spareStash(const Problem &problem) {
   Bytes fixed = 0, peak = 0;
   for (const Persistent &object : problem.persistents)
     fixed += object.bytes;
@@ -131,16 +146,86 @@ double stashForPages(const Problem &problem) {
       peak = std::max(peak, static_cast<Bytes>(std::max<int64_t>(live, 0)));
     }
   }
-  double most = 1;
-  for (const Cache &cache : problem.caches) {
-    Bytes whole = cache.windowPages ? cache.ringBytes(cache.windowPages) : cache.flatBytes;
-    Bytes least = cache.openPages ? std::min(cache.ringBytes(cache.openPages), whole) : whole;
-    fixed += least;
-    if (whole > least) // more of the stash for the pages that then need no home
-      most = std::max(most, static_cast<double>(cache.ringBytes(cache.homePages)) / static_cast<double>(whole - least));
-  }
+  for (const Cache &cache : problem.caches)
+    fixed += leastInStash(cache);
   fixed += peak;
-  return fixed < problem.stashBytes ? static_cast<double>(problem.stashBytes - fixed) * most : 0;
+  return fixed < problem.stashBytes ? problem.stashBytes - fixed : 0;
+}
+
+/// What must be moved in a call of an entry for its caches, where nothing keeps it: bytes of their pages.
+struct Pages {
+  double bytes = 0, inStash = 0; // all, and those of caches that stand in the stash as a whole, at most
+  std::vector<Segment> segments;
+};
+
+Pages pagesOf(const Problem &problem, const EntryPoint &entry, const std::vector<std::vector<size_t>> &groups,
+              Bytes spare) {
+  Pages pages;
+  // Caches of a group stand in the stash as a whole or not at all; then they take no ring there.
+  struct Whole {
+    double more = 0, pages = 0;
+  };
+  std::vector<Whole> wholes;
+  std::vector<bool> seen(groups.size(), false);
+  for (const Command &command : entry.commands) {
+    if (command.cacheGroup < 0 || seen[static_cast<size_t>(command.cacheGroup)])
+      continue;
+    seen[static_cast<size_t>(command.cacheGroup)] = true;
+    Whole &whole = wholes.emplace_back();
+    for (size_t c : groups[static_cast<size_t>(command.cacheGroup)]) {
+      const Cache &cache = problem.caches[c];
+      uint64_t count = cache.openPages ? cache.homePages : 0;
+      if (command.attention >= 0) { // pages that are not complete before the call are in the ring
+        const Attention &attention = problem.attentions[static_cast<size_t>(command.attention)];
+        uint64_t first = attention.begin / kPageTokens, end = attention.stored / kPageTokens;
+        count = std::min(count, end - std::min(first, end));
+      }
+      auto bytes = static_cast<double>(cache.ringBytes(count));
+      uint32_t chiplets = std::max<uint32_t>(pageChiplets(problem, cache), 1);
+      double perByte = problem.dram.picosecondsPerByte;
+      for (size_t k = 1; k < cache.reading.size(); ++k) {
+        double now = blocksTime(problem.dram, cache, cache.reading, k) * sustained(problem.dram) /
+                     static_cast<double>(k * cache.blockBytes);
+        perByte = k == 1 ? now : std::min(perByte, now);
+      }
+      pages.segments.push_back({perByte / chiplets, bytes});
+      pages.bytes += bytes;
+      whole.pages += bytes;
+      whole.more += static_cast<double>(wholeInStash(cache) - leastInStash(cache));
+    }
+  }
+  std::sort(wholes.begin(), wholes.end(),
+            [](const Whole &a, const Whole &b) { return a.pages * b.more > b.pages * a.more; });
+  bool alike = std::all_of(wholes.begin(), wholes.end(), [&](const Whole &w) { return w.more == wholes.front().more; });
+  auto room = static_cast<double>(spare);
+  for (const Whole &whole : wholes) {
+    double share = whole.more > room ? room / whole.more : 1;
+    pages.inStash += whole.pages * (alike ? std::floor(share) : share);
+    room -= std::min(room, whole.more);
+  }
+  return pages;
+}
+
+/// The least time to move weights and pages so that what stays has room: of the weights at least what exceeds `room`,
+/// and of both together what exceeds it and the stash. Infinite where `pages` or `weights` alone are too few.
+double leastMoved(std::vector<Segment> weights, std::vector<Segment> pages, double ofWeights, double ofAll) {
+  auto cheaper = [](const Segment &a, const Segment &b) { return a.perByte < b.perByte; };
+  std::sort(weights.begin(), weights.end(), cheaper);
+  double time = 0;
+  auto take = [&](std::vector<Segment> &segments, double &need) {
+    for (Segment &segment : segments) {
+      double moved = std::min(segment.bytes, std::max(need, 0.0));
+      need -= moved;
+      ofAll -= &need == &ofAll ? 0 : moved;
+      segment.bytes -= moved;
+      time += moved * segment.perByte;
+    }
+  };
+  take(weights, ofWeights);
+  pages.insert(pages.end(), weights.begin(), weights.end());
+  std::sort(pages.begin(), pages.end(), cheaper);
+  take(pages, ofAll);
+  return ofWeights > 1 || ofAll > 1 ? std::numeric_limits<double>::infinity() : time;
 }
 
 } // namespace
@@ -169,26 +254,23 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
     rates.push_back(rate);
   }
   std::vector<std::vector<size_t>> groups = cacheGroups(problem);
-  double whole = static_cast<double>(problem.sram.bytesPerCore) * problem.sram.cores, inStash = stashForPages(problem);
+  double whole = static_cast<double>(problem.sram.bytesPerCore) * problem.sram.cores;
+  Bytes spare = spareStash(problem);
   std::vector<Picoseconds> result;
   for (size_t e = 0; e < problem.entries.size(); ++e) {
     const EntryPoint &entry = problem.entries[e];
     std::vector<size_t> used;
-    std::vector<bool> seen(problem.weights.size(), false), seenGroup(groups.size(), false);
-    double bytes = 0, pages = 0;
+    std::vector<bool> seen(problem.weights.size(), false);
+    double bytes = 0;
     for (const Command &command : entry.commands) {
       if (command.weight >= 0 && !seen[static_cast<size_t>(command.weight)]) {
         seen[static_cast<size_t>(command.weight)] = true;
         used.push_back(static_cast<size_t>(command.weight));
         bytes += static_cast<double>(problem.weights[used.back()].bytes());
       }
-      if (command.cacheGroup >= 0 && !seenGroup[static_cast<size_t>(command.cacheGroup)]) {
-        seenGroup[static_cast<size_t>(command.cacheGroup)] = true;
-        for (size_t c : groups[static_cast<size_t>(command.cacheGroup)]) // all that must be kept somewhere
-          pages += static_cast<double>(
-              problem.caches[c].openPages ? problem.caches[c].ringBytes(problem.caches[c].homePages) : 0);
-      }
     }
+    const Pages kept = pagesOf(problem, entry, groups, spare);
+    double pages = kept.bytes, inStash = kept.inStash;
     double stream = 0;
     Picoseconds fetched = 0;
     // Either weights stream, through a slot, or pages, through two.
@@ -206,26 +288,29 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
       // Experts that are not chosen need no place.
       for (size_t w : used)
         bytes -= isByExpert(problem.weights[w]) ? static_cast<double>(problem.weights[w].bytes()) : 0;
-    } else if (bytes > whole) {
-      double excess = bytes - std::max(0.0, whole - static_cast<double>(smallest) * problem.sram.cores);
-      std::vector<Segment> all;
-      for (size_t w : used)
-        all.insert(all.end(), rates[w].segments->begin(), rates[w].segments->end());
-      std::sort(all.begin(), all.end(), [](const Segment &a, const Segment &b) { return a.perByte < b.perByte; });
-      for (const Segment &segment : all) {
-        double moved = std::min(segment.bytes, excess);
-        excess -= moved;
-        stream += moved * segment.perByte;
-      }
     }
-    double best = 0;
-    for (size_t w : used)
-      best = best == 0 ? rates[w].perByte : std::min(best, rates[w].perByte);
-    double perByte = problem.dram.picosecondsPerByte / std::max<uint32_t>(problem.dram.chiplets, 1);
-    double excess = bytes + pages - whole - inStash;
-    if (excess > 0 && pages > 0) {
-      excess += static_cast<double>(slot) * problem.sram.cores;
-      stream = std::max(stream, excess * (used.empty() ? perByte : std::min(best, perByte)));
+    if (double excess = bytes + std::max(0.0, pages - inStash) - whole; excess > 0) {
+      // Weights stream, through a slot, or pages, through two, or both.
+      auto cores = static_cast<double>(problem.sram.cores);
+      double ring = static_cast<double>(smallest) * cores, pageRing = std::numeric_limits<double>::infinity();
+      for (const Cache &cache : problem.caches)
+        if (cache.openPages)
+          pageRing =
+              std::min(pageRing, 2 * static_cast<double>(pieceLocalBytes(problem, cache, kSegmentPages)) * cores);
+      std::vector<Segment> weights;
+      for (size_t w : used)
+        if (!hasExperts(problem) || !isByExpert(problem.weights[w]))
+          weights.insert(weights.end(), rates[w].segments->begin(), rates[w].segments->end());
+      double over = bytes - whole;
+      stream = leastMoved(weights, {}, over + ring, excess + ring);
+      if (pages > 0) {
+        if (over + pageRing <= 0)
+          stream = std::min(stream, leastMoved({}, kept.segments, 0, excess + pageRing));
+        stream = std::min(stream, leastMoved(weights, kept.segments, over + ring + pageRing, excess + ring + pageRing));
+      }
+      // Rings that leave no room at all: everything moves, and no more.
+      if (std::isinf(stream))
+        stream = leastMoved(weights, kept.segments, std::max(over, 0.0), excess);
     }
     Picoseconds moved = 0;
     if (stream > 0)

@@ -19,6 +19,7 @@ namespace ahm::placement {
 namespace {
 
 constexpr size_t kFewWeights = 16, kSomeWeights = 64;
+constexpr uint64_t kPageTokens = 64;
 constexpr size_t kSearchSteps = 60000, kSearchTrials = 8000;
 
 /// The best plan so far.
@@ -232,7 +233,7 @@ void searchFrom(Search &search, const Plan &plan) {
   bool pages = prepared.mostPages > 0;
   // Everything resident, with the cores that this takes, or with pages in DRAM.
   for (double first : {0.0, 0.5, 1.0})
-    for (int tight : {0, 1, 2})
+    for (int tight : {0, 1, 2, 3, 4})
       if (first == 0 || pages) {
         Plan all = plan;
         all.tight = tight;
@@ -250,7 +251,7 @@ void searchFrom(Search &search, const Plan &plan) {
     Plan candidate = plan;
     if (rounds)
       candidate.step = stepsFor(problem, rounds * tile);
-    for (int tight : {0, 1, 2}) {
+    for (int tight : {0, 1, 2, 3, 4}) {
       candidate.tight = tight;
       std::vector<std::vector<Quantum>> classes = quanta(prepared, candidate);
       for (uint32_t slots : {2, 3})
@@ -281,14 +282,25 @@ void searchFrom(Search &search, const Plan &plan) {
     candidate.slots = std::max<uint32_t>(candidate.slots, 2);
     candidate.onDemand = false;
     std::vector<std::vector<Quantum>> classes = quanta(prepared, candidate);
+    uint64_t span = prepared.mostPages; // that the pieces of an attention have to cover
+    for (const Attention &attention : problem.attentions)
+      span = std::max(span, (attention.span + kPageTokens - 1) / kPageTokens);
     for (uint64_t pieces : {1, 2, 4, 8})
       for (uint32_t slots : {2, 4})
         for (double first : {0.0, 0.5, 1.0}) {
-          candidate.piecePages = (prepared.mostPages + pieces - 1) / pieces;
+          candidate.piecePages = (span + pieces - 1) / pieces;
           candidate.pageSlots = slots;
           candidate.pagesFirst = first;
           fewest(search, classes, candidate);
         }
+    // What the pages leave may be cut better in another way.
+    candidate = search.best;
+    candidate.slots = std::max<uint32_t>(candidate.slots, 2);
+    for (int tight = 1; tight <= kMostTight; ++tight)
+      if (tight != search.best.tight) {
+        candidate.tight = tight;
+        fewest(search, quanta(prepared, candidate), candidate);
+      }
   }
   // A few weights leave time to look around every kind of plan: rings for no more than some of the pieces, and all ways
   // to cut.

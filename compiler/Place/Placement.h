@@ -14,10 +14,10 @@
 // slots there are, what pages take. realise() makes addresses of it. A plan is what an enumeration of all answers
 // enumerates.
 //
-// Experts of which a token chooses a few may be placed one by one: the likeliest are resident, as runs of whole tiles one
-// behind the other, and a product fetches the others that were chosen into a set of slots, a slot an expert, as soon as
-// the choice is known; what exceeds the slots comes in further waves, each into the next set. In DRAM and in the slots an
-// expert's tiles are dealt evenly over the chiplets.
+// Experts of which a token chooses a few may be placed one by one: the likeliest are resident, as runs of whole tiles
+// one behind the other, and a product fetches the others that were chosen into a set of slots, a slot an expert, as
+// soon as the choice is known; what exceeds the slots comes in further waves, each into the next set. In DRAM and in
+// the slots an expert's tiles are dealt evenly over the chiplets.
 //
 // A KV cache stands in the stash as a whole while all do; otherwise in pages: the stash keeps a ring of the pages that
 // a call can have open, and complete pages have a place in SRAM (a prefix of them, dealt over cores like a weight) or
@@ -60,7 +60,7 @@ struct Piece { // groups [firstGroup, firstGroup + groups) of a weight
   }
 };
 struct WeightPlace {
-  std::vector<Piece> pieces; // in order; together all groups, or all experts
+  std::vector<Piece> pieces;   // in order; together all groups, or all experts
   std::vector<uint32_t> order; // of experts, where they are placed one by one
   uint64_t fetchedExperts() const {
     return pieces.empty() || pieces.back().residency != Residency::Fetched ? 0 : pieces.back().experts;
@@ -104,12 +104,14 @@ struct ExpertRing {
   Bytes setBytes = 0, offset = 0;
 };
 inline constexpr uint32_t kTogether = ~uint32_t{0};
+inline constexpr int kMostTight = 4;
 /// The decisions of an answer.
 struct Plan {
   std::vector<uint64_t> streamed; // of each weight, how many of its groups stream: the first ones
   std::vector<uint64_t> step;     // of each weight, the groups of a streamed piece; 0 (or none): in one piece
   uint32_t slots = 0;             // of the ring; 0 when nothing streams
-  int tight = 0; // residents over the most cores; 1, 2: cut and dealt so that little SRAM is lost (cutResident)
+  int tight =
+      0; // residents over the most cores; 1 to kMostTight: cut and dealt so that little SRAM is lost (cutResident)
   std::vector<uint32_t> resident; // of each weight of experts that are placed one by one, how many stay: the likeliest;
                                   // kTogether (or none): as one weight
   uint32_t sets = 0;              // of slots for experts

@@ -173,7 +173,7 @@ bool readChoices(Reader &reader, const Json &root, const std::vector<const Json 
   auto found = root.find("plan");
   const Json &shape = found != root.end() && found->is_object() ? *found : none;
   uint64_t tight = 0;
-  if (shape.contains("tight") && !reader.number(shape, "tight", "plan", 2, tight))
+  if (shape.contains("tight") && !reader.number(shape, "tight", "plan", kMostTight, tight))
     return false;
   plan.tight = static_cast<int>(tight);
   if (shape.contains("piece_pages") && (!reader.number(shape, "piece_pages", "plan", kMostPages, plan.piecePages) ||

@@ -79,12 +79,54 @@ std::vector<uint64_t> stepsFor(const Problem &problem, Bytes slotBytes) {
 
 namespace {
 
+/// The pieces of `groups` groups on ever fewer cores, as many groups on each set as its rounds hold, that take the
+/// fewest tiles. `best` is one piece's way, `tallest` the most rounds on a set.
+template <typename Best, typename Tallest>
+std::pair<std::vector<std::pair<uint64_t, uint32_t>>, uint64_t>
+cutInMany(const Weight &weight, uint64_t groups, const std::vector<uint32_t> &sets, Best best, Tallest tallest) {
+  using Cut = std::pair<std::vector<std::pair<uint64_t, uint32_t>>, uint64_t>;
+  constexpr size_t most = 5;
+  const uint64_t command =
+      std::max<uint64_t>(groups * weight.groupTiles / 400, 1); // a further piece is worth so many tiles
+  auto cut = [&](auto &self, uint64_t left, size_t below, size_t pieces) -> Cut {
+    auto [tiles, cores] = best(left);
+    Cut least{{{left, cores}}, tiles};
+    uint64_t cost = tiles; // with the pieces' commands
+    for (size_t k = below; k-- > 0 && pieces > 1;) {
+      uint64_t rounds = left * weight.groupTiles / sets[k];
+      for (uint64_t r : {std::min(rounds, tallest(sets[k])), uint64_t{1}}) {
+        uint64_t head = r * sets[k] / weight.groupTiles;
+        if (r == 0 || rounds == 0 || head == 0 || head >= left)
+          continue;
+        Cut rest = self(self, left - head, k, pieces - 1);
+        if (uint64_t all = r * sets[k] + rest.second + rest.first.size() * command; all < cost) {
+          cost = all;
+          least = {{{head, sets[k]}}, r * sets[k] + rest.second};
+          least.first.insert(least.first.end(), rest.first.begin(), rest.first.end());
+        }
+      }
+    }
+    return least;
+  };
+  // On all cores any number of rounds.
+  Cut least = cut(cut, groups, sets.size(), most);
+  uint64_t rounds = groups * weight.groupTiles / sets.back(), head = rounds * sets.back() / weight.groupTiles;
+  if (rounds > tallest(sets.back()) && head < groups) {
+    Cut rest = cut(cut, groups - head, sets.size() - 1, most - 1);
+    if (uint64_t tiles = rounds * sets.back() + rest.second; tiles < least.second) {
+      rest.first.insert(rest.first.begin(), {head, sets.back()});
+      least = {std::move(rest.first), tiles};
+    }
+  }
+  return least;
+}
+
 /// The pieces of `groups` groups, groups and cores of each, and the tiles that they take: see cutResident.
 std::pair<std::vector<std::pair<uint64_t, uint32_t>>, uint64_t> cutOf(const Weight &weight, uint64_t groups, int tight,
                                                                       const std::vector<uint32_t> &sets) {
   // A piece of many tiles a core on few cores leaves ragged towers, unless there are many of them.
   auto tallest = [&](uint32_t set) -> uint64_t {
-    return tight < 2 || set * 2 >= sets.back() ? 8 : set * 4 >= sets.back() ? 2 : 1;
+    return tight % 2 || set * 2 >= sets.back() ? 8 : set * 4 >= sets.back() ? 2 : 1;
   };
   auto padded = [&](uint64_t count, uint32_t cores) { return (count * weight.groupTiles + cores - 1) / cores * cores; };
   uint32_t widest = widestCores(weight, groups, sets);
@@ -98,6 +140,8 @@ std::pair<std::vector<std::pair<uint64_t, uint32_t>>, uint64_t> cutOf(const Weig
     return least;
   };
   auto [whole, cores] = best(groups);
+  if (tight > 2)
+    return cutInMany(weight, groups, sets, best, tallest);
   uint64_t cut = 0, least = whole - whole / 100; // a second piece is another command
   uint32_t headCores = sets.back();
   auto consider = [&](uint32_t set, uint64_t rounds) { // as many groups as so many rounds hold, and the rest
@@ -416,10 +460,9 @@ bool pack(const Prepared &prepared, const Plan &plan, Solution &solution, DoesNo
   for (size_t i = 0; i < problem.weights.size(); ++i)
     for (const Piece &piece : solution.weights[i].pieces)
       if (piece.residency == Residency::Fetched)
-        expertRing.setBytes =
-            std::max(expertRing.setBytes,
-                     alignUp(piece.runsBytes(problem.weights[i], std::min(expertRing.slots, piece.experts)),
-                             problem.alignment));
+        expertRing.setBytes = std::max(
+            expertRing.setBytes,
+            alignUp(piece.runsBytes(problem.weights[i], std::min(expertRing.slots, piece.experts)), problem.alignment));
   if (expertRing.setBytes) {
     expertRing.sets = std::max<uint32_t>(plan.sets, 1);
     if (expertRing.sets > top / expertRing.setBytes) {

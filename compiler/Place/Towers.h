@@ -100,7 +100,7 @@ struct Prepared {
   std::vector<size_t> order;     // programOrder
   std::vector<CachePlace> homes; // which caches stand in pages
   PageRing ring;                 // for them
-  bool together = false; // experts too, where SRAM has no room for their slots beside a ring
+  bool together = false;         // experts too, where SRAM has no room for their slots beside a ring
   uint64_t mostPages = 0;
   Solution stash; // its buffers, persistents and caches' stash offsets, when it has room for them
   bool stashFits = false;
@@ -121,7 +121,8 @@ uint32_t widestCores(const Weight &weight, uint64_t groups, const std::vector<ui
 
 /// Resident pieces for groups [first, first + groups): one on the most cores or, tight, one or two on those that pad
 /// the least, of at most eight tiles a core (the first of two on all cores: any); with 2 as `tight` fewer on less than
-/// half of the cores. Returns the tiles that they take, padding included.
+/// half of the cores. 3 and 4 are as 1 and 2 with up to five pieces. Returns the tiles that they take, padding
+/// included.
 uint64_t cutResident(const Prepared &prepared, const Weight &weight, uint64_t first, uint64_t groups, int tight,
                      std::vector<Piece> &pieces);
 

@@ -107,4 +107,31 @@ TEST(PlacementPages, ASealBehindALongTransferKeepsTheStashFromNothing) {
   EXPECT_EQ(time, arrival + 60000);
 }
 
+TEST(PlacementPages, TheBoundMovesWhatNeitherSramNorTheStashHolds) {
+  Problem problem = pagedProblem(1 << 13, 1 << 10); // a mebibyte of SRAM, and 512 KiB of pages a group
+  Cache keys = problem.caches[0];
+  problem.caches.clear();
+  for (uint32_t group = 0; group < 4; ++group) {
+    keys.group = group;
+    problem.caches.insert(problem.caches.end(), 2, keys);
+    addAttention(problem, 0, group, 0);
+    Command &command = problem.entries[0].commands.back();
+    command.attention = 0;
+    command.appended = 1;
+  }
+  problem.attentions.push_back({0, kPages * 64, kPages * 64 - 1, kPages * 64 + 63, {}});
+  // Eight rings, and room for one and a half groups in place of theirs: only one can stand there as a whole.
+  problem.stashBytes = 8 * keys.ringBytes(2) + 3 * (keys.flatBytes - keys.ringBytes(2));
+  Solution solution;
+  DoesNotFit failure;
+  ASSERT_TRUE(solve(problem, "hybrid", solution, failure)) << failure.text();
+  // Of the other groups 31 complete pages each, less SRAM without two slots of 16 pages, at two blocks' time for both
+  // chiplets.
+  double bytes = 3 * 2 * static_cast<double>(keys.ringBytes(31)) - (1 << 20) + 2 * (128 << 10),
+         time = bytes / 1024 / 2 * 1000;
+  EXPECT_NEAR(static_cast<double>(solution.lowerBound[0]), 51000 + time, 2);
+  EXPECT_GE(solution.predicted[0], solution.lowerBound[0]);
+  EXPECT_LE(static_cast<double>(solution.predicted[0]), 2 * static_cast<double>(solution.lowerBound[0]));
+}
+
 } // namespace

@@ -64,6 +64,34 @@ TEST(Placement, MoreOfTheMachineIsNeverSlower) {
   }
 }
 
+TEST(Placement, MorePiecesLoseLessSram) {
+  Problem problem = emptyProblem(1 << 20, 1);
+  problem.sram = {1 << 20, 1024, 256, 16};
+  problem.dram.chiplets = 4;
+  Weight weight;
+  weight.groups = 64;
+  weight.groupTiles = 17; // 1,088 tiles: no set of cores but the smallest divides them
+  weight.tileBytes = 4224;
+  weight.coreCount = 1024;
+  problem.weights.push_back(weight);
+  addProduct(problem, 0, 1, 60000, 50000);
+  Bytes taken[kMostTight + 1] = {};
+  for (int tight = 0; tight <= kMostTight; ++tight) {
+    Plan plan;
+    plan.streamed = {0};
+    plan.tight = tight;
+    Solution solution;
+    DoesNotFit failure;
+    ASSERT_TRUE(realise(problem, plan, "hybrid", solution, failure)) << failure.text();
+    EXPECT_EQ(verify(problem, solution), "");
+    for (const Piece &piece : solution.weights[0].pieces)
+      taken[tight] += piece.localBytes(weight) * piece.coreCount;
+  }
+  EXPECT_LT(taken[4], taken[2]);
+  EXPECT_LE(taken[3], taken[1]);
+  EXPECT_LT(taken[4], weight.bytes() * 21 / 20);
+}
+
 TEST(Placement, WhatIfAgreesWithSolvingAgain) {
   for (uint64_t seed = 0; seed < 8; ++seed) {
     Problem problem = makeProblem(seed, 4224 * 8);

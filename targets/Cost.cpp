@@ -177,7 +177,8 @@ CollectiveCost allReduceCost(const Machine &machine, Bytes bytes) {
   CollectiveCost cost;
   if (bytes <= 0)
     return cost;
-  Wide share = bytes; // of one card at this level
+  // Of one card at this level: sums leave a card in the width of the links' elements.
+  Wide share = machine.collectiveElement == CollectiveElement::Bfloat16 ? ceilDiv(bytes, 2) : Wide(bytes);
   int64_t below = 1;  // cards that act as one
   auto level = [&](int64_t limit, const LinkModel &link, BytesPerSecond bandwidth, Bytes &sent) {
     int64_t together = std::min(machine.cards, limit);
@@ -198,6 +199,57 @@ CollectiveCost allReduceCost(const Machine &machine, Bytes bytes) {
   level(std::max(machine.cards, kCardsPerServer), machine.nic,
         std::max<BytesPerSecond>(machine.nic.bandwidth / kCardsPerNic, 1), cost.nic);
   return cost;
+}
+
+DieCrossing &DieCrossing::operator+=(const DieCrossing &other) {
+  busiest = narrow(Wide(busiest) + other.busiest);
+  all = narrow(Wide(all) + other.all);
+  return *this;
+}
+
+int64_t chipletsOfCard(const Machine &machine) {
+  return std::max<int64_t>(machine.chiplets / std::max<int64_t>(machine.cards, 1), 1);
+}
+
+DieCrossing gatherCrossing(const Machine &machine, Bytes bytes, int64_t takers) {
+  const int64_t n = chipletsOfCard(machine);
+  Wide inward = ceilDiv(Wide(bytes) * (n - 1), n);
+  return {narrow(inward), narrow(inward * std::max<int64_t>(takers, 0))};
+}
+
+DieCrossing dealCrossing(const Machine &machine, Bytes bytes, int64_t holders) {
+  const int64_t n = chipletsOfCard(machine);
+  Wide outward = ceilDiv(Wide(bytes) * (n - 1), n);
+  return {narrow(ceilDiv(outward, std::max<int64_t>(holders, 1))), narrow(outward)};
+}
+
+DieCrossing reduceCrossing(const Machine &machine, Bytes bytes) {
+  Wide inward = Wide(std::max<Bytes>(bytes, 0)) * (chipletsOfCard(machine) - 1);
+  return {narrow(inward), narrow(inward * machine.chiplets)};
+}
+
+Bytes partialCrossing(const Machine &machine, int64_t rows, int64_t contraction, TileFormat stationary,
+                      int64_t unitCount) {
+  const int64_t perChiplet = machine.coresPerChiplet(), ofColumn = narrow(ceilDiv(contraction, kTileRows));
+  if (chipletsOfCard(machine) <= 1 || unitCount <= perChiplet || ofColumn <= 0 || perChiplet % ofColumn == 0)
+    return 0;
+  return narrow(Wide(std::max<int64_t>(rows, 0)) * tileColumns(stationary) * 4);
+}
+
+DieCrossing productCrossing(const Machine &machine, Bytes moving, Bytes result, int64_t rows, int64_t contraction,
+                            int64_t tiles, TileFormat stationary, int64_t unitCount) {
+  unitCount = std::max<int64_t>(unitCount, 1);
+  int64_t chiplets = narrow(ceilDiv(unitCount, machine.coresPerChiplet()));
+  DieCrossing crossing = gatherCrossing(machine, moving, chiplets);
+  crossing += dealCrossing(machine, result, chiplets);
+  Bytes partial =
+      narrow(ceilDiv(tiles, unitCount) * partialCrossing(machine, rows, contraction, stationary, unitCount));
+  crossing += {partial, narrow(Wide(partial) * chiplets)};
+  return crossing;
+}
+
+Picoseconds dieToDieTime(const Machine &machine, Bytes busiest) {
+  return transferTime(busiest, machine.dieToDie.bandwidth);
 }
 
 Picoseconds pcieTime(const Machine &machine, Bytes bytes) { return transferTime(bytes, machine.pcie.bandwidth); }

@@ -78,13 +78,40 @@ Picoseconds dmaTilesTime(const Machine &machine, int64_t tiles, Bytes bytesOfTil
 /// every four cards (CARD.md's table).
 inline constexpr int64_t kCardsPerBridge = 2, kCardsPerServer = 8, kCardsPerNic = 4;
 
-/// An all-reduce of `bytes` over the machine's cards: reduce-scatter inward and all-gather outward through bridge,
+/// An all-reduce of `bytes` of float32 sums over the machine's cards: reduce-scatter inward and all-gather outward through bridge,
 /// server and network, each level with two phases on what the levels below have left to it. Zero on one card.
 struct CollectiveCost {
   Picoseconds time = 0;
   Bytes bridge = 0, pcie = 0, nic = 0; // bytes sent on the links of each kind by all cards together
 };
 CollectiveCost allReduceCost(const Machine &machine, Bytes bytes);
+
+/// What crosses the links between the chiplets of a card. A buffer of the stash is dealt evenly over the n chiplets of
+/// its card, so (n-1)/n of what a chiplet needs stands on others. The chiplets are alike, their links one resource.
+/// Zero where a card has one chiplet; several cards have each its own copy of what is gathered.
+struct DieCrossing {
+  Bytes busiest = 0; // on the link of the chiplet that takes in or gives out most, one way
+  Bytes all = 0;     // over all links of all cards
+  DieCrossing &operator+=(const DieCrossing &other);
+};
+int64_t chipletsOfCard(const Machine &machine);
+/// Each of `takers` chiplets (of all cards) takes in all of `bytes`.
+DieCrossing gatherCrossing(const Machine &machine, Bytes bytes, int64_t takers);
+/// `bytes` that stand evenly on `holders` chiplets (of all cards) are dealt anew over all.
+DieCrossing dealCrossing(const Machine &machine, Bytes bytes, int64_t holders);
+/// A reduction over what all chiplets hold: each sends its `bytes` of partial results to every other one of its card.
+DieCrossing reduceCrossing(const Machine &machine, Bytes bytes);
+/// A product on unitCount cores: each of their chiplets gathers the moving operand, and deals its part of the result.
+/// Tiles lie along the contraction first, so where the tiles of a column (a column of tiles) do not divide a chiplet's
+/// cores each round over the cores leaves a chiplet with one column begun by another: its `rows` partial sums of
+/// float32 cross as well.
+DieCrossing productCrossing(const Machine &machine, Bytes moving, Bytes result, int64_t rows, int64_t contraction,
+                            int64_t tiles, TileFormat stationary, int64_t unitCount);
+/// The last term of it: bytes that a chiplet takes in each round.
+Bytes partialCrossing(const Machine &machine, int64_t rows, int64_t contraction, TileFormat stationary,
+                      int64_t unitCount);
+/// The busiest link's time, without its latency.
+Picoseconds dieToDieTime(const Machine &machine, Bytes busiest);
 
 /// Bytes over PCIe at the effective rate; without the link's latency.
 Picoseconds pcieTime(const Machine &machine, Bytes bytes);

@@ -36,6 +36,7 @@ std::vector<Field> fieldsOf(Machine &m) {
   const double ms = 1e9, exa = 1e15;
   addWord("limits", m.limits, {});
   addWord("placement", m.placement, {"hybrid", "sram-only", "dram-only", "static", "lru", "belady"});
+  addWord("collective_element", m.collectiveElementName, {"float32", "bfloat16"});
   add("cards", Unit::Count, m.cards, 1, 1024);
   fields.back().optional = true;
   add("chiplets", Unit::Count, m.chiplets, 1, 1024);
@@ -140,6 +141,8 @@ public:
       return false;
     if (machine.chiplets * machine.cards > 65536)
       return fail("cards", "makes more than 65536 chiplets, expected fewer; lower it");
+    if (machine.collectiveElementName == "bfloat16")
+      machine.collectiveElement = CollectiveElement::Bfloat16;
     machine.chiplets *= machine.cards;
     machine.pcie.bandwidth *= machine.cards;
     machine.pcieRaw *= machine.cards;

@@ -75,6 +75,10 @@ struct LinkModel {
   Picoseconds latency = 0;
 };
 
+/// What an all-reduce sends of a partial sum (`collective_element`, optional, float32 when absent). Time and energy
+/// alone: values are those of one card, whatever crosses between cards.
+enum class CollectiveElement : uint8_t { Float32, Bfloat16 };
+
 struct LaunchModel {
   Picoseconds command = 0;    // between two entries of one queue
   Picoseconds collective = 0; // a phase
@@ -96,6 +100,8 @@ struct Machine {
   /// Cards that work as one larger memory with that many times the bandwidth and arithmetic, until programs are truly
   /// split over them (`cards` in the file, 1 when absent). chiplets, pcie and power are those of all cards together.
   int64_t cards = 1;
+  std::string collectiveElementName = {};
+  CollectiveElement collectiveElement = CollectiveElement::Float32;
   int64_t chiplets = 0, quadsPerChiplet = 0, slicesPerQuad = 0, coresPerSlice = 0;
   Hertz clock = 0;
   Bytes sramPerCore = 0;
@@ -106,7 +112,7 @@ struct Machine {
   VectorModel vector;
   NetworkModel network;
   DramModel dram;
-  LinkModel dieToDie, bridge, pcie, nic; // dieToDie: a chiplet
+  LinkModel dieToDie, bridge, pcie, nic; // dieToDie: a chiplet, to the others of its card
   BytesPerSecond pcieRaw = 0;
   LaunchModel launch;
   EnergyModel energy;

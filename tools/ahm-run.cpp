@@ -86,8 +86,11 @@ static void printSummary(const session::Session &session, bool timed) {
   if (session.machine().cards > 1)
     std::fprintf(stderr,
                  "%lld cards, timed as one larger memory with %lld times the bandwidth and arithmetic and all-reduces "
-                 "between layers\n",
-                 (long long)session.machine().cards, (long long)session.machine().cards);
+                 "between layers%s\n",
+                 (long long)session.machine().cards, (long long)session.machine().cards,
+                 session.machine().collectiveElement == targets::CollectiveElement::Bfloat16
+                     ? " whose sums are timed in bfloat16 and computed in float32"
+                     : "");
   if (timed && first)
     std::fprintf(stderr, "first result: %s warm, %s cold (with loading)\n", session::timeText(double(first)).c_str(),
                  session::timeText(double(first + load)).c_str());

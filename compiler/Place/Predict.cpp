@@ -361,7 +361,9 @@ private:
                   std::max(use.floor, part(use.writes)),
                   use.network + part(use.networkOfGroups),
                   0,
-                  0};
+                  0,
+                  crossingTime(problem.sram, use, piece.tiles(weight), piece.coreCount,
+                               static_cast<double>(piece.groups) / static_cast<double>(weight.groups))};
       Picoseconds start = std::max(queues.earliest(Queue::Gemm), ready);
       bool streamed = piece.residency == Residency::Streamed;
       if (streamed)
@@ -396,7 +398,13 @@ private:
       double part = waves == 1 ? 1 : missing > 0 ? item.count / missing : k == 0 ? 1 : 0;
       auto of = [&](Picoseconds whole) { return static_cast<Picoseconds>(static_cast<double>(whole) * part); };
       Picoseconds arrays = of(productTime(use, weight.tiles(), fetched.coreCount));
-      Holds holds{arrays, 0, std::max(of(use.floor), of(use.writes)), of(use.network) + of(use.networkOfGroups), 0, 0};
+      Holds holds{arrays,
+                  0,
+                  std::max(of(use.floor), of(use.writes)),
+                  of(use.network) + of(use.networkOfGroups),
+                  0,
+                  0,
+                  of(crossingTime(problem.sram, use, weight.tiles(), fetched.coreCount, 1))};
       Picoseconds start = std::max({queues.earliest(Queue::Gemm), ready, item.arrival});
       start = queues.shared(holds, start);
       end = queues.run(Queue::Gemm, start, std::max(arrays, queues.take(holds, start)), command.tail);

@@ -14,6 +14,16 @@ Picoseconds productTime(const Use &use, uint64_t tiles, uint32_t cores) {
   return std::max(once * static_cast<Picoseconds>(use.times), use.floor);
 }
 
+Picoseconds crossingTime(const SramSpec &sram, const Use &use, uint64_t tiles, uint32_t cores, double part) {
+  if (tiles == 0 || cores == 0 || sram.coresPerChiplet == 0)
+    return 0;
+  uint32_t chiplets = (cores + sram.coresPerChiplet - 1) / sram.coresPerChiplet;
+  uint64_t ofPart = (tiles + use.parts - 1) / use.parts, rounds = (ofPart + cores - 1) / cores;
+  return use.dieToDie +
+         static_cast<Picoseconds>(std::ceil(static_cast<double>(use.dieToDieOfGroups) * part / chiplets)) +
+         (chiplets > 1 ? static_cast<Picoseconds>(rounds) * use.dieToDieOfRound : 0);
+}
+
 double chanceOfUse(const Weight &weight, const Use &use, uint32_t expert) {
   return 1 - std::pow(1 - std::clamp(weight.chance[expert], 0.0, 1.0), static_cast<double>(use.tokens));
 }

@@ -43,8 +43,8 @@ struct NetworkSpec {                 // what a transfer's bytes hold beside DRAM
 
 /// What commands of several queues share. A command holds a resource from its start; the next one in program order
 /// that needs it starts no earlier than it is released.
-enum class Resource : uint8_t { Arrays, Vector, Stash, Network, Pcie, Links };
-inline constexpr size_t kResources = 6;
+enum class Resource : uint8_t { Arrays, Vector, Stash, Network, Pcie, Links, DieToDie };
+inline constexpr size_t kResources = 7;
 using Holds = std::array<Picoseconds, kResources>; // from the start; 0: not used
 
 /// One product that reads a weight. On C cores, T of the weight's tiles take times * (first + (n - 1) * more) with n =
@@ -59,7 +59,10 @@ struct Use {
   Picoseconds floor = 0;  // the moving operand's way to the arrays, again for every piece of the weight
   Picoseconds writes = 0; // the stash takes the result, a piece's part of it
   Picoseconds network = 0, networkOfGroups = 0; // for every piece; and a piece's part
-  Picoseconds vector = 0;                       // the vector units, behind the arrays
+  /// The busiest link between chiplets: for every piece; a piece's part, over the chiplets that compute it; and each
+  /// round over the cores of more than one chiplet.
+  Picoseconds dieToDie = 0, dieToDieOfGroups = 0, dieToDieOfRound = 0;
+  Picoseconds vector = 0; // the vector units, behind the arrays
   // Of experts: tokens at most, experts that each chooses, and the command that says which (-1: it is no command's).
   uint64_t tokens = 0, top = 0;
   int32_t routing = -1;
@@ -177,6 +180,9 @@ struct Problem {
 
 /// The time of a product with `tiles` of the weight's tiles on `cores` cores.
 Picoseconds productTime(const Use &use, uint64_t tiles, uint32_t cores);
+
+/// What such a product holds the links between chiplets for; `part` of the weight's groups are its.
+Picoseconds crossingTime(const SramSpec &sram, const Use &use, uint64_t tiles, uint32_t cores, double part);
 
 /// How likely expert `expert` is among those that one use's tokens choose.
 double chanceOfUse(const Weight &weight, const Use &use, uint32_t expert);

@@ -40,7 +40,8 @@ static targets::TileFormat tileFormat(StringRef format) {
 
 /// The timing model's names of what commands of several queues share, in the order of placement::Resource.
 static constexpr std::array<uint32_t, placement::kResources> kShared{timing::kArrays,  timing::kVector, timing::kStash,
-                                                                     timing::kNetwork, timing::kPcie,   timing::kLinks};
+                                                                     timing::kNetwork, timing::kPcie,   timing::kLinks,
+                                                                     timing::kDieToDie};
 
 /// Products that write a run of columns and nothing else of their weight's: what they read can be cut.
 static bool isCuttable(StringRef opcode) {
@@ -483,6 +484,13 @@ void ProblemBuilder::addUse(hmem::ExecOp exec, func::FuncOp function, const Comm
   };
   use.network = network(moving);
   use.networkOfGroups = network(cost.counts.networkBytes - moving);
+  auto crossing = [&](const targets::DieCrossing &bytes) { return targets::dieToDieTime(machine, bytes.busiest); };
+  auto number = [](uint64_t bytes) { return static_cast<int64_t>(std::min(bytes, kMostBytes)); };
+  use.dieToDie = crossing(targets::gatherCrossing(machine, number(moving), 1));
+  use.dieToDieOfGroups = crossing(targets::dealCrossing(machine, number(cost.counts.networkBytes - moving), 1));
+  use.dieToDieOfRound = targets::dieToDieTime(
+      machine, targets::partialCrossing(machine, std::max(rows * int64_t(use.times), product.rows),
+                                        static_cast<int64_t>(weights[index].getContraction()), format, machine.cores()));
   // A convolution's patches feed the arrays.
   use.vector = std::max<int64_t>(0, cost.longest({timing::kVector}) - cost.longest({timing::kArrays}));
   if (!cost.longest({timing::kVector}))

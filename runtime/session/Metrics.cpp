@@ -108,6 +108,7 @@ std::string Session::metricsJson(const std::string &comparison) const {
       if (std::optional<targets::EnergyBand> energy = call.energyPerToken())
         perToken = scaled(*energy, 1);
       last["energy_per_token_pj"] = perToken;
+      last["die_to_die_bytes"] = call.dieToDieBytes;
       Json parts = Json::object();
       for (const timing::EnergyPart &part : call.energyParts)
         parts[part.name] = scaled(part.energy, 1);

@@ -336,6 +336,7 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
     call.macs = traced.macs;
     call.tiers = traced.tiers;
     call.energy = traced.energy;
+    call.dieToDieBytes = traced.dieToDieBytes;
     call.energyParts = traced.energyParts;
     call.limit = timing::limitOf(*entry, traced, card);
     call.peakPower = timing::peakPower(traced, card);

@@ -66,6 +66,7 @@ struct CallMetrics {
   std::vector<timing::NodeCounts> nodes;       // the same by ONNX node, where SessionOptions::nodeCounts asks for it
   std::vector<int64_t> values;                 // the run-time values, by Program::values
   targets::EnergyBand energy;                  // picojoules
+  uint64_t dieToDieBytes = 0; // over the links between a card's chiplets
   std::vector<timing::EnergyPart> energyParts; // what it is the sum of
   std::vector<std::pair<std::string, double>> utilization;
   double wallSeconds = 0;

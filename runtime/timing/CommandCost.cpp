@@ -95,6 +95,8 @@ std::string resourceName(uint32_t resource) {
     return "pcie";
   case kLinks:
     return "links";
+  case kDieToDie:
+    return "die_to_die";
   default:
     return "dram." + std::to_string(resource - kDramBase);
   }
@@ -180,6 +182,10 @@ CommandCost costCommand(const Program &program, const Command &command, const Co
     cost.tail += machine.dram.latency;
   if (counts.collectiveBytes > 0)
     use(kLinks, 0, targets::allReduceCost(machine, toSigned(counts.collectiveBytes)).time);
+  if (counts.crossing.busiest > 0) {
+    use(kDieToDie, 0, targets::dieToDieTime(machine, counts.crossing.busiest));
+    cost.tail += counts.exchanges * machine.dieToDie.latency;
+  }
   const TierBytes &host = counts[Tier::Host];
   if (host.read + host.written > 0) {
     use(kPcie, 0, targets::pcieTime(machine, toSigned(host.read + host.written)));

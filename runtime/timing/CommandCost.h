@@ -6,12 +6,12 @@
 namespace ahm::timing {
 
 /// Resource numbers. DRAM has one a chiplet: kDramBase + chiplet.
-enum : uint32_t { kArrays, kVector, kStash, kNetwork, kPcie, kLinks, kDramBase };
+enum : uint32_t { kArrays, kVector, kStash, kNetwork, kPcie, kLinks, kDieToDie, kDramBase };
 
 inline uint32_t resourceCount(const targets::Machine &machine) {
   return kDramBase + static_cast<uint32_t>(machine.chiplets);
 }
-std::string resourceName(uint32_t resource); // "arrays", "vector", "stash", "network", "pcie", "links", "dram.0"
+std::string resourceName(uint32_t resource); // "arrays", "vector", "stash", "network", "pcie", "links", "die_to_die", "dram.0"
 
 /// One resource is held from the command's start for offset + busy and works for the last `busy` of it. DRAM times are
 /// those outside refresh windows, offset 0, here without the turnaround that prepare() adds.

@@ -214,6 +214,14 @@ private:
   void matMul();
   void conv();
 
+  // CrossingCounts.cpp
+  /// Adds to the counts; the latency is there where bytes are.
+  void cross(const targets::DieCrossing &crossing, int exchanges);
+  void crossProduct(uint64_t moving, uint64_t result, uint64_t rowCount, uint64_t contraction, uint64_t tiles,
+                    TileFormat stationary, int64_t units);
+  /// Of a command that is no product of weights.
+  void crossings();
+
   // CacheCounts.cpp
   /// Whole pages between a cache's ring or staging (`near`, which gives their shape) and their homes.
   void movePages(const Operand *near, PageRange pages, int64_t sramPages, int64_t homePages, bool seal);

@@ -84,6 +84,7 @@ CommandCounts Counter::run() {
     vectorOperation();
     break;
   }
+  crossings();
   for (const Operand &operand : command.ins)
     if (isDram(operand) && counts.dramPieces == 0)
       counts.dramPieces = 1;
@@ -172,6 +173,8 @@ void CommandCounts::add(const CommandCounts &other) {
     tiers[t].written = sum(tiers[t].written, other.tiers[t].written);
   }
   networkBytes = sum(networkBytes, other.networkBytes);
+  crossing += other.crossing;
+  exchanges = std::max(exchanges, other.exchanges); // those of all repetitions go on side by side
   multicastBytes = sum(multicastBytes, other.multicastBytes);
   partialBytes = sum(partialBytes, other.partialBytes);
   collectiveBytes = sum(collectiveBytes, other.collectiveBytes);

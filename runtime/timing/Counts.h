@@ -52,6 +52,8 @@ struct CommandCounts {
   TierTable tiers;                           // operand bytes as stored, block scales and tile padding included
   uint64_t collectiveBytes = 0;              // summed over cards
   uint64_t networkBytes = 0;                 // through the chiplets' networks
+  targets::DieCrossing crossing;             // over the links between a card's chiplets
+  int64_t exchanges = 0;                     // of these, one after another: each has the links' latency
   uint64_t laneCycles = 0;                   // vector work: elements times lane-cycles
   // Pages of a cache on their way to or from DRAM: blocks [dramFirstBlock, + dramBlocks) dealt over its home's
   // chiplets.

@@ -115,6 +115,8 @@ void Counter::experts() {
   counts.multicastBytes = mul(moving, rowBytes(a->dtype, k));
   counts.networkBytes = sum(counts.multicastBytes, mul(computed, c, 4));
   partials(computed, k, c);
+  crossProduct(counts.multicastBytes, mul(computed, c, 4), computed, k, natural(tiles), format,
+               std::min(units, unitsOfResident));
 }
 
 } // namespace ahm::timing

@@ -32,6 +32,7 @@ void addLoads(const Work &work, const targets::Machine &machine, Result &result)
     add(energy.stash, bits(Tier::Stash));
     add(energy.dram, bits(Tier::Dram));
     add(energy.pcie, bits(Tier::Host));
+    add(energy.dieToDie, 8.0 * static_cast<double>(counts.crossing.all));
     add(energy.network, 8.0 * static_cast<double>(counts.networkBytes));
     add(energy.vectorLane, static_cast<double>(counts.laneCycles));
     if (counts.collectiveBytes > 0) {

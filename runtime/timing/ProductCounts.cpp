@@ -40,6 +40,7 @@ void Counter::gemm() {
   counts.multicastBytes = bytes(a);
   counts.networkBytes = sum(bytes(a), mul(m, c, 4));
   partials(m, k, c);
+  crossProduct(bytes(a), mul(m, c, 4), m, k, natural(tiles), format, program.regions[w->region].unitCount);
 }
 
 void Counter::matMul() {
@@ -80,6 +81,8 @@ void Counter::conv() {
   counts.multicastBytes = patchBytes;
   counts.networkBytes = sum(patchBytes, bytes(y));
   partials(length, contraction, columns);
+  crossProduct(patchBytes, bytes(y), length, contraction, natural(tiles), format,
+               program.regions[w->region].unitCount);
   if (command.ins.size() > 2)
     lanes(elements(y), vector.add);
 }

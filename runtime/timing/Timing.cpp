@@ -74,13 +74,14 @@ void addCounts(const Work &work, const targets::Machine &machine, Result &result
   const targets::EnergyModel &energy = machine.energy;
   double macs4 = 0, macs8 = 0, macs16 = 0, bridgeBits = 0, pcieBits = 0, nicBits = 0;
   result.tiers = {};
-  result.networkBytes = result.macs = result.laneCycles = 0;
+  result.networkBytes = result.dieToDieBytes = result.macs = result.laneCycles = 0;
   for (const CommandCounts &counts : work.counts) {
     for (size_t t = 0; t < counts.tiers.size(); ++t) {
       result.tiers[t].read += counts.tiers[t].read;
       result.tiers[t].written += counts.tiers[t].written;
     }
     result.networkBytes += counts.networkBytes;
+    result.dieToDieBytes += static_cast<uint64_t>(counts.crossing.all);
     result.macs += counts.macs;
     result.laneCycles += counts.laneCycles;
     macs4 += static_cast<double>(counts.macs4);
@@ -110,6 +111,8 @@ void addCounts(const Work &work, const targets::Machine &machine, Result &result
   add("stash", energy.stash, bits(Tier::Stash));
   add("DRAM", energy.dram, bits(Tier::Dram));
   add("PCIe", energy.pcie, bits(Tier::Host) + pcieBits);
+  if (targets::chipletsOfCard(machine) > 1)
+    add("die-to-die", energy.dieToDie, 8.0 * static_cast<double>(result.dieToDieBytes));
   if (machine.cards > 1) { // the bridge is a short link of the die-to-die kind
     add("bridge", energy.dieToDie, bridgeBits);
     add("NIC", energy.nic, nicBits);

@@ -67,6 +67,7 @@ struct Result {
   Picoseconds latency = 0; // from the host's launch to the last completion
   std::vector<ResourceBusy> resources;
   TierTable tiers; // by program::Tier
+  uint64_t dieToDieBytes = 0; // over the links between chiplets
   uint64_t networkBytes = 0, macs = 0, laneCycles = 0;
   targets::EnergyBand energy;          // picojoules: counts times coefficients, and static power over the latency
   std::vector<EnergyPart> energyParts; // what `energy` is the sum of, always the same parts in the same order

@@ -126,6 +126,32 @@ for model in DENSE + ROUTED:
                 assert phases["bound"] <= 1.05 * phases["max"], call
 
 
+@test("card.die_to_die")
+def _():
+    """On a card of four chiplets the links between them take time, and faster ones never lose it; on one chiplet they do nothing."""
+    card = WORK / "four.yaml"
+    text = (ROOT / f"targets/cards/{TARGET}.yaml").read_text()
+    for field, value in (("chiplets", "4"), ("quads_per_chiplet", "1"), ("slices_per_quad", "2"), ("stash_per_quad", "12 MiB")):
+        text, count = re.subn(rf"(?m)^{field}: .*$", f"{field}: {value}", text)
+        assert count == 1, field
+    card.write_text(text)
+    for model in (DECODERS[0], DECODERS[3], ROUTED[0]):
+        program(model)
+        path = WORK / model / "four.ahm"
+        run("ahm-compile", WORK / model / "model.onnx", "-o", path, f"--target={card}", "--timing-only", "--prefill-chunk=16")
+        base = calls(path, "four")
+        for setting in ("die_to_die.bandwidth=64 GB/s", "die_to_die.bandwidth=1 GB/s", "die_to_die.latency=230 ns"):
+            for before, after in zip(base, calls(path, "four-slow", f"--set={setting}")):
+                ordered(after)
+                assert all(after[key] >= before[key] for key in TIMES), (setting, before, after)
+            assert setting.endswith("64 GB/s") or after["latency_ps"] > before["latency_ps"], setting
+        for call in base:
+            ordered(call)
+            assert 0 < call["utilization"]["die_to_die"] < 1 and call["die_to_die_bytes"] > 0 and call["energy_parts_pj"]["die-to-die"]["nominal"] > 0, call
+        alone = calls(program(model), "one")[-1]
+        assert alone["utilization"]["die_to_die"] == 0 and alone["die_to_die_bytes"] == 0 and "die-to-die" not in alone["energy_parts_pj"], alone
+
+
 # A controller that serves what is ready first may by chance do a little better with a slower part: it arbitrates at run time.
 for model in DENSE[:1] + ROUTED[:1]:
     @test(f"card.monotone.channel {model}")

@@ -39,6 +39,18 @@ def _():
     assert round(sum(calls) / 2) == latencies[1], (calls, latencies)
 
 
+@test("sweep.die_to_die")
+def _():
+    """On a card of several chiplets each exchange between them has the links' latency."""
+    program = WORK / "chiplets.ahm"
+    run("ahm-compile", MODEL, "-o", program, "--target=corsair", "--timing-only")
+    sweep("die_to_die.latency=0..2us:3", program, f"--csv={WORK / 'd.csv'}", "--", "--generate=1", "--context=10")
+    rows = [int(r["latency_ps"]) for r in csv.DictReader((WORK / "d.csv").open()) if r["entry"] == "decode"]
+    assert rows[0] < rows[1] < rows[2], rows
+    # What is exchanged in sequence has it each time.
+    assert rows[2] - rows[1] >= 1_000_000 * 4 * 4, rows
+
+
 @test("sweep.memory_map")
 def _():
     done = sweep("sram_per_core=82KiB,512KiB", MODEL, "--target=test-tiny", "--timing-only", f"--csv={WORK / 'm.csv'}")

@@ -261,4 +261,64 @@ TEST(Counts, EveryOpcodeMovesBytes) {
   }
 }
 
+/// By kind of command, on a card of eight chiplets: bytes on the busiest link, bytes on all, exchanges in sequence.
+TEST(Counts, WhatCrossesBetweenChiplets) {
+  targets::Machine m = card("corsair");
+  Builder b;
+  auto crosses = [&](int64_t busiest, int64_t all, int64_t exchanges, const char *what) {
+    CommandCounts c = b.count(m);
+    EXPECT_EQ(c.crossing.busiest, busiest) << what;
+    EXPECT_EQ(c.crossing.all, all) << what;
+    EXPECT_EQ(c.exchanges, exchanges) << what;
+  };
+  auto row = [&](int64_t rows = 2) { return b.stash(DType::F32, {rows, 4096}); };
+  b.unary(4096, UnaryKind::Silu);
+  crosses(0, 0, 0, "element by element");
+  b.add(Opcode::QuantizeMx, Queue::Vector, {row()}, {b.stash(DType::MxRows8, {2, 4096})});
+  crosses(0, 0, 0, "blocks");
+  b.add(Opcode::RmsNorm, Queue::Vector, {row()}, {row()}, {0});
+  crosses(7 * 2 * 4, 8 * 7 * 2 * 4, 1, "a sum of each row");
+  b.add(Opcode::LayerNorm, Queue::Vector, {row()}, {row()}, {0, 0});
+  crosses(2 * 56, 2 * 448, 2, "mean and variance");
+  b.add(Opcode::Softmax, Queue::Vector, {row()}, {row()}, {1});
+  crosses(2 * 56, 2 * 448, 2, "maximum and sum");
+  b.add(Opcode::ArgMax, Queue::Vector, {row()}, {b.stash(DType::I32, {2})});
+  crosses(2 * 56, 2 * 448, 1, "value and position");
+  b.add(Opcode::Reduce, Queue::Vector, {row()}, {b.stash(DType::F32, {2})}, {0, 1});
+  crosses(56, 448, 1, "over columns");
+  b.add(Opcode::Reduce, Queue::Vector, {row()}, {b.stash(DType::F32, {4096})}, {0, 0});
+  crosses(0, 0, 0, "over rows");
+  b.add(Opcode::Transpose, Queue::Vector, {b.stash(DType::F32, {1, 2, 32, 128})},
+        {b.stash(DType::F32, {1, 32, 2, 128})}, {0, 2, 1, 3});
+  crosses(0, 0, 0, "heads");
+  b.add(Opcode::Transpose, Queue::Vector, {row()}, {b.stash(DType::F32, {4096, 2})}, {1, 0});
+  crosses(32768 * 7 / 64, 32768 * 7 / 8, 1, "columns become rows");
+  b.add(Opcode::Gather, Queue::Vector,
+        {b.operand(b.region(Tier::Dram, 0, 8), DType::F32, {1000, 4096}), b.stash(DType::I32, {2})}, {row()}, {0});
+  crosses(32768 * 7 / 8, 32768 * 7 / 8, 1, "rows of a table, from one chiplet at worst");
+  b.add(Opcode::HostToStash, Queue::Host, {b.operand(b.region(Tier::Host), DType::F32, {2, 4096})}, {row()});
+  crosses(32768 * 7 / 8, 32768 * 7 / 8, 1, "in through one chiplet");
+  b.dma(2048, 2048, 8);
+  crosses(0, 0, 0, "tiles come from their own chiplet");
+  b.add(Opcode::AllReduce, Queue::Vector, {row()}, {row()});
+  crosses(0, 0, 0, "between cards");
+  b.add(Opcode::MatMulMx, Queue::Gemm, {b.stash(DType::MxRows16, {1, 7, 32}), b.stash(DType::MxRows16, {1, 50, 32})},
+        {b.stash(DType::F32, {1, 7, 50})}, {1}); // 68 bytes a row: 476, 3,400 and 1,400 in all
+  crosses((476 * 7 + 7) / 8 + 4200 / 8, 8 * ((476 * 7 + 7) / 8) + 4200, 2, "both operands move");
+  // Eight key-value heads: each chiplet has one, and its queries. Of three every chiplet has pages of all.
+  for (auto [heads, busiest, exchanges] :
+       {std::tuple{8, 0, 0}, {4, 2 * 24 * 64 * 4 * 7 / 8 / 4, 2}, {3, 2 * 24 * 64 * 4 * 7 / 8, 2}}) {
+    auto caches = [&] { return b.stash(DType::MxRows8, {heads, 512, 64}); };
+    b.add(Opcode::Attention, Queue::Gemm, {b.stash(DType::F32, {1, 24, 1, 64}), caches(), caches()},
+          {b.stash(DType::F32, {1, 24, 1, 64})}, {1, 0});
+    auto number = [&](int64_t value) { return static_cast<uint32_t>(b.constant(value)); };
+    b.entry.commands.back().exprs = {number(100), number(99)};
+    crosses(busiest, 8 * busiest, exchanges, "attention");
+    b.add(Opcode::CacheAppend, Queue::Vector, {b.stash(DType::F32, {1, heads, 1, 64})}, {caches()});
+    b.entry.commands.back().exprs = {number(99)};
+    int64_t outward = heads == 8 ? 0 : (heads * 68 * 7 + 7) / 8;
+    crosses((outward + 7) / 8, outward, heads == 8 ? 0 : 1, "append");
+  }
+}
+
 } // namespace

@@ -321,6 +321,53 @@ TEST(Cost, AllReduceGrowsWithCardsAndBytes) {
     EXPECT_GE(allReduceCost(machine(cards), 2 << 20).time, cost.time);
     before = cost.time;
   }
+  // Sums that travel in 16 bits: as half as many in 32.
+  m = machine(8);
+  CollectiveCost full = allReduceCost(m, 1 << 19);
+  m.collectiveElement = CollectiveElement::Bfloat16;
+  EXPECT_EQ(allReduceCost(m, 1 << 20).time, full.time);
+  EXPECT_EQ(allReduceCost(m, 1 << 20).pcie, full.pcie);
+  std::string text = cardText() + "collective_element: bfloat16\n";
+  ASSERT_TRUE(readMachine(text, "card.yaml", m, error)) << error;
+  EXPECT_EQ(m.collectiveElement, CollectiveElement::Bfloat16);
+  EXPECT_FALSE(readMachine(cardText() + "collective_element: int8\n", "card.yaml", m, error));
+  EXPECT_NE(error.find("bfloat16"), std::string::npos) << error;
+}
+
+/// 128 GB/s a chiplet, eight of them a card.
+TEST(Cost, WhatCrossesBetweenChipletsFollowsTheClosedForm) {
+  Machine m = card("corsair");
+  auto expect = [](const DieCrossing &crossing, Bytes busiest, Bytes all) {
+    EXPECT_EQ(crossing.busiest, busiest);
+    EXPECT_EQ(crossing.all, all);
+  };
+  // Seven eighths of 4,096 bytes stand elsewhere, for each of eight chiplets, or for one alone.
+  expect(gatherCrossing(m, 4096, 8), 3584, 8 * 3584);
+  expect(gatherCrossing(m, 4096, 1), 3584, 3584);
+  EXPECT_EQ(dieToDieTime(m, 3584), 28000);
+  // Of 16,384 bytes 14,336 change their chiplet, an eighth of them from each.
+  expect(dealCrossing(m, 16384, 8), 1792, 14336);
+  expect(dealCrossing(m, 16384, 1), 14336, 14336);
+  expect(reduceCrossing(m, 4), 28, 8 * 28);
+  // 64 tiles a column divide a chiplet's 256 cores; 224 do not, so each of four rounds leaves 128 sums to add
+  // elsewhere.
+  expect(productCrossing(m, 4096, 16384, 1, 4096, 64 * 32, TileFormat::Mx4, 2048), 3584 + 1792, 28672 + 14336);
+  expect(productCrossing(m, 4096, 16384, 1, 14336, 224 * 32, TileFormat::Mx4, 2048), 3584 + 1792 + 4 * 512,
+         28672 + 14336 + 8 * 4 * 512);
+  expect(productCrossing(m, 4096, 16384, 1, 14336, 224 * 32, TileFormat::Mx4, 256), 3584 + 14336, 3584 + 14336);
+  EXPECT_EQ(productCrossing(m, 0, 0, 0, 64, 1, TileFormat::Mx4, 2048).busiest, 0);
+  EXPECT_GE(gatherCrossing(m, INT64_MAX / 4, 8).all, gatherCrossing(m, INT64_MAX / 8, 8).all);
+  // Two cards: each gathers its own copy, and deals half of the result.
+  std::string text = cardText(), error;
+  ASSERT_TRUE(withCards(2, text, "corsair.yaml", m, error)) << error;
+  EXPECT_EQ(chipletsOfCard(m), 8);
+  expect(gatherCrossing(m, 4096, 16), 3584, 16 * 3584);
+  expect(dealCrossing(m, 16384, 16), 896, 14336);
+  for (const char *one : {"test-tiny", "h100"}) {
+    Machine single = card(one);
+    expect(productCrossing(single, 4096, 16384, 3, 14336, 224 * 32, TileFormat::Mx4, 2048), 0, 0);
+    expect(reduceCrossing(single, 4096), 0, 0);
+  }
 }
 
 } // namespace

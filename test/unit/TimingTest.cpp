@@ -273,4 +273,42 @@ TEST(Timing, BadProgramsAreErrors) {
   refuse(b, {5}, "'tokens' is 5");
 }
 
+TEST(Timing, ProductsWaitForTheLinksBetweenChiplets) {
+  targets::Machine m = card("corsair");
+  Builder b;
+  b.gemm(1, 4096, 4096, 2048);
+  Result r = run(b, m);
+  // 4,224 bytes of codes and scales to each chiplet, 16,384 of results from all: 3,696 + 1,792 bytes at 128 GB/s.
+  EXPECT_EQ(r.resources[kDieToDie].name, "die_to_die");
+  EXPECT_EQ(r.resources[kDieToDie].busy, 42875);
+  EXPECT_EQ(r.dieToDieBytes, 8u * 3696 + 14336);
+  Picoseconds network = targets::cyclesToPicoseconds(m, m.network.latency);
+  EXPECT_EQ(r.commands[0].complete - r.commands[0].end, network + 2 * 115000);
+  auto energy = [&](const Result &result, const std::string &name) {
+    for (const EnergyPart &part : result.energyParts)
+      if (part.name == name)
+        return part.energy.nominal;
+    return -1.0;
+  };
+  EXPECT_NEAR(energy(r, "die-to-die"), 0.6 * 8 * (8 * 3696 + 14336), 1e-6);
+  // Energy of the whole and of its commands are the same.
+  double loads = 0, parts = 0;
+  for (const CommandLoad &load : r.loads)
+    loads += load.picojoules.nominal;
+  for (const EnergyPart &part : r.energyParts)
+    parts += part.name == "static" ? 0 : part.energy.nominal;
+  EXPECT_NEAR(loads, parts, 1e-6 * parts);
+  targets::Machine slow = m, late = m;
+  slow.dieToDie.bandwidth /= 1000;
+  late.dieToDie.latency *= 2;
+  EXPECT_EQ(run(b, late).latency, r.latency + 2 * 115000);
+  EXPECT_GT(run(b, slow).latency, r.latency);
+  EXPECT_EQ(lower(b, slow), std::max(lower(b, m), run(b, slow).resources[kDieToDie].busy));
+  Builder one;
+  one.gemm(1, 4096, 4096, 128);
+  Result single = run(one, card("test-small"));
+  EXPECT_EQ(single.resources[kDieToDie].busy, 0);
+  EXPECT_EQ(energy(single, "die-to-die"), -1);
+}
+
 } // namespace

@@ -42,8 +42,7 @@ std::vector<int64_t> dramBytesByChiplet(const Program &program, const Command &c
     const Region &home = program.regions[command.ins[0].region];
     for (int64_t i = 0; i < form.runs.chiplets; ++i)
       if (int64_t chiplet = home.firstUnit + i; chiplet < machine.chiplets)
-        bytes[static_cast<size_t>(chiplet)] =
-            toSigned(counts.fetchedExperts) * form.runs.onChiplet(i) * form.tileBytes;
+        bytes[static_cast<size_t>(chiplet)] = toSigned(counts.fetchedExperts) * form.runs.onChiplet(i) * form.tileBytes;
     return bytes;
   }
   if (command.op == Opcode::GatherTiles) {
@@ -167,7 +166,8 @@ CommandCost costCommand(const Program &program, const Command &command, const Co
     }
     if (command.op == Opcode::ExpertFetch) {
       FetchForm form(program, command);
-      int64_t per = form.runs.perChiplet(), ofCore = (toSigned(counts.fetchedExperts) * form.runs.share() + per - 1) / per;
+      int64_t per = form.runs.perChiplet(),
+              ofCore = (toSigned(counts.fetchedExperts) * form.runs.share() + per - 1) / per;
       cycles = std::max(cycles, (ofCore * form.tileBytes + machine.sramPort - 1) / machine.sramPort);
     }
     if (command.op == Opcode::CacheFetch) {
@@ -183,8 +183,13 @@ CommandCost costCommand(const Program &program, const Command &command, const Co
   if (counts.collectiveBytes > 0)
     use(kLinks, 0, targets::allReduceCost(machine, toSigned(counts.collectiveBytes)).time);
   if (counts.crossing.busiest > 0) {
-    use(kDieToDie, 0, targets::dieToDieTime(machine, counts.crossing.busiest));
-    cost.tail += counts.exchanges * machine.dieToDie.latency;
+    // A command of the vector units ends when what it exchanges has arrived: the next of its queue may need it. Results
+    // of products and transfers are on their way while the next one starts.
+    bool behind = arrays > 0 || command.op == Opcode::CacheSeal || command.op == Opcode::DmaDramToStash ||
+                  counts[Tier::Host].read + counts[Tier::Host].written > 0;
+    Picoseconds latency = counts.exchanges * machine.dieToDie.latency;
+    use(kDieToDie, behind ? 0 : vector + latency, targets::dieToDieTime(machine, counts.crossing.busiest));
+    cost.tail += behind ? latency : 0;
   }
   const TierBytes &host = counts[Tier::Host];
   if (host.read + host.written > 0) {

@@ -113,7 +113,7 @@ Limit limitOf(const Entry &entry, const Result &result, const targets::Machine &
       if (start > free)
         chains.explain(use.command, free, start, false, waited);
       if (Picoseconds offset = use.start - std::max(start, free); offset > 0) // its command did something else first
-        waited[resourceName(kArrays)] += offset;
+        waited[resource == kDieToDie ? kLatency : resourceName(kArrays)] += offset;
       free = use.end;
     }
   if (result.latency > free) {

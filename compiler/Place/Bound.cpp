@@ -37,7 +37,8 @@ Picoseconds leastPath(const Problem &problem, const EntryPoint &entry) {
     const Command &command = entry.commands[i];
     Picoseconds start = queues.earliest(command.queue);
     for (uint32_t d = 0; d < command.deps; ++d)
-      start = std::max(start, complete[entry.deps[command.firstDep + d]]);
+      if (entry.awaits(command, d))
+        start = std::max(start, complete[entry.deps[command.firstDep + d]]);
     // Where caches stand decides what of the stash an attention takes, and how a weight is cut what its product does.
     Holds holds = command.holds;
     if (command.cacheGroup >= 0)

@@ -184,7 +184,8 @@ private:
 
   void await(const EntryPoint &point, const Command &command, const std::vector<Linear> &complete, int start) {
     for (uint32_t d = 0; d < command.deps; ++d)
-      mip.atLeast(Linear::of(start), complete[point.deps[command.firstDep + d]]);
+      if (point.awaits(command, d))
+        mip.atLeast(Linear::of(start), complete[point.deps[command.firstDep + d]]);
   }
   Linear plain(const EntryPoint &point, const Command &command, const std::vector<Linear> &complete) {
     double busy = static_cast<double>(command.busy) / kUnit;

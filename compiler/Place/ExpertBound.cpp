@@ -43,7 +43,8 @@ Picoseconds chain(const Problem &problem, const EntryPoint &entry, std::vector<b
     auto q = static_cast<size_t>(command.queue);
     Picoseconds start = std::max(free[q], issued[q] + problem.commandLaunch);
     for (uint32_t d = 0; d < command.deps; ++d)
-      start = std::max(start, complete[entry.deps[command.firstDep + d]]);
+      if (entry.awaits(command, d))
+        start = std::max(start, complete[entry.deps[command.firstDep + d]]);
     if (static_cast<int32_t>(i) == until) { // what follows counts from here alone
       start = chosen;
       free.fill(kNever);

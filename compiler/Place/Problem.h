@@ -152,6 +152,11 @@ struct EntryPoint {
   std::vector<Command> commands;
   std::vector<uint32_t> deps;
   std::vector<Access> accesses; // buffers that have the same bytes one after another order their commands
+  /// Whether dependence `d` of a command is an earlier command of another queue. Within a queue its order stands for the
+  /// dependence, and what comes next does not await the other's tail (Order.cpp).
+  bool awaits(const Command &command, uint32_t d) const {
+    return commands[deps[command.firstDep + d]].queue != command.queue;
+  }
   /// Appends a command that awaits `on`.
   void add(Command command, const std::vector<uint32_t> &on) {
     command.firstDep = static_cast<uint32_t>(deps.size());

@@ -69,7 +69,8 @@ double boundOf(const Problem &problem, const EntryPoint &entry, const std::vecto
     before[q] = start;
     busyBefore[q] = least;
     for (uint32_t d = 0; d < command.deps; ++d)
-      mip.atLeast(Linear::of(start), complete[entry.deps[command.firstDep + d]]);
+      if (entry.awaits(command, d))
+        mip.atLeast(Linear::of(start), complete[entry.deps[command.firstDep + d]]);
     Linear done = Linear::of(start) + least;
     if (command.weight >= 0) {
       auto w = static_cast<size_t>(command.weight);

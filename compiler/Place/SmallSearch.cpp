@@ -170,7 +170,8 @@ Picoseconds SmallSearch::walk(size_t e, const Node &node) {
   for (const Command &command : entry.commands) {
     Picoseconds start = queues.earliest(command.queue);
     for (uint32_t d = 0; d < command.deps; ++d)
-      start = std::max(start, complete[entry.deps[command.firstDep + d]]);
+      if (entry.awaits(command, d))
+        start = std::max(start, complete[entry.deps[command.firstDep + d]]);
     Picoseconds busy = command.least;
     size_t depth = command.weight < 0 ? order.size() : depthOf[static_cast<size_t>(command.weight)];
     if (depth < node.choice.size()) {

@@ -10,8 +10,10 @@
 #include "compiler/Place/SmallSearch.h"
 #include "compiler/Place/Towers.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
 
 namespace ahm::placement {
@@ -82,7 +84,7 @@ std::vector<std::vector<Quantum>> quanta(const Prepared &prepared, const Plan &p
       continue;
     auto taken = [&](uint64_t groups) { // by what stays
       std::vector<Piece> ignored;
-      return groups ? static_cast<double>(cutResident(prepared, weight, 0, groups, plan.tight, ignored)) : 0.0;
+      return groups ? static_cast<double>(cutResident(prepared, weight, 0, groups, tightOf(plan, i), ignored)) : 0.0;
     };
     double atLeast = 0, before = taken(weight.groups); // quanta stream in order: none is cheaper than those before it
     for (uint64_t first = 0; first < weight.groups; first += step) {
@@ -251,7 +253,7 @@ void searchFrom(Search &search, const Plan &plan) {
     Plan candidate = plan;
     if (rounds)
       candidate.step = stepsFor(problem, rounds * tile);
-    for (int tight : {0, 1, 2, 3, 4}) {
+    for (int tight : {0, 1, 2}) {
       candidate.tight = tight;
       std::vector<std::vector<Quantum>> classes = quanta(prepared, candidate);
       for (uint32_t slots : {2, 3})
@@ -293,14 +295,19 @@ void searchFrom(Search &search, const Plan &plan) {
           candidate.pagesFirst = first;
           fewest(search, classes, candidate);
         }
-    // What the pages leave may be cut better in another way.
-    candidate = search.best;
-    candidate.slots = std::max<uint32_t>(candidate.slots, 2);
-    for (int tight = 1; tight <= kMostTight; ++tight)
-      if (tight != search.best.tight) {
-        candidate.tight = tight;
-        fewest(search, quanta(prepared, candidate), candidate);
+  }
+  // What stays may be cut better in more pieces.
+  if (search.found) {
+    Plan candidate = search.best;
+    candidate.onDemand = false;
+    for (int tight = 1; tight <= kMostTight; ++tight) {
+      candidate.tight = tight;
+      std::vector<std::vector<Quantum>> classes = quanta(prepared, candidate);
+      for (uint32_t slots : {2, 3}) {
+        candidate.slots = slots;
+        fewest(search, classes, candidate);
       }
+    }
   }
   // A few weights leave time to look around every kind of plan: rings for no more than some of the pieces, and all ways
   // to cut.
@@ -354,6 +361,39 @@ void searchFrom(Search &search, const Plan &plan) {
   }
   if (search.found)
     improve(search, problem.weights.size() <= kFewWeights ? 2000 : 4000);
+}
+
+/// Where nothing streams, no pages either, SRAM may have room for wider ways to cut some of the weights: of each shape,
+/// as many as fit are cut in every other way.
+void cutApart(Search &search) {
+  const Problem &problem = search.problem;
+  std::map<std::array<uint64_t, 4>, std::vector<size_t>> shapes;
+  for (size_t w : search.prepared.order) {
+    const Weight &weight = problem.weights[w];
+    shapes[{weight.groups, weight.groupTiles, weight.tileBytes, weight.coreCount}].push_back(w);
+  }
+  for (const auto &[shape, members] : shapes)
+    for (int tight = 0; tight <= kMostTight; ++tight) {
+      Plan plan = search.best;
+      plan.tightOf.resize(problem.weights.size(), -1);
+      Solution solution;
+      auto with = [&](size_t count) {
+        Plan candidate = plan;
+        for (size_t k = 0; k < count; ++k)
+          candidate.tightOf[members[k]] = tight;
+        return candidate;
+      };
+      size_t low = 0, high = members.size();
+      while (low < high) {
+        size_t middle = (low + high + 1) / 2;
+        if (search.fits(with(middle), solution) && solution.pageRing.slots == 0)
+          low = middle;
+        else
+          high = middle - 1;
+      }
+      if (low)
+        search.consider(with(low));
+    }
 }
 
 /// Plans for less SRAM fit as well, and now and then fall out better: more SRAM shall never be slower.
@@ -431,6 +471,9 @@ bool planHybrid(const Prepared &prepared, Plan &plan, DoesNotFit &failure) {
     return false;
   }
   searchSmaller(search, plan);
+  if (std::all_of(search.best.streamed.begin(), search.best.streamed.end(),
+                  [](uint64_t groups) { return groups == 0; }))
+    cutApart(search);
   plan = search.best;
   if (isTiny(prepared.problem))
     refineExactly(prepared, plan);

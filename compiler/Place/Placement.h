@@ -112,6 +112,7 @@ struct Plan {
   uint32_t slots = 0;             // of the ring; 0 when nothing streams
   int tight =
       0; // residents over the most cores; 1 to kMostTight: cut and dealt so that little SRAM is lost (cutResident)
+  std::vector<int> tightOf;       // of each weight, where it is not as `tight` says; -1 (or none): it is
   std::vector<uint32_t> resident; // of each weight of experts that are placed one by one, how many stay: the likeliest;
                                   // kTogether (or none): as one weight
   uint32_t sets = 0;              // of slots for experts

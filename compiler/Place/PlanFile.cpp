@@ -221,6 +221,10 @@ bool readChoices(Reader &reader, const Json &root, const std::vector<const Json 
     uint32_t deal = 0;
     if (weights[i]->contains("deal") && !reader.number(*weights[i], "deal", owner, deal))
       return false;
+    uint64_t own = 0;
+    if (weights[i]->contains("tight") && !reader.number(*weights[i], "tight", owner, kMostTight, own))
+      return false;
+    plan.tightOf.push_back(weights[i]->contains("tight") ? static_cast<int>(own) : -1);
     plan.step.push_back(step);
     plan.deal.push_back(deal);
   }
@@ -326,6 +330,8 @@ std::string writePlan(const Problem &problem, const Solution &solution) {
     json["step"] = i < solution.plan.step.size() ? solution.plan.step[i] : 0;
     if (i < solution.plan.deal.size() && solution.plan.deal[i])
       json["deal"] = solution.plan.deal[i];
+    if (tightOf(solution.plan, i) != solution.plan.tight)
+      json["tight"] = tightOf(solution.plan, i);
     json["reason"] = reasonFor(problem, solution, i);
     json["marginal_ps_per_mib"] = cost(problem, weight) * 1048576;
     json["uses"] = Json::array();

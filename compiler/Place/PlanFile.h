@@ -4,7 +4,7 @@
 //                 (each weight's "choice", and "streamed_groups" of a split one), the "plan" and the ring's "slots";
 //                 addresses are found anew.
 //   "weights"     one an object: name, node, bytes, groups, choice (resident, streamed, split), streamed_groups, step
-//                 (groups of a streamed piece), deal (how what stays is dealt, where not as "tight" says), pieces with
+//                 (groups of a streamed piece), deal and tight (how what stays is dealt, where not as the plan's "tight" says), pieces with
 //                 their addresses; and for the reader its uses, the time of the dma queue that a MiB of it costs a
 //                 call, and the reason.
 //   "caches" "dense" "persistents" "buffers"   places of everything else.

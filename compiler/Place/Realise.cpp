@@ -305,7 +305,7 @@ void cut(const Prepared &prepared, const Plan &plan, Solution &solution) {
       continue;
     }
     if (streamed < weight.groups)
-      cutResident(prepared, weight, streamed, weight.groups - streamed, plan.tight, pieces);
+      cutResident(prepared, weight, streamed, weight.groups - streamed, tightOf(plan, i), pieces);
   }
 }
 

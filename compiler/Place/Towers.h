@@ -146,6 +146,10 @@ bool hasExperts(const Problem &problem);
 inline bool byExpert(const Plan &plan, size_t weight) {
   return weight < plan.resident.size() && plan.resident[weight] != kTogether;
 }
+/// How what stays of a weight is cut: Plan::tight, or its own.
+inline int tightOf(const Plan &plan, size_t weight) {
+  return weight < plan.tightOf.size() && plan.tightOf[weight] >= 0 ? plan.tightOf[weight] : plan.tight;
+}
 /// Lets every weight of experts be fetched on demand, none resident; does nothing without such weights, or where they
 /// are to stay together.
 void fetchExperts(const Prepared &prepared, Plan &plan);

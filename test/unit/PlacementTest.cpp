@@ -90,6 +90,23 @@ TEST(Placement, MorePiecesLoseLessSram) {
   EXPECT_LT(taken[4], taken[2]);
   EXPECT_LE(taken[3], taken[1]);
   EXPECT_LT(taken[4], weight.bytes() * 21 / 20);
+  // A weight may be cut in its own way, which a file keeps.
+  Plan plan;
+  plan.streamed = {0};
+  plan.tightOf = {4};
+  Solution solution, again;
+  DoesNotFit failure;
+  ASSERT_TRUE(realise(problem, plan, "hybrid", solution, failure)) << failure.text();
+  setTimes(problem, solution);
+  std::string text = writePlan(problem, solution), error;
+  text.replace(text.find("\"given\""), 7, "\"chosen\"");
+  ASSERT_TRUE(readPlan(text, "plan.json", problem, again, error)) << error;
+  for (const Solution *each : {&solution, &again}) {
+    Bytes all = 0;
+    for (const Piece &piece : each->weights[0].pieces)
+      all += piece.localBytes(weight) * piece.coreCount;
+    EXPECT_EQ(all, taken[4]);
+  }
 }
 
 TEST(Placement, WhatIfAgreesWithSolvingAgain) {

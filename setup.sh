@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 preset=${1:-release}
 packages=(cmake ninja-build ccache g++ clang-22 clang-format-22 clang-tidy-22 lld-22 libclang-rt-22-dev
   libmlir-22-dev mlir-22-tools llvm-22-dev llvm-22-tools libonnx-dev libprotobuf-dev protobuf-compiler
-  libflatbuffers-dev flatbuffers-compiler libyaml-cpp-dev nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libflatbuffers-dev flatbuffers-compiler libyaml-cpp-dev nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev libsimde-dev
   coinor-libcbc-dev
   python3-numpy python3-onnx libonnx-testdata)
 command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || packages+=(nodejs npm)

@@ -1,4 +1,5 @@
 // ahm-run: runs a compiled program on the simulated card: plain calls, generation, transcription, perplexity, timing.
+#include "runtime/formats/Cpu.h"
 #include "runtime/session/Compare.h"
 #include "runtime/session/Files.h"
 #include "runtime/session/Layers.h"
@@ -179,6 +180,9 @@ int main(int argc, char **argv) {
        {"set", "FIELD=VALUE",
         "change a field of the card, as in launch.command=5us, for the timing reading; may be repeated"},
        {"threads", "N", "host threads for products; results do not depend on it (default: all)"},
+       {"simd", "NAME",
+        "instructions of the host's kernels: auto, portable, sse4.1, avx2 or avx512vnni; results do not depend on it "
+        "(default: auto, the widest here)"},
        {"metrics", "F.json", "write the numbers of every call; times and energy are null with --timing=off"},
        {"counts", "F.json", "write MACs and bytes of every call by ONNX node, class and tier"},
        {"trace", "F.json", "write the last call's schedule as a Chrome trace"},
@@ -217,6 +221,8 @@ int main(int argc, char **argv) {
   options.timing = arguments.onOff("timing", true);
   options.checkMemory = arguments.has("check-memory");
   options.threads = int(arguments.number("threads", 0, 1, 1024));
+  if (!formats::forceTarget(arguments.text("simd", "auto"), error))
+    arguments.usage("--simd: " + error);
   options.phases = int(arguments.number("phases", 0, 1, 100000));
   options.routings = int(arguments.number("routings", 0, 1, 100000));
   options.phases = std::max(options.phases, options.routings);

@@ -8,7 +8,9 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#ifndef AHM_EMULATE_AVX512 // whose emulation defines the intrinsics itself
 #include <immintrin.h>
+#endif
 
 namespace ahm::formats {
 
@@ -33,6 +35,8 @@ inline float accumulateScaled(float acc, int32_t dot, int s) {
 }
 
 inline float canonical(float v) { return std::isnan(v) ? std::bit_cast<float>(kNanBits) : v; }
+
+#ifndef AHM_EMULATE_AVX512
 
 #define AHM_AVX2_INLINE AHM_TARGET_AVX2 AHM_INLINE
 
@@ -65,5 +69,7 @@ AHM_AVX2_INLINE __m256 accumulate8(__m256 acc, __m256i dot, __m256i s, __m256i n
     result = accumulateSlow(acc, dot, s, result, slow);
   return result;
 }
+
+#endif
 
 } // namespace ahm::formats

@@ -204,16 +204,10 @@ AHM_INLINE float pageBody(const float *scores, float m, int64_t lo, int64_t hi, 
     partials[t] = p[t];
   return body::tree64(partials);
 }
-float pageGeneric(const float *scores, float m, int64_t lo, int64_t hi, float *p) {
-  return pageBody(scores, m, lo, hi, p);
-}
-AHM_TARGET_AVX2 float pageAvx2(const float *scores, float m, int64_t lo, int64_t hi, float *p) {
-  return pageBody(scores, m, lo, hi, p);
-}
-float expGeneric(float x) { return body::exp(x); }
-AHM_TARGET_AVX2 float expAvx2(float x) { return body::exp(x); }
-float tanhGeneric(float x) { return body::tanh(x); }
-AHM_TARGET_AVX2 float tanhAvx2(float x) { return body::tanh(x); }
+AHM_FOR_TARGETS(, , float, pageWeights, pageBody, (const float *scores, float m, int64_t lo, int64_t hi, float *p),
+                scores, m, lo, hi, p)
+AHM_FOR_TARGETS(, , float, expOf, body::exp, (float x), x)
+AHM_FOR_TARGETS(, , float, tanhOf, body::tanh, (float x), x)
 float fmaGeneric(float a, float b, float c) { return body::fma(a, b, c); }
 
 struct State {
@@ -223,10 +217,9 @@ struct State {
 };
 
 // Joins a later segment (m2, l2, o2; o2 null stands for zeros) to the state.
-void merge(State &state, float m2, float l2, const float *o2, bool avx2) {
+void merge(State &state, float m2, float l2, const float *o2) {
   float m = m2 > state.m ? m2 : state.m;
-  auto exp = avx2 ? expAvx2 : expGeneric;
-  float f1 = exp(state.m - m), f2 = exp(m2 - m);
+  float f1 = expOf(state.m - m), f2 = expOf(m2 - m);
   state.l = fmaGeneric(state.l, f1, l2 * f2);
   for (size_t i = 0; i < state.o.size(); ++i)
     state.o[i] = fmaGeneric(state.o[i], f1, (o2 ? o2[i] : 0.0f) * f2);
@@ -269,7 +262,7 @@ void attentionHead(const AttentionArgs &args, float *out) {
       table[i] = scaleValue(static_cast<uint8_t>(i));
     return table;
   }();
-  const bool avx2 = useAvx2();
+  const bool avx2 = target() >= Target::Avx2;
   static thread_local std::vector<int16_t> query;
   static thread_local std::vector<float> o;
   static thread_local State total;
@@ -290,8 +283,6 @@ void attentionHead(const AttentionArgs &args, float *out) {
     std::copy(out, out + args.valueDim, total.o.begin());
   }
   o.resize(total.o.size());
-  auto exp = avx2 ? expAvx2 : expGeneric;
-  auto tanh = avx2 ? tanhAvx2 : tanhGeneric;
 
   for (int64_t segment = args.begin / kSegmentTokens * kSegmentTokens; segment < args.end; segment += kSegmentTokens) {
     float m = -kInfinity, l = 0.0f;
@@ -311,7 +302,7 @@ void attentionHead(const AttentionArgs &args, float *out) {
       for (int64_t t = lo; t < hi; ++t) {
         float s = scores[t] * args.scale;
         if (args.softcap > 0)
-          s = args.softcap * tanh(s / args.softcap);
+          s = args.softcap * tanhOf(s / args.softcap);
         if (args.mask) {
           s = s + args.mask[page + t];
           masked[t] = args.mask[page + t] == -kInfinity;
@@ -324,8 +315,8 @@ void attentionHead(const AttentionArgs &args, float *out) {
       if (!seen)
         continue;
       empty = false;
-      float alpha = exp(m - next);
-      float total64 = (avx2 ? pageAvx2 : pageGeneric)(scores, next, lo, hi, p);
+      float alpha = expOf(m - next);
+      float total64 = pageWeights(scores, next, lo, hi, p);
       m = next;
       for (int64_t t = lo; t < hi; ++t)
         if (masked[t])
@@ -364,7 +355,7 @@ void attentionHead(const AttentionArgs &args, float *out) {
       total.o = o;
       total.empty = false;
     } else {
-      merge(total, m, l, o.data(), avx2);
+      merge(total, m, l, o.data());
     }
   }
   if (!args.last) {
@@ -378,7 +369,7 @@ void attentionHead(const AttentionArgs &args, float *out) {
       total.m = *args.sink;
       total.l = 1.0f;
     } else {
-      merge(total, *args.sink, 1.0f, nullptr, avx2);
+      merge(total, *args.sink, 1.0f, nullptr);
     }
   }
   for (int64_t i = 0; i < args.valueDim; ++i)

@@ -41,15 +41,9 @@ AHM_INLINE void body(const float *x, int64_t n, uint8_t *y, float &scale, uint8_
   }
 }
 
-void generic(const float *x, int64_t n, uint8_t *y, float &scale, uint8_t &zero) { body(x, n, y, scale, zero); }
-AHM_TARGET_AVX2 void avx2(const float *x, int64_t n, uint8_t *y, float &scale, uint8_t &zero) {
-  body(x, n, y, scale, zero);
-}
-
 } // namespace
 
-void dynamicQuantize(const float *x, int64_t n, uint8_t *y, float &scale, uint8_t &zero) {
-  useAvx2() ? avx2(x, n, y, scale, zero) : generic(x, n, y, scale, zero);
-}
+AHM_FOR_TARGETS(, , void, dynamicQuantize, body, (const float *x, int64_t n, uint8_t *y, float &scale, uint8_t &zero),
+                x, n, y, scale, zero)
 
 } // namespace ahm::formats

@@ -54,13 +54,8 @@ template <FloatElement E> AHM_INLINE uint8_t blockBody(const float *values, uint
   }
   return static_cast<uint8_t>(scale);
 }
-template <FloatElement E> uint8_t blockGeneric(const float *v, uint8_t *codes) { return blockBody<E>(v, codes); }
-template <FloatElement E> AHM_TARGET_AVX2 uint8_t blockAvx2(const float *v, uint8_t *codes) {
-  return blockBody<E>(v, codes);
-}
-template <FloatElement E> uint8_t block(const float *v, uint8_t *codes) {
-  return useAvx2() ? blockAvx2<E>(v, codes) : blockGeneric<E>(v, codes);
-}
+AHM_FOR_TARGETS(template <FloatElement E>, <E>, uint8_t, block, blockBody<E>, (const float *v, uint8_t *codes), v,
+                codes)
 
 float decode(uint32_t code, FloatElement e) {
   FloatShape shape = floatShape(e);

@@ -66,17 +66,8 @@ template <Element E> AHM_INLINE void rowBody(const float *values, int64_t k, uin
   }
 }
 
-template <Element E> void rowGeneric(const float *v, int64_t k, uint8_t *row) { rowBody<E>(v, k, row); }
-template <Element E> AHM_TARGET_AVX2 void rowAvx2(const float *v, int64_t k, uint8_t *row) { rowBody<E>(v, k, row); }
-template <Element E> uint8_t blockGeneric(const float *v, int16_t *out) { return quantizeBody<E>(v, out); }
-template <Element E> AHM_TARGET_AVX2 uint8_t blockAvx2(const float *v, int16_t *out) { return quantizeBody<E>(v, out); }
-
-template <Element E> void row(const float *v, int64_t k, uint8_t *r) {
-  useAvx2() ? rowAvx2<E>(v, k, r) : rowGeneric<E>(v, k, r);
-}
-template <Element E> uint8_t block(const float *v, int16_t *out) {
-  return useAvx2() ? blockAvx2<E>(v, out) : blockGeneric<E>(v, out);
-}
+AHM_FOR_TARGETS(template <Element E>, <E>, void, row, rowBody<E>, (const float *v, int64_t k, uint8_t *r), v, k, r)
+AHM_FOR_TARGETS(template <Element E>, <E>, uint8_t, block, quantizeBody<E>, (const float *v, int16_t *out), v, out)
 
 } // namespace
 

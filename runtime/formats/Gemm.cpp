@@ -75,12 +75,39 @@ void combineParts(float *sums, int64_t parts, int64_t n) {
         sums[p * n + i] += sums[(p + width) * n + i];
 }
 
+template <TileFormat F> BlockKernel blockKernel() {
+  switch (target()) {
+  case Target::Portable:
+    return blockGeneric<F>;
+  case Target::Sse41:
+    return blockSse41<F>;
+  case Target::Avx2:
+    return blockAvx2<F>;
+  case Target::Avx512Vnni:
+    break;
+  }
+  return blockAvx512<F>;
+}
+Int8Kernel int8Kernel() {
+  switch (target()) {
+  case Target::Portable:
+    return int8BlockGeneric;
+  case Target::Sse41:
+    return int8BlockSse41;
+  case Target::Avx2:
+    return int8BlockAvx2;
+  case Target::Avx512Vnni:
+    break;
+  }
+  return int8BlockAvx512;
+}
+
 // F: what the array computes with. stored: what the tiles hold, expanded block by block as the array is filled.
 template <TileFormat F>
 void gemmChunk(Scratch &s, int elementExponents, TileFormat stored, const uint8_t *const *tiles, int64_t tileCount,
                int64_t C, float *y, int64_t ldy, int64_t parts) {
   constexpr int64_t columns = tileColumns(F);
-  const bool avx2 = useAvx2();
+  const BlockKernel kernel = blockKernel<F>();
   const Moving &a = s.a;
   int64_t n = a.rows * columns, tilesAlongK = (a.blocks + 1) / 2, half = tileElementBytes(stored) / 2;
   grow(s.segment, n);
@@ -105,7 +132,7 @@ void gemmChunk(Scratch &s, int elementExponents, TileFormat stored, const uint8_
             scales = filledScales;
           }
           BlockJob job{a, b, w, scales, elementExponents - 254, acc, next, b % 2 ? tileBytes(stored) - half : half};
-          avx2 ? blockAvx2<F>(job) : blockGeneric<F>(job);
+          kernel(job);
         }
         if (first != begin)
           for (int64_t i = 0; i < n; ++i)
@@ -137,7 +164,7 @@ void store(float *y, int32_t acc, float scale) { *y = static_cast<float>(acc) * 
 template <typename T>
 void int8Rows(const uint8_t *q, int64_t M, int64_t K, const uint8_t *const *tiles, int64_t C, int32_t xzp, int32_t wzp,
               float scale, T *y, int64_t ldy) {
-  const bool avx2 = useAvx2();
+  const Int8Kernel kernel = int8Kernel();
   Scratch &s = scratch();
   Moving &a = s.a;
   a.blocks = mxBlocks(K);
@@ -168,7 +195,7 @@ void int8Rows(const uint8_t *q, int64_t M, int64_t K, const uint8_t *const *tile
         int64_t t = ct * tilesAlongK + b / 2;
         const uint8_t *next = t + 1 < tileCount(K, C, TileFormat::Int8) ? tiles[t + 1] + b % 2 * half : nullptr;
         BlockJob job{a, b, tiles[t] + b % 2 * half, nullptr, 0, nullptr, next, half};
-        avx2 ? int8BlockAvx2(job, s.acc.data()) : int8BlockGeneric(job, s.acc.data());
+        kernel(job, s.acc.data());
       }
       int64_t used = std::min<int64_t>(64, C - ct * 64);
       for (int64_t r = 0; r < a.rows; ++r) {

@@ -35,11 +35,17 @@ struct BlockJob {
 };
 
 /// Adds the block's scaled dots to acc. F: MxInt4, MxInt8 or MxInt16.
+using BlockKernel = void (*)(const BlockJob &);
 template <TileFormat F> void blockGeneric(const BlockJob &job);
+template <TileFormat F> void blockSse41(const BlockJob &job);
 template <TileFormat F> void blockAvx2(const BlockJob &job);
+template <TileFormat F> void blockAvx512(const BlockJob &job);
 
 /// Plain INT8: the block's dots are added to acc[rows][64], modulo 2^32; scales and exponent are not used.
+using Int8Kernel = void (*)(const BlockJob &, int32_t *acc);
 void int8BlockGeneric(const BlockJob &job, int32_t *acc);
+void int8BlockSse41(const BlockJob &job, int32_t *acc);
 void int8BlockAvx2(const BlockJob &job, int32_t *acc);
+void int8BlockAvx512(const BlockJob &job, int32_t *acc);
 
 } // namespace ahm::formats

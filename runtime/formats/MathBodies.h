@@ -1,5 +1,5 @@
-// Scalar definitions of the vector unit's functions, free of branches, so that loops over them vectorise: compiled once
-// portably and once for AVX2, with the same bits. Internal to the library; only inline into loops.
+// Scalar definitions of the vector unit's functions, free of branches, so that loops over them vectorise: compiled
+// for every target, with the same bits. Internal to the library; only inline into loops.
 #pragma once
 
 #include "runtime/formats/Cpu.h"

@@ -1,20 +1,16 @@
-// Loops over MathBodies.h, each compiled for both targets, and the row operations built on the sum.
+// Loops over MathBodies.h, each compiled for every target, and the row operations built on the sum.
 #include "runtime/formats/VectorMath.h"
 #include "runtime/formats/MathBodies.h"
 
 namespace ahm::formats {
 
-// Two loops around one body, and the choice between them.
+// A loop around one body, for every target.
 #define AHM_MAP(NAME, BODY)                                                                                            \
-  static void NAME##Generic(const float *x, float *y, int64_t n) {                                                     \
+  AHM_INLINE static void NAME##Loop(const float *x, float *y, int64_t n) {                                             \
     for (int64_t i = 0; i < n; ++i)                                                                                    \
       y[i] = body::BODY(x[i]);                                                                                         \
   }                                                                                                                    \
-  AHM_TARGET_AVX2 static void NAME##Avx2(const float *x, float *y, int64_t n) {                                        \
-    for (int64_t i = 0; i < n; ++i)                                                                                    \
-      y[i] = body::BODY(x[i]);                                                                                         \
-  }                                                                                                                    \
-  void NAME(const float *x, float *y, int64_t n) { useAvx2() ? NAME##Avx2(x, y, n) : NAME##Generic(x, y, n); }
+  AHM_FOR_TARGETS(, , void, NAME, NAME##Loop, (const float *x, float *y, int64_t n), x, y, n)
 
 AHM_MAP(vexp, exp)
 AHM_MAP(vlog, log)
@@ -95,34 +91,15 @@ AHM_INLINE void rmsNormBody(const float *x, const float *gamma, float epsilon, f
       y[i] = y[i] * gamma[i];
 }
 
-// Two compilations of one body.
-#define AHM_TWINS(RETURN, NAME, BODY, PARAMETERS, ...)                                                                 \
-  RETURN NAME##Generic PARAMETERS { return BODY(__VA_ARGS__); }                                                        \
-  AHM_TARGET_AVX2 RETURN NAME##Avx2 PARAMETERS { return BODY(__VA_ARGS__); }
-
-AHM_TWINS(float, sum, sumBody<false>, (const float *x, int64_t n), x, n)
-AHM_TWINS(float, squares, sumBody<true>, (const float *x, int64_t n), x, n)
-AHM_TWINS(void, softmax, softmaxBody, (const float *x, float *y, int64_t n), x, y, n)
-AHM_TWINS(void, layerNorm, layerNormBody,
-          (const float *x, const float *gamma, const float *beta, float epsilon, float *y, int64_t n), x, gamma, beta,
-          epsilon, y, n)
-AHM_TWINS(void, rmsNorm, rmsNormBody, (const float *x, const float *gamma, float epsilon, float *y, int64_t n), x,
-          gamma, epsilon, y, n)
-#undef AHM_TWINS
-
 } // namespace
 
-float sum(const float *x, int64_t n) { return useAvx2() ? sumAvx2(x, n) : sumGeneric(x, n); }
-float sumSquares(const float *x, int64_t n) { return useAvx2() ? squaresAvx2(x, n) : squaresGeneric(x, n); }
-
-void softmaxRow(const float *x, float *y, int64_t n) { useAvx2() ? softmaxAvx2(x, y, n) : softmaxGeneric(x, y, n); }
-
-void layerNormRow(const float *x, const float *gamma, const float *beta, float epsilon, float *y, int64_t n) {
-  useAvx2() ? layerNormAvx2(x, gamma, beta, epsilon, y, n) : layerNormGeneric(x, gamma, beta, epsilon, y, n);
-}
-
-void rmsNormRow(const float *x, const float *gamma, float epsilon, float *y, int64_t n) {
-  useAvx2() ? rmsNormAvx2(x, gamma, epsilon, y, n) : rmsNormGeneric(x, gamma, epsilon, y, n);
-}
+AHM_FOR_TARGETS(, , float, sum, sumBody<false>, (const float *x, int64_t n), x, n)
+AHM_FOR_TARGETS(, , float, sumSquares, sumBody<true>, (const float *x, int64_t n), x, n)
+AHM_FOR_TARGETS(, , void, softmaxRow, softmaxBody, (const float *x, float *y, int64_t n), x, y, n)
+AHM_FOR_TARGETS(, , void, layerNormRow, layerNormBody,
+                (const float *x, const float *gamma, const float *beta, float epsilon, float *y, int64_t n), x, gamma,
+                beta, epsilon, y, n)
+AHM_FOR_TARGETS(, , void, rmsNormRow, rmsNormBody,
+                (const float *x, const float *gamma, float epsilon, float *y, int64_t n), x, gamma, epsilon, y, n)
 
 } // namespace ahm::formats

@@ -147,14 +147,16 @@ Problem make(std::mt19937 &rng, int64_t headDim, int64_t valueDim, int64_t begin
 
 void check(const Problem &p, Element pElement) {
   std::vector<float> want = expected(p, pElement);
-  for (bool generic : {false, true}) {
-    forceGeneric(generic);
+  for (Target target : {Target::Portable, Target::Sse41, Target::Avx2, Target::Avx512Vnni}) {
+    if (!isSupported(target))
+      continue;
+    forceTarget(target);
     std::vector<float> got = run(p, pElement);
-    forceGeneric(false);
+    releaseTarget();
     for (size_t c = 0; c < want.size(); ++c)
       ASSERT_TRUE(got[c] == want[c] || (std::isnan(got[c]) && std::isnan(want[c])))
           << got[c] << " vs " << want[c] << " column " << c << " of " << want.size() << " tokens " << p.begin << ".."
-          << p.end << (generic ? " generic" : " native");
+          << p.end << " on " << targetName(target);
   }
 }
 

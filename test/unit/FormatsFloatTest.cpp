@@ -29,13 +29,21 @@ const Named kFormats[] = {{FloatElement::Fp4E2M1, {2, 1, 1, 6, 2, 8}},
 constexpr TileFormat kTileFormats[] = {TileFormat::MxFp4, TileFormat::MxFp6, TileFormat::MxFp8};
 const reference::Floating &plainOf(TileFormat f) { return kFormats[static_cast<size_t>(floatElement(f))].plain; }
 
-class FloatTwins : public testing::TestWithParam<bool> {
+class FloatTwins : public testing::TestWithParam<Target> {
 protected:
-  void SetUp() override { forceGeneric(GetParam()); }
-  void TearDown() override { forceGeneric(false); }
+  void SetUp() override {
+    if (!isSupported(GetParam()))
+      GTEST_SKIP() << "this processor lacks " << targetName(GetParam());
+    forceTarget(GetParam());
+  }
+  void TearDown() override { releaseTarget(); }
 };
-INSTANTIATE_TEST_SUITE_P(Formats, FloatTwins, testing::Bool(),
-                         [](const auto &info) { return info.param ? "Generic" : "Native"; });
+std::string nameOf(const testing::TestParamInfo<Target> &info) {
+  const char *names[] = {"Portable", "Sse41", "Avx2", "Avx512Vnni"};
+  return names[static_cast<size_t>(info.param)];
+}
+INSTANTIATE_TEST_SUITE_P(Formats, FloatTwins,
+                         testing::Values(Target::Portable, Target::Sse41, Target::Avx2, Target::Avx512Vnni), nameOf);
 
 TEST(FormatsFloat, EveryCodeHasItsValueAndItsInteger) {
   for (const auto &[element, plain] : kFormats) {

@@ -39,13 +39,21 @@ bool sameBits(float a, float b) {
 
 constexpr Element kElements[] = {Element::Int4, Element::Int8, Element::Int16};
 
-class Twins : public testing::TestWithParam<bool> {
+class Twins : public testing::TestWithParam<Target> {
 protected:
-  void SetUp() override { forceGeneric(GetParam()); }
-  void TearDown() override { forceGeneric(false); }
+  void SetUp() override {
+    if (!isSupported(GetParam()))
+      GTEST_SKIP() << "this processor lacks " << targetName(GetParam());
+    forceTarget(GetParam());
+  }
+  void TearDown() override { releaseTarget(); }
 };
-INSTANTIATE_TEST_SUITE_P(Formats, Twins, testing::Bool(),
-                         [](const auto &info) { return info.param ? "Generic" : "Native"; });
+std::string nameOf(const testing::TestParamInfo<Target> &info) {
+  const char *names[] = {"Portable", "Sse41", "Avx2", "Avx512Vnni"};
+  return names[static_cast<size_t>(info.param)];
+}
+INSTANTIATE_TEST_SUITE_P(Formats, Twins,
+                         testing::Values(Target::Portable, Target::Sse41, Target::Avx2, Target::Avx512Vnni), nameOf);
 
 TEST(Formats, Sizes) {
   EXPECT_EQ(mxRowBytes(32, Element::Int8), 4 + 32);
@@ -252,9 +260,9 @@ TEST(Formats, GemmTwinsAgreeOnRandomBytes) {
             tiles.push_back(bytes.data() + t * tileBytes(f));
           std::vector<float> y(static_cast<size_t>(M * C)), z(y.size());
           gemmMx(rows.data(), e, M, K, f, tiles.data(), C, y.data(), C, 2);
-          forceGeneric(true);
+          forceTarget(Target::Portable);
           gemmMx(rows.data(), e, M, K, f, tiles.data(), C, z.data(), C, 2);
-          forceGeneric(false);
+          releaseTarget();
           ASSERT_EQ(std::memcmp(y.data(), z.data(), y.size() * 4), 0) << M << " rows, mode " << mode;
         }
 }

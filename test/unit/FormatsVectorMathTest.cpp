@@ -1,4 +1,4 @@
-// The vector unit's functions: error bounds against double, equal bits on both targets, corners, sums and rows.
+// The vector unit's functions: error bounds against double, equal bits on the targets, corners, sums and rows.
 #include "runtime/formats/Cpu.h"
 #include "runtime/formats/VectorMath.h"
 
@@ -39,9 +39,9 @@ std::vector<float> grid(double low, double high, int n) {
 void check(Map f, double (*truth)(double), const std::vector<float> &x, double bound, const char *name) {
   std::vector<float> y(x.size()), z(x.size());
   f(x.data(), y.data(), static_cast<int64_t>(x.size()));
-  forceGeneric(true);
+  forceTarget(Target::Portable);
   f(x.data(), z.data(), static_cast<int64_t>(x.size()));
-  forceGeneric(false);
+  releaseTarget();
   double worst = 0, where = 0;
   for (size_t i = 0; i < x.size(); ++i) {
     ASSERT_EQ(std::bit_cast<uint32_t>(y[i]), std::bit_cast<uint32_t>(z[i])) << name << " at " << x[i];
@@ -76,9 +76,9 @@ TEST(FormatsVectorMath, GatedFunctionsNearTruth) {
   std::vector<float> x = grid(-9, 9, 100000), y(x.size()), z(x.size());
   auto near = [&](Map f, auto truth) {
     f(x.data(), y.data(), static_cast<int64_t>(x.size()));
-    forceGeneric(true);
+    forceTarget(Target::Portable);
     f(x.data(), z.data(), static_cast<int64_t>(x.size()));
-    forceGeneric(false);
+    releaseTarget();
     ASSERT_EQ(std::memcmp(y.data(), z.data(), y.size() * 4), 0);
     for (size_t i = 0; i < x.size(); ++i)
       ASSERT_NEAR(y[i], truth(static_cast<double>(x[i])), 1e-6 * std::fabs(x[i]) + 1e-12) << x[i];
@@ -139,8 +139,10 @@ float plainSum(const std::vector<float> &x) {
 TEST(FormatsVectorMath, SumsAndRows) {
   std::mt19937 rng(21);
   std::normal_distribution<float> normal;
-  for (bool generic : {false, true}) {
-    forceGeneric(generic);
+  for (Target target : {Target::Portable, Target::Sse41, Target::Avx2, Target::Avx512Vnni}) {
+    if (!isSupported(target))
+      continue;
+    forceTarget(target);
     for (int n : {1, 5, 63, 64, 65, 130, 288, 1000}) {
       std::vector<float> x, gamma, beta, squares, y(n);
       for (int i = 0; i < n; ++i) {
@@ -178,7 +180,7 @@ TEST(FormatsVectorMath, SumsAndRows) {
       for (int i = 0; i < n; ++i)
         ASSERT_EQ(y[i], e[i] / total);
     }
-    forceGeneric(false);
+    releaseTarget();
   }
 }
 

@@ -20,6 +20,7 @@ struct Query {
   const uint8_t *scales;
   int64_t blocks, scaleBytes;
   int exponent; // both implicit exponents, twice the bias off
+  int64_t dim;  // elements that are not padding
 };
 
 AHM_INLINE int elementAt(const uint8_t *elements, int64_t i, Element e) {
@@ -95,10 +96,20 @@ AHM_TARGET_AVX2 void scoresAvx2(const Query &q, const uint8_t *k, int64_t stride
       const __m256i *x = reinterpret_cast<const __m256i *>(q.elements + b * kBlock);
       __m256i x0 = _mm256_loadu_si256(x), x1 = _mm256_loadu_si256(x + 1), high[8], low[8];
       alignas(32) int32_t scales[8];
+      bool half = q.dim - b * kBlock <= 16; // the block's other half is zeros
       for (int j = 0; j < 8; ++j) {
         scales[j] = rows[j][b];
         const uint8_t *elements = rows[j] + q.scaleBytes;
-        __m256i w0 = load16<E>(elements, b * kBlock), w1 = load16<E>(elements, b * kBlock + 16);
+        __m256i w0 = load16<E>(elements, b * kBlock);
+        if (half) {
+          if constexpr (E == Element::Int16) {
+            low[j] = _mm256_madd_epi16(x0, _mm256_and_si256(w0, _mm256_set1_epi16(255)));
+            w0 = _mm256_srai_epi16(w0, 8);
+          }
+          high[j] = _mm256_madd_epi16(x0, w0);
+          continue;
+        }
+        __m256i w1 = load16<E>(elements, b * kBlock + 16);
         if constexpr (E == Element::Int16) {
           __m256i byte = _mm256_set1_epi16(255);
           low[j] = _mm256_add_epi32(_mm256_madd_epi16(x0, _mm256_and_si256(w0, byte)),
@@ -132,7 +143,8 @@ struct ValueJob {
   int64_t stride;   // bytes
   int64_t lo, hi;
   int exponent;
-  float *o; // 32
+  float *o;        // 32
+  int64_t columns; // that count; the others may keep what they were
 };
 
 void valuesGeneric(const ValueJob &job, Element e) {
@@ -150,7 +162,7 @@ void valuesGeneric(const ValueJob &job, Element e) {
   }
 }
 
-template <Element E> AHM_TARGET_AVX2 void valuesAvx2(const ValueJob &job) {
+template <Element E, int Halves> AHM_TARGET_AVX2 void valuesAvx2(const ValueJob &job) {
   __m256i high[4], low[4]; // [half*2 + unpack]: columns half*16 + {0-3, 8-11} and {4-7, 12-15}
   for (int i = 0; i < 4; ++i)
     high[i] = low[i] = _mm256_setzero_si256();
@@ -161,7 +173,7 @@ template <Element E> AHM_TARGET_AVX2 void valuesAvx2(const ValueJob &job) {
     if (paired)
       pair |= static_cast<uint32_t>(static_cast<uint16_t>(job.p[t + 1])) << 16;
     __m256i x = _mm256_set1_epi32(static_cast<int>(pair));
-    for (int h = 0; h < 2; ++h) {
+    for (int h = 0; h < Halves; ++h) {
       __m256i a = load16<E>(r0, h * 16), b = load16<E>(r1, h * 16);
       __m256i w[2] = {_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)};
       for (int u = 0; u < 2; ++u) {
@@ -175,7 +187,7 @@ template <Element E> AHM_TARGET_AVX2 void valuesAvx2(const ValueJob &job) {
     }
   }
   __m256i s = _mm256_set1_epi32(job.exponent), none = _mm256_setzero_si256();
-  for (int h = 0; h < 2; ++h)
+  for (int h = 0; h < Halves; ++h)
     for (int half = 0; half < 2; ++half) {
       float *o = job.o + h * 16 + half * 8;
       __m256 acc = _mm256_loadu_ps(o);
@@ -240,6 +252,10 @@ void runScores(const Query &q, const AttentionArgs &args, const uint8_t *k, int6
   }
 }
 
+template <Element E> void valuesAvx2(const ValueJob &job) {
+  job.columns > 16 ? valuesAvx2<E, 2>(job) : valuesAvx2<E, 1>(job);
+}
+
 void runValues(const ValueJob &job, Element e, bool avx2) {
   if (!avx2)
     return valuesGeneric(job, e);
@@ -268,8 +284,12 @@ void attentionHead(const AttentionArgs &args, float *out) {
   static thread_local State total;
   query.resize(static_cast<size_t>(mxBlocks(args.headDim) * kBlock));
   expandRowMx(args.q, args.headDim, args.qElement, query.data());
-  Query q{query.data(), args.q, mxBlocks(args.headDim), mxScaleBytes(args.headDim),
-          implicitExponent(args.qElement) + implicitExponent(args.kElement) - 254};
+  Query q{query.data(),
+          args.q,
+          mxBlocks(args.headDim),
+          mxScaleBytes(args.headDim),
+          implicitExponent(args.qElement) + implicitExponent(args.kElement) - 254,
+          args.headDim};
   int64_t groups = mxBlocks(args.valueDim), valueScaleBytes = mxScaleBytes(std::max(args.valueDim, args.valueWidth));
   int64_t groupBytes = kBlock * elementBits(args.vElement) / 8;
   total.m = -kInfinity;
@@ -343,7 +363,7 @@ void attentionHead(const AttentionArgs &args, float *out) {
           ValueJob job{elements,     v + first * args.vStride + valueScaleBytes + g * groupBytes,
                        args.vStride, from - first,
                        to - first,   scale - 127 + implicitExponent(args.pElement) + implicitExponent(args.vElement),
-                       columns};
+                       columns,      args.valueDim - g * kBlock};
           runValues(job, args.vElement, avx2);
         }
     }

@@ -1,8 +1,10 @@
 // Packing and unpacking of stationary tiles.
 #include "runtime/formats/Tiles.h"
+#include "runtime/formats/Cpu.h"
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -109,6 +111,35 @@ void packStrided(const float *w, int64_t rowStride, int64_t columnStride, int64_
     }
 }
 
+/// 1024 codes of E4M3, four groups of 16 pairs of 8 columns, to int16; a NaN makes its column's scale 0xFF. In units of
+/// 2^-4 of an element's last bit a code is its significand shifted by its exponent (a subnormal has that of exponent
+/// 1); what is dropped rounds to even.
+AHM_INLINE void expandFp8Body(const uint8_t *codes, uint8_t *elements, uint8_t *scales) {
+  for (int group = 0; group < 4; ++group) {
+    uint8_t bad[16] = {};
+    for (int p = 0; p < 16; ++p)
+      for (int i = 0; i < 16; ++i)
+        bad[i] |= (codes[(group * 16 + p) * 16 + i] & 0x7f) == 0x7f ? 0xff : 0;
+    for (int c = 0; c < 8; ++c)
+      scales[group * 8 + c] |= bad[2 * c] | bad[2 * c + 1];
+  }
+  for (int i = 0; i < 1024; i += 16) {
+    int16_t out[16];
+    for (int j = 0; j < 16; ++j) {
+      uint32_t code = codes[i + j], exponent = code >> 3 & 15, normal = exponent != 0;
+      // As a float 2^exponent is its exponent's bits, which shifts on every target.
+      float power = std::bit_cast<float>((exponent + (normal ^ 1) + 127) << 23);
+      auto value = static_cast<int32_t>(static_cast<float>(static_cast<int32_t>((code & 7) | normal << 3)) * power);
+      int32_t rounded = (value + 7 + (value >> 4 & 1)) >> 4;
+      rounded = (code & 0x7f) == 0x7f ? 0 : rounded;
+      out[j] = static_cast<int16_t>(code & 0x80 ? -rounded : rounded);
+    }
+    std::memcpy(elements + 2 * i, out, sizeof out);
+  }
+}
+AHM_FOR_TARGETS(, , void, expandFp8, expandFp8Body, (const uint8_t *codes, uint8_t *elements, uint8_t *scales), codes,
+                elements, scales)
+
 } // namespace
 
 void packTileMx(const float *w, int64_t ld, int64_t K, int64_t C, int64_t kTile, int64_t columnTile, TileFormat f,
@@ -173,12 +204,7 @@ void expandTileBlock(const uint8_t *tile, int64_t block, TileFormat f, uint8_t *
   const uint8_t *codes = tile + block * bytes;
   std::memcpy(scales, tile + tileElementBytes(f) + block * columns, static_cast<size_t>(columns));
   if (f == TileFormat::MxFp8) {
-    for (int64_t i = 0; i < bytes; ++i) {
-      int16_t element = expandElement(codes[i], FloatElement::Fp8E4M3);
-      std::memcpy(elements + 2 * i, &element, 2);
-      if ((codes[i] & 0x7f) == 0x7f) // byte i belongs to this column
-        scales[i / 256 * 8 + i % 16 / 2] = 0xff;
-    }
+    expandFp8(codes, elements, scales);
     return;
   }
   // Codes of 4 and 6 bits: a table of bytes that the compiler keeps in registers as shuffles where it can. Low nibbles

@@ -173,6 +173,40 @@ TEST(FormatsTargets, WholeProductsAgree) {
       }
 }
 
+TEST(FormatsTargets, ExpandedFp8IsEveryCodesInteger) {
+  constexpr TileFormat f = TileFormat::MxFp8;
+  std::vector<uint8_t> tile(static_cast<size_t>(tileBytes(f)));
+  for (int64_t i = 0; i < tileElementBytes(f); ++i) // every code in every column of a pair, NaN only in the first block
+    tile[static_cast<size_t>(i)] = static_cast<uint8_t>(i * 37 + i / 256);
+  for (int64_t i = tileElementBytes(f) / 2; i < tileElementBytes(f); ++i)
+    if ((tile[static_cast<size_t>(i)] & 0x7f) == 0x7f && i % 256 != 5)
+      tile[static_cast<size_t>(i)] = 1;
+  for (int64_t i = tileElementBytes(f); i < tileBytes(f); ++i)
+    tile[static_cast<size_t>(i)] = static_cast<uint8_t>(i % 200);
+  for (Target target : kTargets)
+    for (int64_t block = 0; block < 2 && isSupported(target); ++block) {
+      forceTarget(target);
+      int16_t elements[1024];
+      uint8_t scales[32];
+      expandTileBlock(tile.data(), block, f, reinterpret_cast<uint8_t *>(elements), scales);
+      releaseTarget();
+      for (int64_t k = 0; k < 32; ++k)
+        for (int64_t c = 0; c < 32; ++c) {
+          int code = tileElement(tile.data(), block * 32 + k, c, f);
+          ASSERT_EQ(elements[(c / 8 * 16 + k / 2) * 16 + c % 8 * 2 + k % 2],
+                    expandElement(static_cast<uint8_t>(code), FloatElement::Fp8E4M3))
+              << code << " on " << targetName(target);
+        }
+      for (int64_t c = 0; c < 32; ++c) {
+        bool nan = false;
+        for (int64_t k = 0; k < 32; ++k)
+          nan |= std::isnan(decodeElement(static_cast<uint8_t>(tileElement(tile.data(), block * 32 + k, c, f)),
+                                          FloatElement::Fp8E4M3));
+        ASSERT_EQ(scales[c], nan ? 255 : tileScale(tile.data(), block, c, f)) << c << " on " << targetName(target);
+      }
+    }
+}
+
 TEST(FormatsTargets, VectorMathsAgrees) {
   std::mt19937 rng(34);
   for (int mode = 0; mode < 4; ++mode)

@@ -64,6 +64,7 @@ for n, t in (("unknown", "name: x\nnosuch: 1\n"), ("unit", "name: x\nclock: 1 pa
     (W / f"{n}.yaml").write_text(t)
     check("target." + n, 1, n + ".yaml", "ahm-compile", good, "-o", out, f"--target={W}/{n}.yaml", absent=out)
 check("option.run", 2, "", "ahm-run", "--nosuch")
+check("option.simd", 2, "no instruction set is named 'sse9'", "ahm-run", W / "no.ahm", "--simd=sse9")
 check("option.compile", 2, "", "ahm-compile", "--nosuch", good)
 p = W / "p.ahm"
 subprocess.run([str(BIN / "ahm-compile"), str(good), "-o", str(p)], check=False)

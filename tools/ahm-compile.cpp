@@ -48,7 +48,10 @@ static cl::opt<std::string> kv("kv",
 static cl::list<std::string> settings("set", cl::value_desc("FIELD=VALUE"),
                                       cl::desc("Change a field of the card, as in launch.command=5us; may be repeated"),
                                       cl::cat(category));
-static cl::opt<int64_t> batch("batch", cl::init(1), cl::desc("Sequences a decode call, or those that a model without caches takes beside each other (default 1)"), cl::cat(category));
+static cl::opt<int64_t>
+    batch("batch", cl::init(1),
+          cl::desc("Sequences a decode call, or those that a model without caches takes beside each other (default 1)"),
+          cl::cat(category));
 static cl::opt<int64_t> maxContext("max-context", cl::init(0),
                                    cl::desc("Tokens that a cache can hold (default: the model's)"), cl::cat(category));
 static cl::opt<int64_t> prefillChunk("prefill-chunk", cl::init(64),
@@ -80,11 +83,11 @@ static cl::opt<std::string>
              cl::desc("What a request is like: tokens of prompt and output, requests side by side. Placement weighs "
                       "the entry points by it (default: 32 decode calls a prefill call, caches full)"),
              cl::cat(category));
-static cl::opt<std::string>
-    routing("routing", cl::value_desc("F.json"),
-            cl::desc("How often experts are chosen: frequencies, or calls as ahm-run --routing-out records them. Placement "
-                     "keeps the likeliest in SRAM (default: all alike)"),
-            cl::cat(category));
+static cl::opt<std::string> routing(
+    "routing", cl::value_desc("F.json"),
+    cl::desc("How often experts are chosen: frequencies, or calls as ahm-run --routing-out records them. Placement "
+             "keeps the likeliest in SRAM (default: all alike)"),
+    cl::cat(category));
 static cl::opt<bool> timingOnly("timing-only", cl::desc("Write no weights: the program can be timed, not executed"),
                                 cl::cat(category));
 static cl::opt<std::string>
@@ -260,7 +263,8 @@ int main(int argc, char **argv) {
     llvm::outs() << "\n  " << times.entry << ": predicted " << llvm::format("%.3f ms", times.predicted / 1e9)
                  << ", no placement is below " << llvm::format("%.3f ms", times.lowerBound / 1e9);
   llvm::outs() << "\n  gap over the workload " << llvm::format("%.2f %%", summary.gap * 100) << ", placed in "
-               << llvm::format("%.2f s", summary.placed.seconds);
+               << llvm::format("%.2f s", summary.placed.seconds) << ", one prediction in "
+               << llvm::format("%.2f ms", summary.placed.predictionSeconds * 1e3);
   if (!summary.placed.whatIf.empty())
     llvm::outs() << "\n  " << summary.placed.whatIf;
   llvm::outs() << "\n  compiled in " << llvm::format("%.2f", seconds) << " s, peak memory "

@@ -28,8 +28,9 @@ bool readWorkload(const std::string &text, Workload &workload, std::string &erro
 
 /// What a placement came to, for those who want to print it.
 struct PlaceReport {
-  double seconds = 0; // of the processor, from tiled hmem to a verified answer
-  std::string whatIf; // what more SRAM or bandwidth would give; empty when nothing would help
+  double seconds = 0;           // of the processor, from tiled hmem to a verified answer
+  double predictionSeconds = 0; // of the processor, for one prediction of all entries
+  std::string whatIf;           // what more SRAM or bandwidth would give; empty when nothing would help
   /// Weights that have the same choice ("resident", "streamed", "split") for the same reason (PlanFile.h's reasonFor).
   struct Decision {
     std::string choice, reason;
@@ -43,7 +44,7 @@ struct PlaceOptions {
   targets::Machine machine;
   std::string policy = "hybrid"; // see placement::policyNames
   Workload workload;
-  timing::RoutingTable routing; // which experts are likely; empty: all alike
+  timing::RoutingTable routing;                    // which experts are likely; empty: all alike
   std::string planIn;                              // a file of PlanFile.h that replaces the policy; empty: none
   std::string traceOut;                            // where the decisions are written as such a file; empty: nowhere
   bool remarks = false;                            // a remark at every weight and cache that does not stay resident

@@ -18,6 +18,8 @@ namespace ahm {
 
 namespace {
 
+double secondsSince(std::clock_t begin) { return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC; }
+
 void apply(ProblemBuilder &builder, const placement::Solution &solution) {
   Builder attrs(builder.module.getContext());
   auto number = [&](uint64_t value) { return attrs.getI64IntegerAttr(static_cast<int64_t>(value)); };
@@ -165,10 +167,15 @@ struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
     }
     if (!options.planIn.empty())
       placement::setTimes(builder.problem, solution);
-    if (options.report)
-      options.report({static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC,
+    if (options.report) {
+      double placed = secondsSince(begin);
+      begin = std::clock();
+      placement::predict(builder.problem, solution);
+      double prediction = secondsSince(begin);
+      options.report({placed, prediction,
                       placement::describe(builder.problem, placement::whatIf(builder.problem, solution)),
                       decisionsOf(builder.problem, solution)});
+    }
     if (!options.traceOut.empty() && failed(writeTrace(builder, options.traceOut, solution)))
       return signalPassFailure();
     if (options.remarks)

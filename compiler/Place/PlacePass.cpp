@@ -211,7 +211,8 @@ struct PlacePass : PassWrapper<PlacePass, OperationPass<ModuleOp>> {
     {
       llvm::raw_fd_ostream out(temporary, error);
       if (!error) {
-        out << placement::writePlan(builder.problem, solution);
+        placement::SolvedAgain again = placement::solveAgain(builder.problem, solution);
+        out << placement::writePlan(builder.problem, solution, &again);
         out.flush();
         error = out.error();
         out.clear_error();

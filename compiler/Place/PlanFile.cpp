@@ -274,7 +274,7 @@ std::string reasonFor(const Problem &problem, const Solution &solution, size_t i
          (cheapest > 0 ? "; the cheapest that stays would cost " + perMiB(cheapest) : std::string());
 }
 
-std::string writePlan(const Problem &problem, const Solution &solution) {
+std::string writePlan(const Problem &problem, const Solution &solution, const SolvedAgain *again) {
   Json root;
   root["policy"] = solution.policy;
   root["addresses"] = "given";
@@ -289,6 +289,17 @@ std::string writePlan(const Problem &problem, const Solution &solution) {
   for (size_t e = 0; e < problem.entries.size(); ++e)
     questions[problem.entries[e].name] = {{"sram_ps_per_mib", answers.picosecondsPerByte[e] * 1048576},
                                           {"dram_ps_per_percent", answers.perCentBandwidth[e]}};
+  if (again) {
+    Json &found = questions["solved_again"];
+    found = {{"sram_added_bytes", again->sramAdded}, {"bandwidth", again->bandwidth}};
+    for (size_t e = 0; e < problem.entries.size(); ++e) {
+      Json &times = found[problem.entries[e].name] = {{"now_ps", solution.predicted[e]}};
+      if (e < again->moreSram.size())
+        times["more_sram_ps"] = again->moreSram[e];
+      if (e < again->moreBandwidth.size())
+        times["more_bandwidth_ps"] = again->moreBandwidth[e];
+    }
+  }
   questions["tokens_without_dram"] = answers.tokensWithoutDram;
   questions["tokens_at_most"] = answers.tokensAtMost;
   questions["cards_for_all_in_sram"] = answers.cardsForAllInSram;

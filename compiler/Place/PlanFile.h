@@ -8,15 +8,16 @@
 //                 their addresses; and for the reader its uses, the time of the dma queue that a MiB of it costs a
 //                 call, and the reason.
 //   "caches" "dense" "persistents" "buffers"   places of everything else.
-//   "entries"     predicted time, lower bound and weight; "what_if": what more SRAM or bandwidth would give.
+//   "entries"     predicted time, lower bound and weight; "what_if": what more SRAM or bandwidth would give, by the
+//                 relaxation and ("solved_again") as the policy then places.
 #pragma once
 
-#include "compiler/Place/Placement.h"
+#include "compiler/Place/WhatIf.h"
 
 namespace ahm::placement {
 
 /// The file's text, ending in a line feed.
-std::string writePlan(const Problem &problem, const Solution &solution);
+std::string writePlan(const Problem &problem, const Solution &solution, const SolvedAgain *again = nullptr);
 
 /// Reads a file's text into a solution of this problem, neither verified nor with its times. `name` is the file's, for
 /// errors that say which member of which object is wrong.

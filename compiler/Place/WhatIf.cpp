@@ -1,6 +1,7 @@
 // The relaxation's duals and what capacities leave. See WhatIf.h and Predict.cpp.
 #include "compiler/Place/WhatIf.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace ahm::placement {
@@ -59,6 +60,31 @@ WhatIf whatIf(const Problem &problem, const Solution &solution) {
     answers.tokensAtMost = answers.tokensWithoutDram + (dram > homes ? (dram - homes) / token * 64 : 0);
   }
   return answers;
+}
+
+SolvedAgain solveAgain(const Problem &problem, const Solution &solution) {
+  constexpr Bytes kAdded = Bytes{64} << 20;
+  SolvedAgain again;
+  const std::vector<std::string> &policies = policyNames();
+  bool known = std::find(policies.begin(), policies.end(), solution.policy) != policies.end();
+  std::string policy = known ? solution.policy : "hybrid"; // a placement that was given has no policy of its own
+  auto times = [&](const Problem &other) {
+    Solution found;
+    DoesNotFit ignored;
+    return solve(other, policy, found, ignored) ? predict(other, found) : std::vector<Picoseconds>();
+  };
+  Problem larger = problem;
+  Bytes cores = std::max<uint32_t>(problem.sram.cores, 1);
+  Bytes perCore = alignUp(std::min(kAdded / cores, problem.sram.bytesPerCore / 16), problem.alignment);
+  larger.sram.bytesPerCore += perCore;
+  again.sramAdded = perCore * cores;
+  again.moreSram = times(larger);
+  Problem faster = problem;
+  faster.dram.picosecondsPerByte /= again.bandwidth;
+  for (auto &[bytes, time] : faster.dram.reading)
+    time = static_cast<Picoseconds>(static_cast<double>(time) / again.bandwidth);
+  again.moreBandwidth = times(faster);
+  return again;
 }
 
 std::string describe(const Problem &problem, const WhatIf &answers) {

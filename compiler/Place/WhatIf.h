@@ -16,6 +16,15 @@ struct WhatIf {
 };
 WhatIf whatIf(const Problem &problem, const Solution &solution);
 
+/// What the same policy makes of a machine with more: the duals above, checked. Predicted times of each entry, weighed
+/// as the solver weighs them.
+struct SolvedAgain {
+  Bytes sramAdded = 0;                              // all cores together: 64 MiB, or a sixteenth of a smaller SRAM
+  double bandwidth = 1.1;                           // times the DRAM's
+  std::vector<Picoseconds> moreSram, moreBandwidth; // empty where the policy finds no placement
+};
+SolvedAgain solveAgain(const Problem &problem, const Solution &solution);
+
 /// "64 MiB more SRAM: -0.167 ms a call of decode; ..." for a person; empty when nothing would help.
 std::string describe(const Problem &problem, const WhatIf &answers);
 

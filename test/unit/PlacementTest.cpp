@@ -131,6 +131,37 @@ TEST(Placement, WhatIfAgreesWithSolvingAgain) {
   }
 }
 
+TEST(Placement, WhatIfIsCheckedBySolvingAgain) {
+  int gains = 0;
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    Problem problem = makeProblem(seed, 4224 * 8);
+    Solution solution, found;
+    DoesNotFit failure;
+    ASSERT_TRUE(solve(problem, "hybrid", solution, failure));
+    SolvedAgain again = solveAgain(problem, solution);
+    EXPECT_EQ(again.sramAdded, alignUp(4224 * 8 / 16, 64) * 128);
+    ASSERT_EQ(again.moreSram.size(), problem.entries.size());
+    EXPECT_LE(weighted(problem, again.moreSram), weighted(problem, solution.predicted));
+    EXPECT_LE(weighted(problem, again.moreBandwidth), weighted(problem, solution.predicted));
+    gains += weighted(problem, again.moreBandwidth) < weighted(problem, solution.predicted);
+    Problem larger = problem;
+    larger.sram.bytesPerCore += again.sramAdded / 128;
+    ASSERT_TRUE(solve(larger, "hybrid", found, failure));
+    EXPECT_EQ(again.moreSram, found.predicted);
+    // No more than the relaxation promises for the bound can be missing between bound and placement.
+    WhatIf answers = whatIf(problem, solution);
+    for (size_t e = 0; e < problem.entries.size(); ++e)
+      EXPECT_GE(static_cast<double>(again.moreSram[e]),
+                static_cast<double>(solution.lowerBound[e]) -
+                    1.01 * answers.picosecondsPerByte[e] * static_cast<double>(again.sramAdded) - 1);
+    std::string text = writePlan(problem, solution, &again);
+    EXPECT_NE(text.find("\"solved_again\""), std::string::npos);
+    std::string error;
+    EXPECT_TRUE(readPlan(text, "plan.json", problem, found, error)) << error;
+  }
+  EXPECT_GT(gains, 0);
+}
+
 TEST(Placement, APlanFileGivesTheSamePlacement) {
   for (uint64_t seed = 0; seed < 4; ++seed) {
     Problem problem = makeProblem(seed, 4224 * 8);

@@ -31,6 +31,10 @@
 // TRACE: "predicted_ps"
 // TRACE: "what_if"
 // TRACE: "sram_ps_per_mib"
+// TRACE: "solved_again": {
+// TRACE: "now_ps"
+// TRACE: "more_sram_ps"
+// TRACE: "more_bandwidth_ps"
 // TRACE: "name": "a"
 // TRACE: "reason": "{{.*}} of DRAM time a MiB over the workload
 // STREAMED-NOT: residency = "resident"

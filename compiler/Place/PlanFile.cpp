@@ -301,7 +301,8 @@ std::string writePlan(const Problem &problem, const Solution &solution, const So
     }
   }
   questions["tokens_without_dram"] = answers.tokensWithoutDram;
-  questions["tokens_at_most"] = answers.tokensAtMost;
+  if (again)
+    questions["tokens_at_most"] = again->tokensAtMost;
   questions["cards_for_all_in_sram"] = answers.cardsForAllInSram;
   root["plan"] = {{"slots", solution.plan.slots},
                   {"sets", solution.plan.sets},

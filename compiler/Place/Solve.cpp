@@ -37,6 +37,18 @@ DoesNotFit noRing(const Prepared &prepared) {
           {"a smaller chunk of weights a product, or a target with more SRAM a core"}};
 }
 
+/// Where DRAM is full: pages take all of SRAM that rings leave, and every weight streams, as its home is in DRAM
+/// anyway.
+bool leastDram(const Prepared &prepared, const std::string &policy, Solution &solution) {
+  if (prepared.mostPages == 0 || policy == "sram-only")
+    return false;
+  Plan plan;
+  plan.streamed.assign(prepared.problem.weights.size(), 0);
+  DoesNotFit ignored;
+  return planDramOnly(prepared, plan, ignored) && pack(prepared, plan, solution, ignored) &&
+         finish(prepared, policy, solution, ignored);
+}
+
 } // namespace
 
 const std::vector<std::string> &policyNames() {
@@ -68,7 +80,7 @@ bool solve(const Problem &problem, const std::string &policy, Solution &solution
       planned = known.plan(prepared, plan, ignored) && pack(prepared, plan, solution, ignored);
     }
     if (planned) {
-      if (!finish(prepared, policy, solution, failure))
+      if (!finish(prepared, policy, solution, failure) && !leastDram(prepared, policy, solution))
         return false;
       setTimes(problem, solution);
       return true;

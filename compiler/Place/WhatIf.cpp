@@ -34,14 +34,12 @@ WhatIf whatIf(const Problem &problem, const Solution &solution) {
   for (const Weight &weight : problem.weights)
     weights += weight.bytes();
   answers.cardsForAllInSram = whole ? (weights + whole - 1) / whole : 0;
-  Bytes token = 0; // of all caches, 64 of them
   bool flat = true;
   for (size_t i = 0; i < problem.caches.size(); ++i) {
     const Cache &cache = problem.caches[i];
     const CachePlace &place = solution.caches[i];
     if (cache.windowPages || !cache.homePages)
       continue;
-    token += cache.heads * cache.blockBytes;
     if (place.openPages) {
       uint64_t tokens = place.dramPages ? place.sramPages * 64 : (cache.homePages + place.openPages) * 64;
       answers.tokensWithoutDram = flat ? tokens : std::min(answers.tokensWithoutDram, tokens);
@@ -50,16 +48,55 @@ WhatIf whatIf(const Problem &problem, const Solution &solution) {
       answers.tokensWithoutDram = std::max(answers.tokensWithoutDram, cache.homePages * 64);
     }
   }
-  if (token) {
-    Bytes homes = 0, dram = problem.dram.bytesPerChiplet * problem.dram.chiplets;
-    for (const Weight &weight : problem.weights)
-      homes += weight.bytes();
-    for (const Dense &dense : problem.dense)
-      homes += dense.bytes;
-    // What DRAM has left, beside the tokens that need none of it.
-    answers.tokensAtMost = answers.tokensWithoutDram + (dram > homes ? (dram - homes) / token * 64 : 0);
-  }
   return answers;
+}
+
+/// The problem with caches of so many tokens; those that a window bounds stay as they are.
+static Problem withContext(const Problem &problem, uint64_t tokens) {
+  Problem other = problem;
+  for (Cache &cache : other.caches) {
+    if (cache.windowPages || !cache.homePages)
+      continue;
+    uint64_t appended = 1;
+    for (const EntryPoint &entry : problem.entries)
+      for (const Command &command : entry.commands)
+        if (command.cacheGroup == static_cast<int32_t>(cache.group))
+          appended = std::max(appended, command.appended);
+    // Whatever part of a page the first token appended falls on.
+    uint64_t open = (appended + 62) / 64 + 1, all = (tokens + 63) / 64;
+    cache.homePages = tokens / 64;
+    cache.flatBytes = cache.ringBytes(all);
+    cache.openPages = open < all ? open : 0;
+  }
+  return other;
+}
+
+/// How many tokens the caches can hold: for these and no more, this placement's choices, these with pages before
+/// weights, or streaming everything still find room. 0: no cache grows.
+static uint64_t longestContext(const Problem &problem, const Solution &solution, const std::string &policy) {
+  uint64_t now = 0;
+  for (const Cache &cache : problem.caches)
+    if (!cache.windowPages && cache.homePages)
+      now = std::max(now, cache.homePages * 64);
+  if (!now)
+    return 0;
+  auto fits = [&](uint64_t tokens) {
+    Problem other = withContext(problem, tokens);
+    Solution found;
+    DoesNotFit ignored;
+    return realise(other, solution.plan, policy, found, ignored) || solve(other, "dram-only", found, ignored);
+  };
+  constexpr uint64_t kMost = uint64_t{1} << 40;
+  uint64_t low = now, high = 2 * now;
+  while (high < kMost && fits(high)) {
+    low = high;
+    high *= 2;
+  }
+  while (high - low > std::max<uint64_t>(64, low / 1024)) {
+    uint64_t middle = (low + high) / 128 * 64;
+    (fits(middle) ? low : high) = middle;
+  }
+  return low;
 }
 
 SolvedAgain solveAgain(const Problem &problem, const Solution &solution) {
@@ -84,6 +121,7 @@ SolvedAgain solveAgain(const Problem &problem, const Solution &solution) {
   for (auto &[bytes, time] : faster.dram.reading)
     time = static_cast<Picoseconds>(static_cast<double>(time) / again.bandwidth);
   again.moreBandwidth = times(faster);
+  again.tokensAtMost = longestContext(problem, solution, policy);
   return again;
 }
 

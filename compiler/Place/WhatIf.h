@@ -10,8 +10,7 @@ struct WhatIf {
   // cent more DRAM bandwidth: the duals of the relaxation. 0 where it is not bound by what streams.
   std::vector<double> picosecondsPerByte;
   std::vector<Picoseconds> perCentBandwidth;
-  // Tokens that the caches hold without a page in DRAM, and before DRAM is full; 0: there are no caches.
-  uint64_t tokensWithoutDram = 0, tokensAtMost = 0;
+  uint64_t tokensWithoutDram = 0; // that the caches hold without a page in DRAM; 0: there are no caches
   uint64_t cardsForAllInSram = 0; // at least so many times this machine's SRAM hold all weights
 };
 WhatIf whatIf(const Problem &problem, const Solution &solution);
@@ -22,6 +21,7 @@ struct SolvedAgain {
   Bytes sramAdded = 0;                              // all cores together: 64 MiB, or a sixteenth of a smaller SRAM
   double bandwidth = 1.1;                           // times the DRAM's
   std::vector<Picoseconds> moreSram, moreBandwidth; // empty where the policy finds no placement
+  uint64_t tokensAtMost = 0; // that caches can be made for, to one part in 1,024; 0: no cache grows
 };
 SolvedAgain solveAgain(const Problem &problem, const Solution &solution);
 

@@ -47,6 +47,13 @@ def _():
     sweep("die_to_die.latency=0..2us:3", program, f"--csv={WORK / 'd.csv'}", "--", "--generate=1", "--context=10")
     rows = [int(r["latency_ps"]) for r in csv.DictReader((WORK / "d.csv").open()) if r["entry"] == "decode"]
     assert rows[0] < rows[1] < rows[2], rows
+    # The same beside a card with slower links, as entries of their own.
+    done = sweep("die_to_die.latency=0..2us:2", program, "--beside=die_to_die.bandwidth=1GB/s", f"--csv={WORK / 'b.csv'}", f"--plot={WORK / 'b.svg'}", "--", "--generate=1", "--context=10")
+    both = {(r["entry"], r["value"]): int(r["latency_ps"]) for r in csv.DictReader((WORK / "b.csv").open())}
+    for value, alone in (("0 us", rows[0]), ("2 us", rows[2])):
+        assert both["decode", value] == alone < both["decode, die_to_die.bandwidth=1GB/s", value], both
+    assert "GB/s" in (WORK / "b.svg").read_text()
+    assert "FIELD=VALUE" in sweep("die_to_die.latency=0..2us:2", program, "--beside=8", status=2).stderr
     # What is exchanged in sequence has it each time.
     assert rows[2] - rows[1] >= 1_000_000 * 4 * 4, rows
 

@@ -273,6 +273,15 @@ private:
     entry.bound = time("bound_ps");
     entry.lowerBound = time("lower_bound_ps");
     program.modelMacs += static_cast<uint64_t>(op.getMacs());
+    for (auto [names, list] :
+         {std::pair(op.getNeedsAttr(), &entry.needs), std::pair(op.getLeavesAttr(), &entry.leaves)})
+      for (auto name : names ? names.getAsRange<FlatSymbolRefAttr>()
+                             : ArrayAttr::get(op.getContext(), {}).getAsRange<FlatSymbolRefAttr>()) {
+        auto region = regions.find(name.getValue());
+        if (region == regions.end())
+          return op.emitOpError() << (list == &entry.needs ? "needs " : "leaves ") << name << ", which is no region";
+        list->push_back(region->second);
+      }
     for (Attribute attribute : op.getBindings()) {
       auto binding = dyn_cast<DictionaryAttr>(attribute);
       auto text = [&](StringRef name) {

@@ -38,7 +38,7 @@ public:
                   *cache.getDramChiplet(), *cache.getDramChiplets(), *cache.getDramOffset(), cache.getDramLocalBytes(),
                   true);
     }
-    if (failed(addLoad(weights)))
+    if (failed(findCarried(functions)) || failed(addLoad(weights)))
       return failure();
     for (func::FuncOp function : functions)
       if (failed(convert(function)))
@@ -171,7 +171,7 @@ private:
   //--------------------------------------------------------------------------------------------------===//
 
   dimc::EntryOp makeEntry(Location location, StringRef name, ArrayAttr values, ArrayAttr bindings, int64_t macs) {
-    auto entry = dimc::EntryOp::create(builder, location, name, values, bindings, macs);
+    auto entry = dimc::EntryOp::create(builder, location, name, values, bindings, macs, ArrayAttr(), ArrayAttr());
     entry.getBody().emplaceBlock();
     return entry;
   }
@@ -226,6 +226,29 @@ private:
     return operand(from.getDtype().getValue(), regions.lookup(region), from.getDims());
   }
 
+  /// The slots that calls find filled: what stands in them is moved by `load` first, then by every call for the next.
+  LogicalResult findCarried(ArrayRef<func::FuncOp> functions) {
+    for (func::FuncOp function : functions)
+      for (auto transfer : function.getBody().front().getOps<hmem::TransferOp>()) {
+        if (!transfer->hasAttr("earlier_call"))
+          continue;
+        FailureOr<dimc::RegionOp> slot = slotRegion(transfer);
+        if (failed(slot))
+          return failure();
+        if (!llvm::is_contained(carried, *slot)) {
+          carried.push_back(*slot);
+          carriedWeights.push_back(symbols.lookup<hmem::WeightOp>(transfer.getWeight()));
+        }
+      }
+    return success();
+  }
+  ArrayAttr symbolsOf(ArrayRef<dimc::RegionOp> list) {
+    SmallVector<Attribute> names;
+    for (dimc::RegionOp region : list)
+      names.push_back(FlatSymbolRefAttr::get(region.getSymNameAttr()));
+    return builder.getArrayAttr(names);
+  }
+
   LogicalResult addLoad(ArrayRef<hmem::WeightOp> weights) {
     builder.setInsertionPointToEnd(module.getBody());
     dimc::EntryOp entry = makeEntry(module.getLoc(), "load", builder.getArrayAttr({}), builder.getArrayAttr({}), 0);
@@ -243,6 +266,15 @@ private:
         command(tracker, w.getLoc(), "DmaTiles", {stored}, {at(stored, (w.getSymName() + ".sram").str())},
                 builder.getDenseI64ArrayAttr({w.getTileBytes(), w.getTiles()}));
     }
+    for (auto [region, weight] : llvm::zip(carried, carriedWeights)) {
+      hmem::WeightOp w = weight;
+      dimc::RegionOp slot = region;
+      Attribute stored = home(w);
+      command(tracker, w.getLoc(), "DmaTiles", {stored}, {at(stored, slot.getSymName())},
+              builder.getDenseI64ArrayAttr({w.getTileBytes(), w.getTiles()}));
+    }
+    if (!carried.empty())
+      entry.setLeavesAttr(symbolsOf(carried));
     return success();
   }
 
@@ -287,11 +319,16 @@ private:
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(&entry.getBody().front());
     WaitTracker tracker;
+    SmallVector<dimc::RegionOp> needs;
     for (Operation &op : body) {
       if (auto transfer = dyn_cast<hmem::TransferOp>(op)) {
         FailureOr<dimc::RegionOp> slot = slotRegion(transfer);
         if (failed(slot))
           return failure();
+        if (transfer->hasAttr("earlier_call")) {
+          needs.push_back(*slot);
+          continue;
+        }
         auto w = symbols.lookup<hmem::WeightOp>(transfer.getWeight());
         Attribute stored = home(w, symbolCount);
         command(tracker, op.getLoc(), "DmaTiles", {stored}, {at(stored, (*slot).getSymName())},
@@ -343,6 +380,10 @@ private:
       command(tracker, op.getLoc(), exec.getOpcode(), ins, outs, exec.getIntsAttr(), exec.getFloatsAttr(),
               exec.getExprsAttr(), exec.getRepeatAttr(), exec->hasAttr("on_demand"));
     }
+    if (!needs.empty())
+      entry.setNeedsAttr(symbolsOf(needs));
+    if (!carried.empty())
+      entry.setLeavesAttr(symbolsOf(carried));
     return success();
   }
 
@@ -352,6 +393,8 @@ private:
   SymbolTable symbols;
   llvm::StringMap<dimc::RegionOp> regions;
   Operation *lastRegion = nullptr;
+  SmallVector<dimc::RegionOp> carried; // slots that hold the same weight between calls
+  SmallVector<hmem::WeightOp> carriedWeights;
 };
 
 class HmemToDimcPass : public PassWrapper<HmemToDimcPass, OperationPass<ModuleOp>> {

@@ -351,9 +351,12 @@ private:
   /// Each entry's predicted time and its bounds at the run-time values' maxima.
   bool addTimes(program::Program &result, std::string &error) {
     std::vector<int64_t> maxima = program::extremeCall(result, true);
+    timing::State latest;
+    if (!timing::latestState(result, options.machine, latest, error))
+      return false;
     for (program::Entry &entry : result.entries) {
       if (!timing::lowerBound(result, entry, maxima, options.machine, entry.lowerBound, error) ||
-          !timing::upperBound(result, entry, maxima, options.machine, {}, entry.bound, error))
+          !timing::upperBound(result, entry, maxima, options.machine, latest, entry.bound, error))
         return false;
       // In the same closed form as the session's for any other values; what placement foresaw stands in the options.
       if (!timing::predict(result, entry, maxima, options.machine, entry.predicted, error))

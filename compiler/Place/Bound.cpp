@@ -2,10 +2,9 @@
 //
 // The lower bound of an entry is the largest of
 //  - a walk over its commands with every transfer taken for free, every command at its least, and of what commands
-//  share
-//    only what no placement changes;
-//  - the launch and the least time that the dma queue needs. Let S be SRAM less one slot for the smallest piece there
-//  is
+//    share only what no placement changes;
+//  - the launch, but in a cyclic problem, whose transfers go on meanwhile, and the least time that the dma queue needs
+//    for each of many calls. Let S be SRAM less one slot for the smallest piece there is
 //    (something streams, so a slot exists). What of the entry's weights does not fit into S must be moved. To move k
 //    groups of a weight takes the queue at least f(k), the best of all ways to cut and deal them: a fractional knapsack
 //    over the convex envelopes of the weights' f that keeps in S what would be dearest to move. Pages of caches, which
@@ -315,10 +314,10 @@ std::vector<Picoseconds> lowerBound(const Problem &problem) {
     }
     Picoseconds moved = 0;
     if (stream > 0)
-      moved = entry.launch + problem.commandLaunch +
+      moved = firstTransfer(problem, entry) +
               std::max<Picoseconds>(0, static_cast<Picoseconds>(stream) - problem.dram.slack);
     Picoseconds least = std::max({leastPath(problem, entry), moved, fetched});
-    if (pages == 0 && !used.empty() && !hasExperts(problem) && isSmall(problem)) {
+    if (pages == 0 && !used.empty() && !hasExperts(problem) && !problem.cyclic && isSmall(problem)) {
       std::vector<double> perTile;
       for (const Rate &rate : rates)
         perTile.push_back(rate.perTile);

@@ -114,7 +114,7 @@ Picoseconds expertBound(const Problem &problem, size_t entry, const std::vector<
       sum += (item.bytes - kept) * time(item);
     }
     double fixed =
-        l * (path - escaped) + (1 - l) * static_cast<double>(point.launch + problem.commandLaunch - problem.dram.slack);
+        l * (path - escaped) + (1 - l) * static_cast<double>(firstTransfer(problem, point) - problem.dram.slack);
     best = std::max(best, sum + fixed);
   }
   return static_cast<Picoseconds>(best);

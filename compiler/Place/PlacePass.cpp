@@ -86,6 +86,8 @@ void apply(ProblemBuilder &builder, const placement::Solution &solution) {
                                      attrs.getNamedAttr("sram_offset", number(solution.ringOffset))};
     if (solution.onDemand)
       ring.push_back(attrs.getNamedAttr("on_demand", attrs.getUnitAttr()));
+    else if (builder.problem.cyclic)
+      ring.push_back(attrs.getNamedAttr("cyclic", attrs.getUnitAttr()));
     builder.module->setAttr("hmem.ring", attrs.getDictionaryAttr(ring));
   }
   if (const placement::ExpertRing &ring = solution.expertRing; ring.sets)

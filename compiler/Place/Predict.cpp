@@ -5,7 +5,8 @@
 // before it in program order. A streamed piece sets out right after the command that last read its slot, behind the
 // transfers before it; it holds DRAM at the rate outside refresh windows and stalls in them, and with it the network.
 // That is the order which Schedule and HmemToDimc make of the plan. Pages of caches come by the same rule, and go where
-// PlaceSeals puts them. Left out is what depends on run-time values: which of a chiplet's channels have a block more.
+// PlaceSeals puts them. In a cyclic problem an entry finds in the ring's slots the pieces that every entry reads first
+// from them, and moves them again at its end; a time is that of a call which begins as one of its kind ends. Left out is what depends on run-time values: which of a chiplet's channels have a block more.
 #include "compiler/Place/Order.h"
 #include "compiler/Place/Queues.h"
 
@@ -57,21 +58,45 @@ class Walk {
 public:
   Walk(const Problem &problem, const Solution &solution, At at, const std::vector<size_t> &firstPiece,
        const std::vector<Transfer> &transfers, const std::vector<std::vector<size_t>> &groups)
-      : problem(problem), solution(solution), at(at), firstPiece(firstPiece), transfers(transfers), groups(groups) {}
+      : problem(problem), solution(solution), at(at), firstPiece(firstPiece), transfers(transfers), groups(groups) {
+    findHeads();
+  }
 
   Picoseconds run(const EntryPoint &point, const Order::Entry &waits) {
     entry = &point;
     plan();
+    Carry idle;
+    idle.arrivals.assign(headItems, 0);
+    Picoseconds latency = walk(waits, idle);
+    // What a call leaves running hardly depends on how it began.
+    return returning.empty() ? latency : walk(waits, Carry(after));
+  }
+
+private:
+  /// What a call leaves running, relative to its end.
+  struct Carry {
+    Picoseconds dma = 0, network = 0;
+    std::vector<Span> moved;
+    std::vector<Picoseconds> arrivals; // of the heads
+  };
+
+  Picoseconds walk(const Order::Entry &waits, const Carry &before) {
+    const EntryPoint &point = *entry;
     queues.reset(point.launch, problem.commandLaunch);
+    queues.busyUntil(Queue::Dma, before.dma);
+    queues.hold(Resource::Network, before.network);
     complete.assign(point.commands.size(), 0);
     readers.assign(solution.ringSlots, {});
     pageReaders.assign(std::max<uint32_t>(solution.pageRing.slots, 1), 0);
     setReaders.assign(std::max<uint32_t>(solution.expertRing.sets, 1), 0);
     inPlace.clear();
-    moved.clear();
+    moved = before.moved;
     written.clear();
     step = 0;
-    nextItem = nextUse = nextSeal = 0;
+    nextItem = headItems;
+    nextUse = nextSeal = 0;
+    for (size_t k = 0; k < headItems; ++k)
+      items[k].arrival = before.arrivals[k];
     for (uint32_t i = 0; i < point.commands.size(); ++i) {
       const Command &command = point.commands[i];
       Picoseconds ready = 0, end;
@@ -87,10 +112,54 @@ public:
       queues.latest = std::max(queues.latest, complete[i]);
     }
     issue();
-    return queues.latest;
+    const Picoseconds latency = queues.latest;
+    if (returning.empty())
+      return latency;
+    after = {};
+    after.arrivals.assign(headItems, 0);
+    const size_t earlier = moved.size();
+    for (size_t k : returning) {
+      move(items[k]);
+      after.arrivals[k] = std::max<Picoseconds>(0, items[k].arrival - latency);
+    }
+    after.dma = std::max<Picoseconds>(0, queues.freeFrom(Queue::Dma) - latency);
+    after.network = std::max<Picoseconds>(0, queues.released(Resource::Network) - latency);
+    for (size_t k = earlier; k < moved.size(); ++k)
+      after.moved.push_back({moved[k].first, moved[k].count, std::max<Picoseconds>(0, moved[k].until - latency)});
+    return latency;
   }
 
-private:
+  /// The piece that each slot holds between calls, -1: none. Schedule decides by the same rule.
+  void findHeads() {
+    heads.assign(solution.ringSlots, -1);
+    if (!problem.cyclic || solution.onDemand)
+      return;
+    std::vector<bool> differ(heads.size(), false);
+    for (const EntryPoint &point : problem.entries) {
+      std::vector<bool> used(heads.size(), false);
+      size_t left = heads.size();
+      for (size_t i = 0; i < point.commands.size() && left; ++i) {
+        if (point.commands[i].weight < 0)
+          continue;
+        auto w = static_cast<size_t>(point.commands[i].weight);
+        const std::vector<Piece> &pieces = solution.weights[w].pieces;
+        for (size_t p = 0; p < pieces.size(); ++p) {
+          uint32_t slot = pieces[p].ringSlot;
+          if (pieces[p].residency != Residency::Streamed || used[slot])
+            continue;
+          used[slot] = true;
+          --left;
+          auto id = static_cast<int64_t>(firstPiece[w] + p);
+          differ[slot] = differ[slot] || (heads[slot] >= 0 && heads[slot] != id);
+          heads[slot] = id;
+        }
+      }
+    }
+    for (size_t slot = 0; slot < heads.size(); ++slot)
+      if (differ[slot])
+        heads[slot] = -1;
+  }
+
   uint64_t pagesOfPiece() const { return std::max<uint64_t>(solution.pageRing.piecePages, 1); }
   uint64_t piecesOf(const Command &command, const CachePlace &home) const {
     if (!home.dramPages)
@@ -156,6 +225,15 @@ private:
     std::vector<int64_t> sets(std::max<uint32_t>(solution.expertRing.sets, 1), -1), stepOf(entry->commands.size());
     int64_t now = 0, last = -1, table = -1;
     size_t nextPage = 0, nextSet = 0;
+    returning.clear();
+    for (uint32_t s = 0; s < heads.size(); ++s)
+      if (heads[s] >= 0) {
+        slots[s].holds = heads[s];
+        slots[s].item = items.size();
+        items.push_back({-1, false, s, transfers[static_cast<size_t>(heads[s])], 0, 0, 0});
+      }
+    headItems = items.size();
+    std::vector<size_t> found; // of the heads, in the order of use
     lastAttention.assign(groups.size(), {-1, 0});
     for (size_t i = 0; i < entry->commands.size(); ++i) {
       const Command &command = entry->commands[i];
@@ -191,6 +269,11 @@ private:
                              pieces[p].coreCount, 0});
           }
           slot.reader = now;
+          if (slot.item < headItems && std::find(found.begin(), found.end(), slot.item) == found.end()) {
+            found.push_back(slot.item);
+            items[slot.item].firstCore = pieces[p].firstCore;
+            items[slot.item].cores = pieces[p].coreCount;
+          }
           reads(slot.item, now);
         }
         continue;
@@ -221,6 +304,9 @@ private:
         table = now;
       ++now;
     }
+    for (size_t item : found)
+      if (slots[items[item].slot].holds != heads[items[item].slot])
+        returning.push_back(item);
     planSeals();
   }
 
@@ -238,7 +324,7 @@ private:
     for (auto [at, group] : order) {
       while (next < items.size() && items[next].after <= at)
         ++next;
-      int64_t after = at, reader = next ? firstRead[next - 1] : -1;
+      int64_t after = at, reader = next > headItems ? firstRead[next - 1] : -1;
       if (reader > at)
         after = next < items.size() ? std::min(items[next].after, reader) : reader;
       for (size_t cache : groups[group])
@@ -552,6 +638,10 @@ private:
   std::vector<std::vector<Span>> readers; // of each slot
   std::vector<Span> inPlace, moved;       // DRAM that commands read where it stands; that the dma queue moved
   std::vector<Span> written;              // by seals, and not read by a transfer since
+  std::vector<int64_t> heads;             // of each slot, the piece that it holds between calls; -1: none
+  std::vector<size_t> returning;          // items of heads that the entry moves again at its end
+  size_t headItems = 0;                   // the first items: what an entry finds in the ring
+  Carry after;
   int64_t step = 0;
   size_t nextItem = 0, nextUse = 0, nextSeal = 0;
 };

@@ -174,6 +174,7 @@ struct Problem {
   uint32_t alignment = 64;
   Picoseconds commandLaunch = 0; // between the starts of two commands of one queue
   double stashPicosecondsPerByte = 0; // of all stashes together, reading
+  bool cyclic = false; // calls follow each other: the ring's slots are filled for the next one at an entry's end
   std::vector<EntryPoint> entries;
   std::vector<Attention> attentions;
   std::vector<Weight> weights;
@@ -182,6 +183,11 @@ struct Problem {
   std::vector<Persistent> persistents;
   std::vector<Cache> caches;
 };
+
+/// When the dma queue can begin on what an entry's calls move: in a cyclic problem earlier calls have begun.
+inline Picoseconds firstTransfer(const Problem &problem, const EntryPoint &entry) {
+  return problem.cyclic ? 0 : entry.launch + problem.commandLaunch;
+}
 
 /// The time of a product with `tiles` of the weight's tiles on `cores` cores.
 Picoseconds productTime(const Use &use, uint64_t tiles, uint32_t cores);

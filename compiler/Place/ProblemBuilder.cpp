@@ -96,6 +96,7 @@ LogicalResult ProblemBuilder::build() {
   if (failed(addWeights()))
     return failure();
   addCaches();
+  problem.cyclic = !caches.empty(); // what keeps a context is called again and again
   for (auto function : module.getOps<func::FuncOp>())
     if (!function.isExternal())
       addFunction(function);

@@ -19,6 +19,10 @@ public:
     resources.fill(0);
   }
 
+  /// The queue's last command of an earlier call ends then.
+  void busyUntil(Queue queue, Picoseconds until) { free[static_cast<size_t>(queue)] = until; }
+  Picoseconds freeFrom(Queue queue) const { return free[static_cast<size_t>(queue)]; }
+
   Picoseconds earliest(Queue queue) const {
     auto q = static_cast<size_t>(queue);
     return std::max(free[q], issued[q] + distance);

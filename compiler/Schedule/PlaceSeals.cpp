@@ -16,6 +16,8 @@ void placeSeals(func::FuncOp function) {
   StringAttr slot;
   auto partOf = [](Attribute view) { return cast<hmem::ViewAttr>(view).getPart(); };
   for (Operation &op : llvm::make_early_inc_range(body)) {
+    if (op.hasAttr("earlier_call"))
+      continue;
     auto exec = dyn_cast<hmem::ExecOp>(op);
     if (exec && exec.getOpcode() == "CacheSeal") {
       if (token || slot)

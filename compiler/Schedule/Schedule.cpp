@@ -33,12 +33,15 @@ public:
         slots = count.getInt();
       onDemand = ring.contains("on_demand");
     }
+    findHeads(module, symbols, slots);
     for (auto function : module.getOps<func::FuncOp>()) {
       if (function->hasAttr("hmem.scheduled"))
         continue;
+      returning.clear();
       if (failed(schedule(function, symbols, slots)))
         return signalPassFailure();
       placeSeals(function);
+      bringBack(function);
       function->setAttr("hmem.scheduled", UnitAttr::get(&getContext()));
     }
   }
@@ -47,6 +50,60 @@ public:
   SchedulePass(const SchedulePass &other) : PassWrapper(other) {}
 
 private:
+  /// In a cyclic ring a slot holds, when a call begins and when it is done, the weight that every function reads first
+  /// from it; where they do not agree a call finds nothing. Decided for all functions before any has transfers.
+  void findHeads(ModuleOp module, SymbolTable &symbols, int64_t slotCount) {
+    heads.assign(std::max<int64_t>(slotCount, 0), StringRef());
+    auto ring = module->getAttrOfType<DictionaryAttr>("hmem.ring");
+    if (!ring || !ring.contains("cyclic") || onDemand)
+      return;
+    SmallVector<bool> differ(heads.size(), false);
+    for (auto function : module.getOps<func::FuncOp>()) {
+      if (function.isExternal() || function->hasAttr("hmem.scheduled"))
+        continue;
+      SmallVector<StringRef> holds(heads.size());
+      SmallVector<bool> used(heads.size(), false);
+      int64_t next = 0;
+      for (auto exec : function.getBody().front().getOps<hmem::ExecOp>())
+        for (Attribute attribute : exec.getIns()) {
+          hmem::WeightOp weight = streamedWeight(attribute, symbols);
+          if (!weight || llvm::is_contained(holds, weight.getSymName()))
+            continue;
+          int64_t index = weight.getRingSlot() ? *weight.getRingSlot() : next % slotCount;
+          if (index < 0 || index >= slotCount)
+            continue; // schedule() says so
+          next = index + 1;
+          holds[index] = weight.getSymName();
+          if (used[index])
+            continue;
+          used[index] = true;
+          differ[index] = differ[index] || (!heads[index].empty() && heads[index] != weight.getSymName());
+          heads[index] = weight.getSymName();
+        }
+    }
+    for (auto [head, differs] : llvm::zip(heads, differ))
+      if (differs)
+        head = StringRef();
+  }
+
+  static hmem::WeightOp streamedWeight(Attribute in, SymbolTable &symbols) {
+    auto view = cast<hmem::ViewAttr>(in);
+    auto symbol = dyn_cast<FlatSymbolRefAttr>(view.getTarget());
+    auto weight = symbol ? symbols.lookup<hmem::WeightOp>(symbol.getAttr()) : hmem::WeightOp();
+    return weight && weight.isTiles() && !view.getPart() && weight.isStreamed() ? weight : hmem::WeightOp();
+  }
+
+  /// Behind everything that the call itself waits for, in the order in which the next call reads them.
+  void bringBack(func::FuncOp function) {
+    if (function.isExternal())
+      return;
+    OpBuilder builder(function.getBody().front().getTerminator());
+    for (auto [index, location] : returning)
+      hmem::TransferOp::create(builder, location, hmem::TokenType::get(&getContext()),
+                               FlatSymbolRefAttr::get(&getContext(), heads[index]), builder.getI64IntegerAttr(index))
+          ->setAttr("next_call", builder.getUnitAttr());
+  }
+
   /// The commands at the function's beginning that read DRAM in place (embedding rows, rotary tables). A transfer for
   /// what comes after one goes behind it: DRAM serves in program order, and everything waits for these few rows.
   static SmallVector<Operation *> earlyTableReaders(Block &body, SymbolTable &symbols) {
@@ -73,6 +130,8 @@ private:
     if (function.isExternal())
       return success();
     SmallVector<Slot> ring(slotCount);
+    SmallVector<std::pair<int64_t, Location>> found; // slots whose first weight an earlier call has moved
+    Operation *lastFound = nullptr;
     int64_t next = 0;
     Block &body = function.getBody().front();
     SmallVector<Operation *> tableReaders = earlyTableReaders(body, symbols);
@@ -136,6 +195,21 @@ private:
           next = index + 1;
           slot = &ring[index];
           OpBuilder builder(exec);
+          if (slot->weight.empty() && heads[index] == weight.getSymName()) {
+            if (lastFound)
+              builder.setInsertionPointAfter(lastFound);
+            else
+              builder.setInsertionPointToStart(&body);
+            auto earlier = hmem::TransferOp::create(builder, exec.getLoc(), hmem::TokenType::get(&getContext()),
+                                                    FlatSymbolRefAttr::get(weight.getSymNameAttr()),
+                                                    builder.getI64IntegerAttr(index));
+            earlier->setAttr("earlier_call", builder.getUnitAttr());
+            lastFound = earlier;
+            found.push_back({index, exec.getLoc()});
+            *slot = {weight.getSymName(), earlier.getToken(), exec};
+            exec.getTokensMutable().append(slot->token);
+            continue;
+          }
           Operation *after = slot->lastReader;
           for (Operation *reader : tableReaders)
             if (reader->isBeforeInBlock(exec) && (!after || after->isBeforeInBlock(reader)))
@@ -159,9 +233,14 @@ private:
         exec.getTokensMutable().append(slot->token);
       }
     }
+    for (auto [index, location] : found)
+      if (ring[index].weight != heads[index])
+        returning.push_back({index, location});
     return success();
   }
 
+  SmallVector<StringRef> heads;                        // of each slot, what it holds between calls; empty: nothing
+  SmallVector<std::pair<int64_t, Location>> returning; // slots that the function has to fill again
   bool onDemand = false; // a transfer waits until its product is next
 };
 

@@ -40,9 +40,11 @@ def Dimc_RegionOp : Dimc_Op<"region", [Symbol]> {
 
 def Dimc_EntryOp : Dimc_Op<"entry", [Symbol, NoTerminator, SingleBlock]> {
   let summary = "An entry point: its commands in program order";
-  let description = [{ `values`: the run-time values its maps refer to. `bindings`: dictionaries {direction, name, dtype, role, operand}. }];
+  let description = [{ `values`: the run-time values its maps refer to. `bindings`: dictionaries {direction, name, dtype, role, operand}.
+    `needs`: staging regions whose bytes an earlier call has left there; `leaves`: those that hold theirs when the entry is done. }];
   let arguments = (ins SymbolNameAttr:$sym_name, ArrayAttr:$values, ArrayAttr:$bindings,
-      DefaultValuedAttr<Dimc_Int, "0">:$macs);
+      DefaultValuedAttr<Dimc_Int, "0">:$macs, OptionalAttr<FlatSymbolRefArrayAttr>:$needs,
+      OptionalAttr<FlatSymbolRefArrayAttr>:$leaves);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$sym_name `values` $values `bindings` $bindings attr-dict-with-keyword $body";
   let hasRegionVerifier = 1;

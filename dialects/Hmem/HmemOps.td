@@ -19,7 +19,8 @@ def Hmem_Dialect : Dialect {
     Tiers are `sram` (beside the arrays), `stash` (activations, caches), `dram` and `host`; `#hmem.tier<stash>` is usable as the
     memory space of any memref. Buffers are byte memrefs of their largest size; what a command reads is stated by
     `#hmem.view`, whose dims are an affine map from the function's run-time values (`nn.values`) to the logical shape.
-    The module attribute `hmem.ring` = {slots, slot_bytes, sram_offset} describes the staging ring of streamed weights,
+    The module attribute `hmem.ring` = {slots, slot_bytes, sram_offset} describes the staging ring of streamed weights
+    (`on_demand`: a transfer waits until its product is next; `cyclic`: calls find slots filled and leave them so),
     `hmem.expert_ring` = {sets, set_bytes, sram_offset} the sets of slots that fetched experts share, `hmem.expert_tables` their places,
     `hmem.kv_ring` = {slots, slot_bytes, sram_offset, pages, chiplet_cores} that of cache pages (`pages` a slot).
   }];
@@ -187,6 +188,10 @@ def Hmem_ExecOp : Hmem_Op<"exec", [AttrSizedOperandSegments, DeclareOpInterfaceM
 
 def Hmem_TransferOp : Hmem_Op<"transfer", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "Starts moving a streamed weight from its DRAM home to a slot of the ring; the token is its arrival";
+  let description = [{
+    In a cyclic ring (`cyclic` in `hmem.ring`) a call finds in its slots what an earlier one has moved: a transfer with `earlier_call` gives that
+    arrival and is no command of the function. One with `next_call` fills a slot again for the call to come.
+  }];
   let arguments = (ins FlatSymbolRefAttr:$weight, Hmem_Int:$slot);
   let results = (outs Hmem_Token:$token);
   let assemblyFormat = "$weight `slot` $slot attr-dict";

@@ -123,7 +123,8 @@ bool Shadow::access(uint32_t command, uint32_t regionIndex, uint32_t unit, uint6
     }
     if (cell.region != regionIndex)
       report(it->first, "whose bytes were last written through region '" + program.regions[cell.region].name + "'");
-    else if (cell.writer.call != call && !region.persistent)
+    else if (cell.writer.call != call && !region.persistent &&
+             std::find(entry->needs.begin(), entry->needs.end(), regionIndex) == entry->needs.end())
       report(it->first, "whose bytes are left from an earlier call, but the region does not persist");
     cell.readers[queue] = {call, command};
   }

@@ -34,6 +34,9 @@ Footprint footprint(const Program &program) {
     for (const Command &command : entry.commands) {
       if ((command.op != Opcode::DmaTiles && command.op != Opcode::DmaDramToStash) || command.ins.empty())
         continue;
+      if (load && !command.outs.empty() && command.outs[0].region < program.regions.size() &&
+          !program.regions[command.outs[0].region].persistent)
+        continue; // the ring's first contents
       (!load ? streamed : command.op == Opcode::DmaTiles ? toSram : toStash).insert(command.ins[0].region);
     }
   }

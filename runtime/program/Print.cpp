@@ -158,6 +158,14 @@ void printSummary(const Program &program, std::ostream &out) {
     entries.row({entry.name, std::to_string(entry.commands.size()), timeText(entry.lowerBound),
                  timeText(entry.predicted), timeText(entry.bound)});
   entries.print(out);
+  for (const Entry &entry : program.entries)
+    for (bool needs : {true, false})
+      if (const std::vector<uint32_t> &regions = needs ? entry.needs : entry.leaves; !regions.empty()) {
+        out << entry.name << (needs ? " needs" : " leaves") << " in the ring:";
+        for (uint32_t region : regions)
+          out << " " << (region < program.regions.size() ? program.regions[region].name : "?");
+        out << "\n";
+      }
   Table bindings({"entry", "", "tensor", "type", "role", "shape"});
   bool anyBinding = false;
   for (const Entry &entry : program.entries)

@@ -9,6 +9,19 @@
 
 namespace ahm::program {
 
+size_t resultCommands(const Entry &entry) {
+  size_t count = entry.commands.size();
+  if (entry.needs.empty())
+    return count;
+  auto bringsBack = [&](const Command &command) {
+    return command.op == Opcode::DmaTiles && command.outs.size() == 1 &&
+           std::find(entry.leaves.begin(), entry.leaves.end(), command.outs[0].region) != entry.leaves.end();
+  };
+  while (count > 0 && bringsBack(entry.commands[count - 1]))
+    --count;
+  return count;
+}
+
 const Entry *Program::findEntry(const std::string &name) const {
   for (const Entry &entry : entries)
     if (entry.name == name)

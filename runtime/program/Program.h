@@ -162,7 +162,14 @@ struct Entry {
   std::vector<Command> commands;
   std::vector<Binding> inputs, outputs;
   Picoseconds predicted = 0, bound = 0, lowerBound = 0; // at the run-time values' maxima
+  /// Staging regions whose bytes the entry reads as it finds them, and those that hold them when it is done. `load`
+  /// leaves what any entry needs and every entry leaves what `load` left, so calls may follow each other in any order.
+  std::vector<uint32_t> needs, leaves;
 };
+
+/// The commands that a call's results wait for: all but the transfers at the entry's end that bring back what the next
+/// call needs. Those may still run when the next call begins.
+size_t resultCommands(const Entry &entry);
 
 /// Where a weight's bytes stand in PROGRAM.ahmw; `load` moves them from there.
 struct WeightBlob {
@@ -196,7 +203,7 @@ struct Source {         // where a command comes from
 };
 
 struct Program {
-  uint32_t versionMajor = 0, versionMinor = 4;
+  uint32_t versionMajor = 0, versionMinor = 5;
   std::string producer;
   std::string machine; // the complete target description (YAML text), as compiled for
   std::string placementPolicy;

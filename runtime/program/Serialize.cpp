@@ -108,8 +108,10 @@ std::vector<uint8_t> serialize(const Program &program) {
     auto inputs = bindings(entry.inputs);
     auto outputs = bindings(entry.outputs);
     auto name = builder.CreateString(entry.name), module = builder.CreateString(entry.module);
+    auto needs = builder.CreateVector(entry.needs), leaves = builder.CreateVector(entry.leaves);
     entries.push_back(fb::CreateEntry(builder, name, module, firstCommand, static_cast<uint32_t>(entry.commands.size()),
-                                      inputs, outputs, entry.predicted, entry.bound, entry.lowerBound, fbRepeats));
+                                      inputs, outputs, entry.predicted, entry.bound, entry.lowerBound, fbRepeats, needs,
+                                      leaves));
   }
 
   auto producer = builder.CreateString(program.producer), machine = builder.CreateString(program.machine);
@@ -405,6 +407,10 @@ private:
             return fail("a repeat names a command that its entry does not have", repeat->command());
           out.commands[repeat->command()].repeat = repeat->expr();
         }
+      if (entry->needs())
+        out.needs.assign(entry->needs()->begin(), entry->needs()->end());
+      if (entry->leaves())
+        out.leaves.assign(entry->leaves()->begin(), entry->leaves()->end());
       if (!readBindings(entry->inputs(), out.inputs) || !readBindings(entry->outputs(), out.outputs))
         return false;
       program.entries.push_back(std::move(out));

@@ -13,7 +13,7 @@ namespace ahm::program {
 /// The format's version. A file of another major is refused; any minor of this major is accepted, because minors only
 /// add fields that an older reader may ignore.
 inline constexpr uint32_t kVersionMajor = 0;
-inline constexpr uint32_t kVersionMinor = 4;
+inline constexpr uint32_t kVersionMinor = 5;
 
 /// The program's file form. program.versionMajor and versionMinor are written as they stand.
 /// Indices inside the program are not checked.

@@ -1,6 +1,10 @@
 // Order and arrival: within an entry, every two commands that touch a common byte with at least one write are ordered,
 // and every byte read was written before through the same region.
 //
+// Across calls: what `load` leaves in staging regions, every entry finds there and leaves there, moved from the same
+// home, so entries may follow each other in any order. Its last transfers may still run when the next call begins; only
+// transfers, which the dma queue keeps behind them, may write those bytes.
+//
 // A command completes before another starts when it is earlier on the same queue, when the other waits for it, or by a
 // chain of these. Each command therefore gets a clock: for each queue, the latest command there that is complete when
 // it starts. Each tier's bytes are kept as an interval map of who wrote them last and who has read them since; a walk
@@ -90,6 +94,9 @@ public:
     for (TierMap &tier : tiers)
       tier.clear();
     columns.clear();
+    carried.assign(program.regions.size(), false);
+    if (!checkNeeds())
+      return false;
     std::fill(isInput.begin(), isInput.end(), false);
     for (const Binding &binding : entry->inputs)
       isInput[binding.operand.region] = true;
@@ -110,7 +117,7 @@ public:
         if (!write(command.outs[k].region, footprints[i].outs[k]))
           return false;
     }
-    return !requireOutputs || checkOutputs();
+    return checkLeaves() && (!requireOutputs || checkOutputs());
   }
 
   /// After the loads: keeps what they wrote of persistent regions, as the state in which other entries find them.
@@ -168,6 +175,8 @@ private:
   std::vector<Clock> clocks;
   int32_t current = 0;
   std::vector<bool> isInput;
+  std::map<uint32_t, const Command *> left;         // staging regions that the loads leave, and what moves them there
+  std::vector<bool> carried;                        // of regions: the entry finds its bytes there
   std::vector<std::map<uint64_t, uint64_t>> loaded; // by region: [first, end) from its start that `load` wrote
   struct Columns {
     uint64_t total = 0;
@@ -206,6 +215,82 @@ private:
     return fail(std::string(what) + " " + name(region) + " without waiting for " +
                 describe(program, *entry, static_cast<size_t>(other)) +
                 ", which touches the same bytes; a wait is missing");
+  }
+
+  bool failEntry(const std::string &what) {
+    error = "entry '" + entry->name + "' " + what;
+    return false;
+  }
+
+  /// What the entry needs is what a load leaves; what it leaves are staging regions of SRAM.
+  bool checkNeeds() {
+    for (const auto *list : {&entry->needs, &entry->leaves})
+      for (uint32_t r : *list) {
+        const char *what = list == &entry->needs ? "needs " : "leaves ";
+        if (r >= program.regions.size())
+          return failEntry(what + std::string("region ") + std::to_string(r) + ", which does not exist");
+        const Region &region = program.regions[r];
+        if (region.tier != Tier::Sram || region.lifetime != LifetimeClass::Staging || region.persistent)
+          return failEntry(what + name(r) + ", which is no staging region of SRAM");
+        if (isLoad(*entry) ? list == &entry->needs : !left.contains(r))
+          return failEntry(what + name(r) + ", which `load` does not leave there");
+      }
+    for (uint32_t r : entry->needs)
+      if (std::find(entry->leaves.begin(), entry->leaves.end(), r) == entry->leaves.end())
+        return failEntry("needs " + name(r) + " but does not leave it; the next call would not find it");
+    for (const auto &[r, command] : left) { // apart from each other: all of them stood there when the loads were done
+      carried[r] = true;
+      const Region &region = program.regions[r];
+      Segment segment;
+      segment.end = region.offset + region.bytes;
+      segment.region = r;
+      if (region.bytes != 0)
+        tierOf(region).eachStrip(region, [&](Strip &strip) {
+          strip.emplace(region.offset, segment);
+          return true;
+        });
+    }
+    return true;
+  }
+
+  /// At its end the entry leaves whole what the loads left, whether it names it or not.
+  bool checkLeaves() {
+    std::vector<uint32_t> regions = entry->leaves;
+    for (const auto &[r, command] : left)
+      regions.push_back(r);
+    for (uint32_t r : regions) {
+      const Region &region = program.regions[r];
+      bool whole = tierOf(region).eachStrip(region, [&](Strip &strip) {
+        uint64_t at = region.offset, end = region.offset + region.bytes;
+        auto it = isolate(strip, at, end);
+        for (; it != strip.end() && it->first == at && it->second.region == r && at < end; ++it)
+          at = it->second.end;
+        return at >= end;
+      });
+      if (!whole)
+        return failEntry("does not leave " + name(r) + " as " +
+                         (isLoad(*entry) ? "it says" : "`load` left it for the next call"));
+    }
+    return true;
+  }
+
+  /// What moves the bytes of a region that is left for the next call: a transfer from the home that `load` took.
+  bool checkTransfer(uint32_t r) {
+    const Command &command = entry->commands[static_cast<size_t>(current)];
+    if (isLoad(*entry) ? std::find(entry->leaves.begin(), entry->leaves.end(), r) == entry->leaves.end()
+                       : !left.contains(r))
+      return true;
+    if (command.op != Opcode::DmaTiles)
+      return fail("writes " + name(r) + ", which is left for the next call, and is no transfer of tiles");
+    if (isLoad(*entry)) {
+      left[r] = &command;
+      return true;
+    }
+    const Command &first = *left[r];
+    if (command.ins[0].region != first.ins[0].region || command.ints != first.ints)
+      return fail("moves " + name(command.ins[0].region) + " into " + name(r) + ", where every call leaves " +
+                  name(first.ins[0].region));
+    return true;
   }
 
   /// Whether bytes [begin, end) of the region, not yet written in this entry, hold something all the same.
@@ -272,6 +357,9 @@ private:
                                            : std::string()));
         if (!isOrdered(segment.writer))
           return unordered(segment.writer, r, "reads");
+        if (segment.writer == kBeforeEntry && carried[r] &&
+            std::find(entry->needs.begin(), entry->needs.end(), r) == entry->needs.end())
+          return fail("reads " + name(r) + " as an earlier call left it, but its entry does not say that it needs it");
         mark(segment);
         at = segment.end;
         ++it;
@@ -290,6 +378,8 @@ private:
       return true;
     if (region.persistent && region.lifetime == LifetimeClass::Weight && !isLoad(*entry))
       return fail("writes " + name(r) + ", a persistent weight, outside `load`");
+    if (!checkTransfer(r))
+      return false;
     uint64_t begin = region.offset + footprint.begin, end = region.offset + footprint.end;
     bool ok = tierOf(region).eachStrip(region, [&](Strip &strip) {
       auto it = isolate(strip, begin, end);
@@ -297,6 +387,10 @@ private:
         const Segment &segment = it->second;
         if (!isOrdered(segment.writer))
           return unordered(segment.writer, r, "writes");
+        if (segment.writer == kBeforeEntry && carried[segment.region] &&
+            entry->commands[static_cast<size_t>(current)].queue != Queue::Dma)
+          return fail("writes " + name(r) + " over " + name(segment.region) +
+                      ", which the call before may still be moving; only the dma queue keeps their order");
         for (int32_t reader : segment.readers) {
           if (reader == current && segment.region != r)
             return fail("writes " + name(r) + " over " + name(segment.region) + ", which it reads");

@@ -173,9 +173,11 @@ std::string rooflinePlot(const targets::Machine &machine, const std::vector<Roof
 std::string timelinePlot(const program::Program &program, const program::Entry &entry, const timing::Result &result) {
   double latency = double(std::max<int64_t>(1, result.latency));
   std::map<uint32_t, std::vector<timing::Interval>> rows; // DRAM's chiplets work alike: the first stands for all
-  for (const timing::Interval &interval : result.intervals)
+  for (timing::Interval interval : result.intervals) {
+    interval.end = std::min(interval.end, result.latency); // transfers for the next call go on
     if (interval.resource <= timing::kDramBase && interval.end > interval.start)
       rows[interval.resource].push_back(interval);
+  }
   constexpr double rowHeight = 22;
   double height = rowHeight * double(rows.size());
   std::string svg = open(height + 20) + timeAxis(height, latency);
@@ -221,7 +223,11 @@ std::string memoryPlot(const program::Program &program, const program::Entry &en
                        program::Tier tier, uint64_t capacity) {
   double latency = double(std::max<int64_t>(1, result.latency));
   std::vector<timing::Life> lives = timing::regionLives(program, entry, result);
-  std::erase_if(lives, [&](const timing::Life &life) { return program.regions[life.region].tier != tier; });
+  std::erase_if(lives, [&](const timing::Life &life) {
+    return program.regions[life.region].tier != tier || life.from >= result.latency;
+  });
+  for (timing::Life &life : lives)
+    life.to = std::min(life.to, result.latency);
   if (lives.empty())
     return "";
   uint64_t top = 1;

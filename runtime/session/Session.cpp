@@ -219,6 +219,7 @@ bool Session::varyCall(const program::Entry &entry, const std::vector<int64_t> &
   variations.requests = options.requests;
   variations.seed = options.seed;
   variations.threads = options.threads > 0 ? options.threads : int(std::max(1u, std::thread::hardware_concurrency()));
+  variations.startState = carried;
   variations.routings.push_back(routing);
   for (int drawn = 1; drawn < std::min(options.routings, options.phases) && !routing.ids.empty(); ++drawn)
     variations.routings.push_back(
@@ -320,17 +321,19 @@ bool Session::call(const std::string &entryName, const Tensors &inputs, CallCont
   if (options.timing) {
     timing::Options simulation;
     simulation.routing = routing;
+    simulation.startState = carried; // the host launches a call when the one before is done
     timing::Result &traced = timings[entryName];
     if (!timing::simulate(prog, *entry, values, card, simulation, traced, error) ||
         !timing::lowerBound(prog, *entry, values, card, call.lowerBound, error) ||
         !timing::upperBound(prog, *entry, values, card, simulation.startState, call.bound, error) ||
-        !timing::predict(prog, *entry, values, card, call.predicted, error, routing) ||
+        !timing::predict(prog, *entry, values, card, call.predicted, error, routing, &carried) ||
         !timing::rooflinePeak(prog, *entry, values, card, call.rooflinePeak, error))
       return fail();
     if (options.progress && options.phases > 0)
       options.progress(progressText + "refresh phases", 0, 0);
     if (!varyCall(*entry, values, routing, call, error))
       return fail();
+    carried = traced.endState;
     tracedEntry = entry;
     call.latency = traced.latency;
     call.macs = traced.macs;

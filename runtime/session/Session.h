@@ -227,6 +227,7 @@ private:
   std::vector<CallMetrics> metrics;
   const program::Entry *tracedEntry = nullptr;
   std::map<std::string, timing::Result> timings;
+  timing::State carried;            // what the last call has left running
   std::vector<int64_t> cacheTokens; // valid tokens of each cache, as the last call that appended left them
 };
 

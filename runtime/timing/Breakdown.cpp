@@ -10,7 +10,7 @@ std::vector<SourceTime> timeBySource(const program::Entry &entry, const Result &
   std::vector<SourceTime> times;
   std::map<uint32_t, size_t> positions; // of sources in `times`
   Picoseconds frontier = launch;
-  size_t count = std::min(entry.commands.size(), result.commands.size());
+  size_t count = std::min(entry.commands.size(), result.commands.size()), results = program::resultCommands(entry);
   for (size_t i = 0; i < count; ++i) {
     const program::Command &command = entry.commands[i];
     const CommandTiming &timing = result.commands[i];
@@ -22,7 +22,7 @@ std::vector<SourceTime> timeBySource(const program::Entry &entry, const Result &
     SourceTime &time = times[position->second];
     ++time.commands;
     time.busy[static_cast<size_t>(command.queue)] += timing.end - timing.start;
-    if (timing.complete > frontier) {
+    if (i < results && timing.complete > frontier) {
       time.exposed += timing.complete - frontier;
       frontier = timing.complete;
     }

@@ -107,18 +107,24 @@ Limit limitOf(const Entry &entry, const Result &result, const targets::Machine &
   Chains chains(entry, result, machine);
   std::map<std::string, Picoseconds> waited;
   Picoseconds free = 0; // when its last use ended
+  for (const Interval &use : result.before) // of the call before
+    if (use.resource == resource && use.start < result.latency) {
+      if (use.start > free)
+        waited[kIssue] += use.start - free;
+      free = std::min(use.end, result.latency);
+    }
   for (const Interval &use : result.intervals)
-    if (use.resource == resource) {
+    if (use.resource == resource && use.start < result.latency) {
       Picoseconds start = result.commands[use.command].start;
       if (start > free)
         chains.explain(use.command, free, start, false, waited);
       if (Picoseconds offset = use.start - std::max(start, free); offset > 0) // its command did something else first
         waited[resource == kDieToDie ? kLatency : resourceName(kArrays)] += offset;
-      free = use.end;
+      free = std::min(use.end, result.latency);
     }
   if (result.latency > free) {
     size_t last = 0;
-    for (size_t i = 0; i < result.commands.size(); ++i)
+    for (size_t i = 0; i < resultCommands(entry); ++i)
       if (result.commands[i].complete > result.commands[last].complete)
         last = i;
     chains.explain(last, free, result.latency, true, waited);

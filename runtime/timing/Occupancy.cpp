@@ -54,6 +54,9 @@ std::vector<Life> regionLives(const Program &program, const Entry &entry, const 
   std::map<uint32_t, Open> open;
   std::vector<Life> lives;
   size_t count = std::min(entry.commands.size(), result.commands.size());
+  auto needs = [&](uint32_t region) { // it stands there from the beginning
+    return std::find(entry.needs.begin(), entry.needs.end(), region) != entry.needs.end();
+  };
   for (uint32_t i = 0; i < count; ++i) {
     const Command &command = entry.commands[i];
     const CommandTiming &time = result.commands[i];
@@ -71,7 +74,7 @@ std::vector<Life> regionLives(const Program &program, const Entry &entry, const 
         now = {};
       }
       if (fresh)
-        now.life = {operand.region, time.start, time.complete, i};
+        now.life = {operand.region, !writes && needs(operand.region) ? 0 : time.start, time.complete, i};
       now.life.to = std::max(now.life.to, time.complete);
       now.used |= !writes;
     };

@@ -95,6 +95,11 @@ targets::RefreshModel shiftedWindows(const targets::Machine &machine, Picosecond
 bool checkStart(const State &state, const targets::Machine &machine, std::string &error) {
   auto outside = [](Picoseconds t) { return t < 0 || t > kLatest; };
   if (state.resourceFree.size() > resourceCount(machine) ||
+      std::any_of(state.arrivals.begin(), state.arrivals.end(), [&](const Arrival &a) { return outside(a.time); }) ||
+      std::any_of(state.running.begin(), state.running.end(),
+                  [&](const Interval &use) {
+                    return use.resource >= resourceCount(machine) || outside(use.start) || outside(use.end);
+                  }) ||
       std::any_of(state.resourceFree.begin(), state.resourceFree.end(), outside) ||
       std::any_of(state.queueFree.begin(), state.queueFree.end(), outside)) {
     error = "start state: times must lie between 0 and 11 days, one a resource of target '" + machine.name + "'";
@@ -106,7 +111,11 @@ bool checkStart(const State &state, const targets::Machine &machine, std::string
 bool schedule(const Entry &entry, const Work &work, const targets::Machine &machine, const State &start,
               const Stalls &stalls, ScheduleSpace &space, Picoseconds &latency, Result *full, std::string &error) {
   const uint32_t resourceTotal = resourceCount(machine);
-  std::vector<Picoseconds> &resourceFree = space.resourceFree, &complete = space.complete, busy;
+  std::vector<Picoseconds> &resourceFree = space.resourceFree, &complete = space.complete;
+  const size_t results = resultCommands(entry);
+  auto reads = [](const Command &command, uint32_t region) {
+    return std::any_of(command.ins.begin(), command.ins.end(), [&](const Operand &in) { return in.region == region; });
+  };
   resourceFree.assign(start.resourceFree.begin(), start.resourceFree.end());
   resourceFree.resize(resourceTotal, 0);
   complete.resize(entry.commands.size());
@@ -114,7 +123,6 @@ bool schedule(const Entry &entry, const Work &work, const targets::Machine &mach
   issued.fill(machine.launch.host);
   latency = machine.launch.host;
   if (full) {
-    busy.assign(resourceTotal, 0);
     full->commands.clear();
     full->intervals.clear();
     full->commands.reserve(entry.commands.size());
@@ -128,6 +136,10 @@ bool schedule(const Entry &entry, const Work &work, const targets::Machine &mach
       begin = std::max(begin, complete[wait]);
     for (const ResourceUse &use : cost.uses)
       begin = std::max(begin, resourceFree[use.resource]);
+    // A command that reads the region later, moved again by this call, starts later anyway.
+    for (const Arrival &arrival : start.arrivals)
+      if (arrival.time > begin && reads(command, arrival.region))
+        begin = arrival.time;
     Picoseconds end = begin, sameBusy = -1;
     Wide sameEnd = 0; // the channels of a command mostly have the same to do
     for (const ResourceUse &use : cost.uses) {
@@ -150,10 +162,8 @@ bool schedule(const Entry &entry, const Work &work, const targets::Machine &mach
       Picoseconds released = static_cast<Picoseconds>(useEnd);
       resourceFree[use.resource] = released;
       end = std::max(end, released);
-      if (full) {
+      if (full)
         full->intervals.push_back({use.resource, static_cast<uint32_t>(i), begin + use.offset, released});
-        busy[use.resource] += released - begin - use.offset;
-      }
     }
     if (Wide(end) + cost.tail > kLatest) {
       error = "entry '" + entry.name + "', command " + std::to_string(i) +
@@ -163,16 +173,36 @@ bool schedule(const Entry &entry, const Work &work, const targets::Machine &mach
     issued[queue] = begin;
     queueFree[queue] = end;
     complete[i] = end + cost.tail;
-    latency = std::max(latency, complete[i]);
+    if (i < results)
+      latency = std::max(latency, complete[i]);
     if (full)
       full->commands.push_back({begin, end, complete[i]});
   }
   if (!full)
     return true;
   full->latency = latency;
+  full->before = start.running;
   full->resources.clear();
   for (uint32_t r = 0; r < resourceTotal; ++r)
-    full->resources.push_back({resourceName(r), busy[r]});
+    full->resources.push_back({resourceName(r), 0});
+  State &after = full->endState;
+  after = {};
+  for (const std::vector<Interval> *uses : {&full->before, &full->intervals})
+    for (const Interval &use : *uses) {
+      full->resources[use.resource].busy += std::min(use.end, latency) - std::min(use.start, latency);
+      if (use.end > latency)
+        after.running.push_back(
+            {use.resource, use.command, std::max<Picoseconds>(use.start - latency, 0), use.end - latency});
+    }
+  for (uint32_t region : entry.leaves) {
+    Picoseconds time = 0; // what the call did not move itself may still be on its way
+    for (const Arrival &arrival : start.arrivals)
+      time = arrival.region == region ? arrival.time : time;
+    for (size_t i = results; i < entry.commands.size(); ++i)
+      time = entry.commands[i].outs[0].region == region ? complete[i] : time;
+    if (time > latency)
+      after.arrivals.push_back({region, time - latency});
+  }
   full->endState.resourceFree.resize(resourceTotal);
   for (uint32_t r = 0; r < resourceTotal; ++r)
     full->endState.resourceFree[r] = std::max<Picoseconds>(0, resourceFree[r] - latency);

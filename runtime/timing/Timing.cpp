@@ -148,7 +148,7 @@ bool simulate(const Program &program, const Entry &entry, const std::vector<int6
 Picoseconds busiest(const Entry &entry, const Work &work, const targets::Machine &machine) {
   std::vector<Wide> resources(resourceCount(machine), 0);
   std::array<Wide, kQueueCount> queues{};
-  for (size_t i = 0; i < work.costs.size(); ++i) {
+  for (size_t i = 0, results = resultCommands(entry); i < results; ++i) {
     queues[static_cast<size_t>(entry.commands[i].queue)] += work.costs[i].duration();
     for (const ResourceUse &use : work.costs[i].uses)
       resources[use.resource] += use.busy;
@@ -189,7 +189,8 @@ bool rooflinePeak(const Program &program, const Entry &entry, const std::vector<
   if (!prepare(program, entry, values, machine, work, error))
     return false;
   double arrayCycles = 0, laneCycles = 0, dram = 0, pcie = 0, stashRead = 0, stashWritten = 0;
-  for (const CommandCounts &counts : work.counts) {
+  for (size_t i = 0, results = resultCommands(entry); i < results; ++i) {
+    const CommandCounts &counts = work.counts[i];
     arrayCycles += counts.idealArrayCycles;
     laneCycles += static_cast<double>(counts.laneCycles);
     dram += static_cast<double>(counts[Tier::Dram].read) + static_cast<double>(counts[Tier::Dram].written);

@@ -25,10 +25,23 @@ namespace ahm::timing {
 
 using targets::Picoseconds;
 
+struct Interval { // a resource in use, refresh stalls included
+  uint32_t resource = 0, command = 0;
+  Picoseconds start = 0, end = 0;
+};
+
+/// When the bytes of a staging region stand there.
+struct Arrival {
+  uint32_t region = 0;
+  Picoseconds time = 0;
+};
+
 /// What earlier calls have left running, relative to the call's start. Empty vectors mean idle.
 struct State {
   std::array<Picoseconds, program::kQueueCount> queueFree{}; // when each queue's last command ends
   std::vector<Picoseconds> resourceFree;                     // by resource number
+  std::vector<Arrival> arrivals;                             // of what the call needs and does not move itself
+  std::vector<Interval> running;                             // the uses that are not over; commands of the call before
 };
 
 struct Options {
@@ -43,14 +56,9 @@ struct CommandTiming {
   Picoseconds complete = 0; // waiters may start: end plus the transfer's latency
 };
 
-struct Interval { // a resource in use, refresh stalls included
-  uint32_t resource = 0, command = 0;
-  Picoseconds start = 0, end = 0;
-};
-
 struct ResourceBusy {
   std::string name;
-  Picoseconds busy = 0; // refresh counts as busy
+  Picoseconds busy = 0; // within the latency, what an earlier call left running included; refresh counts as busy
 };
 
 struct EnergyPart { // picojoules
@@ -64,7 +72,8 @@ struct CommandLoad {
 };
 
 struct Result {
-  Picoseconds latency = 0; // from the host's launch to the last completion
+  /// From the host's launch to the last completion, transfers for the next call (program::resultCommands) left out.
+  Picoseconds latency = 0;
   std::vector<ResourceBusy> resources;
   TierTable tiers; // by program::Tier
   uint64_t dieToDieBytes = 0; // over the links between chiplets
@@ -73,6 +82,7 @@ struct Result {
   std::vector<EnergyPart> energyParts; // what `energy` is the sum of, always the same parts in the same order
   std::vector<CommandTiming> commands;
   std::vector<Interval> intervals; // in program order
+  std::vector<Interval> before;    // uses that the start state had running
   std::vector<CommandLoad> loads;  // one a command
   State endState;                  // relative to the end of this call
 };
@@ -84,7 +94,8 @@ bool simulate(const program::Program &program, const program::Entry &entry, cons
 
 /// Times no schedule of this entry can beat, experts chosen in the fastest way: the busiest resource or queue alone,
 /// without launch gaps; DRAM at the best rate that it sustains over any interval with refresh (a window's duration may
-/// be escaped once, no more).
+/// be escaped once, no more). Transfers for the next call are not counted: an earlier call has made those of this one,
+/// and so a single call may take less than all that it moves.
 bool lowerBound(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                 const targets::Machine &machine, Picoseconds &bound, std::string &error);
 
@@ -94,11 +105,17 @@ bool upperBound(const program::Program &program, const program::Entry &entry, co
                 const targets::Machine &machine, const State &startState, Picoseconds &bound, std::string &error);
 
 /// What the call is expected to take, at these values, from the same costs, with the experts that the routing chooses,
-/// whatever the refresh phase (Predict.cpp states how). lowerBound <= predicted <= upperBound from an idle start.
+/// whatever the refresh phase (Predict.cpp states how). lowerBound <= predicted <= upperBound from the same start
+/// state. Without a start state the call is one of many alike: it starts as it ends.
 bool predict(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
-             const targets::Machine &machine, Picoseconds &predicted, std::string &error, const Routing &routing = {});
+             const targets::Machine &machine, Picoseconds &predicted, std::string &error, const Routing &routing = {},
+             const State *startState = nullptr);
 
-/// The usual roofline: total work over the whole card's peak rates, DRAM and PCIe at interface speed.
+/// The most that any call of the program can leave running, whatever the refresh phase.
+bool latestState(const program::Program &program, const targets::Machine &machine, State &state, std::string &error);
+
+/// The usual roofline: the call's work, transfers for the next one left out, over the whole card's peak rates, DRAM and
+/// PCIe at interface speed.
 bool rooflinePeak(const program::Program &program, const program::Entry &entry, const std::vector<int64_t> &values,
                   const targets::Machine &machine, Picoseconds &bound, std::string &error);
 

@@ -120,6 +120,13 @@ std::string traceJson(const program::Program &program, const program::Entry &ent
     }
     out += "}}";
   };
+  for (const Interval &interval : result.before) {
+    out += ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":" + std::to_string(interval.resource + 1) + ",\"ts\":";
+    appendMicroseconds(out, interval.start);
+    out += ",\"dur\":";
+    appendMicroseconds(out, interval.end - interval.start);
+    out += ",\"name\":\"DmaTiles\",\"args\":{\"of\":\"the call before\"}}";
+  }
   for (const Interval &interval : result.intervals)
     if (interval.command < commands)
       slice(interval.resource, interval.command, interval.start, interval.end);

@@ -87,7 +87,7 @@ class Derivation:
         self.sliced = {}                   # owner: bytes of the last row that is taken from its result
         self.last_rows = set()             # owners that compute the last row only
         # For loading, by weight: bytes that products read, that tables hold, and that this call streams.
-        self.stationary, self.tables, self.moved = {}, {}, {}
+        self.stationary, self.tables, self.moved, self.reader = {}, {}, {}, {}
         self.products = [n for n in evaluation.nodes if self._is_product(n)]
 
     # --- structure ----------------------------------------------------------------------------------------------------------
@@ -284,6 +284,7 @@ class Derivation:
         weight = self._weight_name(w)
         self.stationary[weight] = stationary_bytes(k, columns, format)
         self.moved[weight] = moved
+        self.reader[weight] = owner
         self.counts.add(owner, "weights", "dram", "read", moved)
         self.counts.add(owner, "weights", "sram", "written", moved)
 

@@ -1,8 +1,8 @@
 """Prediction against simulation: every policy and plans edited by chance, on targets drawn by chance, for scaled models without weights.
 
-Usage: prediction.py BIN_DIR [FILTER]. One decode call at the longest context is simulated; the placement's prediction of it must be within 2 %, the
-lower bound not above it, and hybrid not slower than any other policy. On half as many targets more pages of caches find no room beside the weights;
-there the prediction must be within 1 %. Exit 0 passed, 1 failed.
+Usage: prediction.py BIN_DIR [FILTER]. Decode calls up to the longest context follow each other and the last is compared: the placement's prediction of it
+must be within 2 %, the lower bound not above it, and hybrid not slower than any other policy. On half as many targets more pages of caches find no room beside
+the weights; there the prediction must be within 1 %. Exit 0 passed, 1 failed.
 """
 import json
 import pathlib
@@ -63,7 +63,7 @@ def measure(name, model, card, weights, context, folder, *options, within=0.02):
         if "does not fit" not in text:
             check(name, False, text.strip().splitlines()[0][:200] if text.strip() else f"exit {code}")
         return None
-    code, text = run(BIN / "ahm-run", program, "--functional=off", f"--context={context - 1}", "--generate=1", f"--metrics={metrics}")
+    code, text = run(BIN / "ahm-run", program, "--functional=off", f"--context={context - 3}", "--generate=3", f"--metrics={metrics}")
     if code:
         check(name, False, text[:200])
         return None

@@ -40,6 +40,24 @@ TEST(Placement, HybridIsNoSlowerThanTheFixedPolicies) {
   }
 }
 
+TEST(Placement, CallsThatFollowEachOtherShareTheRing) {
+  double alone = 0, cyclic = 0;
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    Problem problem = makeProblem(seed, 4224 * 4);
+    for (bool repeated : {false, true}) {
+      problem.cyclic = repeated;
+      Solution solution;
+      DoesNotFit failure;
+      ASSERT_TRUE(solve(problem, "dram-only", solution, failure)) << failure.text();
+      EXPECT_EQ(verify(problem, solution), "") << "seed " << seed;
+      for (size_t entry = 0; entry < 2; ++entry)
+        EXPECT_GE(solution.predicted[entry], solution.lowerBound[entry]) << "seed " << seed;
+      (repeated ? cyclic : alone) += weighted(problem, solution.predicted);
+    }
+  }
+  EXPECT_LT(cyclic, alone) << "transfers go on while the host launches the next call";
+}
+
 TEST(Placement, MoreOfTheMachineIsNeverSlower) {
   for (uint64_t seed = 0; seed < 12; ++seed) {
     auto time = [&](Bytes tiles, double bandwidth, bool cut) {

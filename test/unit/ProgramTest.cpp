@@ -118,6 +118,23 @@ struct Example {
     add(step, Opcode::StashToHost, Queue::Host, {head(out)}, {head(hostOut)}, {}, {8}); // 9
   }
   Command &command(size_t i) { return p.entries[step].commands[i]; }
+
+  /// The slot holds the first weight between calls: `load` moves it there, and the step, for the next one, at its end.
+  void carry() {
+    std::vector<Command> &commands = p.entries[step].commands;
+    Command transfer = commands[1];
+    commands.erase(commands.begin() + 1);
+    for (Command &c : commands) {
+      std::erase(c.waits, 1u);
+      for (uint32_t &wait : c.waits)
+        wait -= wait > 1;
+    }
+    transfer.waits = {0};
+    p.entries[load].commands.push_back(transfer);
+    transfer.waits = {5};
+    commands.push_back(transfer); // 9
+    p.entries[load].leaves = p.entries[step].needs = p.entries[step].leaves = {slots[0]};
+  }
 };
 
 /// The error of an example after a change; "" when it verifies.
@@ -458,6 +475,60 @@ TEST(Program, Order) {
 }
 
 /// Views that are sound one by one, but not of the same object.
+TEST(Program, WhatIsCarriedFromCallToCall) {
+  EXPECT_EQ(errorAfter([](Example &x) { x.carry(); }), "");
+  Example example;
+  example.carry();
+  EXPECT_EQ(resultCommands(example.p.entries[1]), 9u);
+  EXPECT_EQ(resultCommands(example.p.entries[0]), example.p.entries[0].commands.size())
+      << "`load` is done when all is there";
+  Program back;
+  std::string error;
+  ASSERT_TRUE(deserialize(serialize(example.p), back, error)) << error;
+  EXPECT_EQ(back.entries[0].leaves, example.p.entries[0].leaves);
+  EXPECT_EQ(back.entries[1].needs, example.p.entries[1].needs);
+  EXPECT_EQ(back.entries[1].leaves, example.p.entries[1].leaves);
+  auto refused = [](const std::string &part, const std::function<void(Example &)> &change) {
+    expectRefused(part, [&](Example &x) {
+      x.carry();
+      change(x);
+    });
+  };
+  refused("'main' needs region 5 'slot of w0', which `load` does not leave",
+          [](Example &x) { x.p.entries[0].leaves.clear(); });
+  refused("'load' does not leave region 5 'slot of w0' as it says",
+          [](Example &x) { x.p.entries[0].commands.pop_back(); });
+  refused("'main' does not leave region 5 'slot of w0' as `load` left it",
+          [](Example &x) { x.p.entries[1].commands.pop_back(); });
+  refused("needs region 5 'slot of w0' but does not leave it", [](Example &x) { x.p.entries[1].leaves.clear(); });
+  refused("does not say that it needs it", [](Example &x) { x.p.entries[1].needs.clear(); });
+  refused("needs region 99, which does not exist", [](Example &x) { x.p.entries[1].needs = {99}; });
+  refused("which is no staging region of SRAM", [](Example &x) {
+    x.p.entries[1].needs.push_back(x.x);
+    x.p.entries[1].leaves.push_back(x.x);
+  });
+  refused("where every call leaves region 2 'w0'", [](Example &x) { x.command(9).ins[0].region = x.homes[1]; });
+  refused("a wait is missing", [](Example &x) { x.command(9).waits.clear(); });
+  refused("only the dma queue keeps their order", [](Example &x) {
+    x.command(4).queue = Queue::Vector;
+    x.command(4).waits = {3};
+  });
+  // A second entry that never touches the slot keeps it; one that overwrites it does not.
+  auto another = [](Example &x) {
+    x.p.entries.push_back(x.p.entries[1]);
+    x.p.entries[2].name = "other";
+  };
+  EXPECT_EQ(errorAfter([&](Example &x) {
+              x.carry();
+              another(x);
+            }),
+            "");
+  refused("'other' does not leave region 5", [&](Example &x) {
+    another(x);
+    x.p.entries[2].commands.pop_back();
+  });
+}
+
 TEST(Program, Objects) {
   expectRefused("used whole", [](Example &x) { x.command(2).ins[0].dims[0] = x.constant(99); }); // the table's last row
   expectRefused("node '/layer/MatMul'", [](Example &x) { x.command(2).ins[0].dims[0] = x.constant(99); });

@@ -1,4 +1,5 @@
 // The timing reading on small programs: refresh windows, bounds over random phases, monotonicity, determinism, energy.
+#include "runtime/timing/Limit.h"
 #include "runtime/timing/Breakdown.h"
 #include "runtime/timing/Occupancy.h"
 #include "runtime/timing/Trace.h"
@@ -102,6 +103,66 @@ TEST(Timing, BoundsHoldFromAnyStartState) {
     Result first = run(b, m), second = run(b, m, 12345, first.endState);
     EXPECT_LE(lower(b, m), second.latency);
     EXPECT_LE(second.latency, upper(b, m, first.endState));
+  }
+}
+
+/// Two products, of what an earlier call has moved and of what this one moves; at the end a transfer for the next call.
+Builder carrying(int64_t first, int64_t second, const targets::Machine &machine) {
+  Builder b;
+  auto cores = static_cast<uint32_t>(machine.cores()), chiplets = static_cast<uint32_t>(machine.chiplets);
+  uint32_t head = b.gemm(1, 64 * first, 64, cores), slot = b.entry.commands[head].ins[1].region;
+  uint32_t moved = b.dma(second, cores, chiplets), product = b.gemm(1, 64 * second, 64, cores, {moved});
+  b.unary(1000, UnaryKind::Exp, {product});
+  uint32_t back = b.dma(first, cores, chiplets, {head});
+  b.entry.commands[back].outs[0].region = slot;
+  b.entry.needs = b.entry.leaves = {slot};
+  return b;
+}
+
+TEST(Timing, TransfersForTheNextCallGoOnIntoIt) {
+  targets::Machine m = card("corsair");
+  for (auto [first, second] : {std::pair<int64_t, int64_t>{40000, 40000}, {100, 40000}, {40000, 100}}) {
+    Builder b = carrying(first, second, m);
+    Result idle = run(b, m);
+    EXPECT_EQ(idle.latency, idle.commands[3].complete) << "nothing of this call waits for the last transfer";
+    EXPECT_LE(idle.commands[0].start, m.launch.host + m.launch.command) << "it stands there";
+    Result next = run(b, m, 0, idle.endState), steady = run(b, m, 0, next.endState);
+    EXPECT_NEAR(double(next.latency), double(steady.latency), 0.01 * double(next.latency)) << "but for refresh";
+    // All that is left begins where it was cut off, and the product of what arrives waits for it.
+    Picoseconds left = idle.commands[4].complete - idle.latency;
+    EXPECT_EQ(next.commands[0].start, std::max(left, m.launch.host + m.launch.command));
+    EXPECT_GE(next.commands[1].start, idle.commands[4].end - idle.latency);
+    // Moved once a call, so in the long run a call takes at least as long as all its transfers.
+    Picoseconds work =
+        steady.commands[1].end - steady.commands[1].start + idle.commands[4].end - idle.commands[4].start;
+    EXPECT_GE(1.01 * double(steady.latency), double(work));
+    for (const Result *result : {&idle, &next, &steady}) {
+      for (const ResourceBusy &resource : result->resources)
+        EXPECT_LE(resource.busy, result->latency) << resource.name;
+      Limit limit = limitOf(b.entry, *result, m);
+      Picoseconds sum = limit.busy;
+      for (const Waited &waited : limit.waited)
+        sum += waited.time;
+      EXPECT_EQ(sum, result->latency);
+    }
+    // What the program states holds for any call: alone, or behind any other, whatever the phase.
+    b.program.entries = {b.entry};
+    State latest;
+    Picoseconds predicted = 0;
+    std::string error;
+    ASSERT_TRUE(latestState(b.program, m, latest, error)) << error;
+    ASSERT_TRUE(predict(b.program, b.entry, {}, m, predicted, error)) << error;
+    EXPECT_LE(predicted, upper(b, m, latest));
+    EXPECT_LE(lower(b, m), predicted);
+    EXPECT_NEAR(double(predicted), double(steady.latency), 0.01 * double(steady.latency));
+    State before;
+    for (Picoseconds phase = 0; phase < m.dram.refresh.period; phase += m.dram.refresh.period / 13) {
+      Result result = run(b, m, phase, before);
+      EXPECT_LE(lower(b, m), result.latency);
+      EXPECT_LE(result.latency, upper(b, m, before));
+      EXPECT_LE(result.latency, upper(b, m, latest));
+      before = result.endState;
+    }
   }
 }
 

@@ -49,10 +49,16 @@ module {
 // CHECK: GemmMx
 // CHECK: StashToHost {{.*}}'logits'
 // CHECK: entry release
+// `load` fills the two slots; the entry begins with what stands there, and fills the first again when all else is done.
+// STREAM: entry load
+// STREAM: 6 DmaTiles
+// STREAM-NEXT: 7 DmaTiles
 // STREAM: entry prefill
-// The embedding's rows come first; then two transfers set out, for two slots.
 // STREAM-NEXT: 0 HostToStash
 // STREAM-NEXT: 1 Gather w0
-// STREAM-NEXT: 2 DmaTiles
-// STREAM-NEXT: 3 DmaTiles
-// STREAM: GemmMx w2
+// STREAM-NOT: DmaTiles
+// STREAM: GemmMx w3
+// STREAM-NEXT: 5 DmaTiles
+// STREAM-NOT: DmaTiles
+// STREAM: StashToHost
+// STREAM-NEXT: 25 DmaTiles w4

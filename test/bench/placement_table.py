@@ -2,7 +2,7 @@
 """Placement policies on models of full size: latency a token, prediction, lower bound and gap, written as docs/placement.md's table.
 
 Usage: placement_table.py BIN_DIR [--models=A,B] [--cards=1,2,8] [--contexts=1024,8192,32768] [--policies=...] [--results=F.json] [--write]
-Every row is a compilation with --timing-only and a decode call at the longest context, simulated; of a mixture of experts the mean of 48 calls
+Every row is a compilation with --timing-only and a decode call at the longest context, simulated, behind another one (the first finds its first weights already in the ring); of a mixture of experts the mean of 48 calls
 up to there, each with experts of its own drawing, as prediction and bound are expectations over these. Rows are kept in the results file as
 they are made, so that a run can be continued; --write puts all of them between the markers of docs/placement.md. No row is judged here.
 """
@@ -42,7 +42,7 @@ def row(binaries, path, weights, cards, context, policy, folder):
     if compiled.returncode:
         return {"error": (compiled.stderr.strip().splitlines() or ["?"])[0][:160]}
     calls = MIXTURE_CALLS if any(word in str(path) for word in MIXTURES) else 1
-    ran = subprocess.run([binaries / "ahm-run", program, "--functional=off", f"--context={context - calls}", f"--generate={calls}", f"--metrics={metrics}"],
+    ran = subprocess.run([binaries / "ahm-run", program, "--functional=off", f"--context={context - calls - 1}", f"--generate={calls + 1}", f"--metrics={metrics}"],
                          capture_output=True, text=True)
     if ran.returncode:
         return {"error": (ran.stderr.strip().splitlines() or ["?"])[0][:160]}

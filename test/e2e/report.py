@@ -86,7 +86,8 @@ def _():
         assert abs(busy[name] / 100 - part) < 1e-4, (name, busy[name], part)
     assert all(any(s["tid"] == tid for s in slices) for tid, name in tracks.items() if busy[name]), busy
     assert {"arrays", "vector", "dram.0", "queue dma", "queue gemm"} <= set(tracks.values()) and all(e["tid"] in tracks for e in slices)
-    assert all(0 <= e["ts"] and e["ts"] + e["dur"] <= latency + 1e-5 for e in slices)
+    # Behind the results only what the next call reads first still comes.
+    assert all(0 <= e["ts"] and (e["ts"] + e["dur"] <= latency + 1e-5 or e["name"] == "DmaTiles") for e in slices)
     starts, ends = ({e["id"]: e for e in events if e["ph"] == phase} for phase in "sf")
     assert starts and starts.keys() == ends.keys() and all(starts[i]["ts"] <= ends[i]["ts"] for i in starts)
     for end in (*starts.values(), *ends.values()):  # an arrow ends in a slice

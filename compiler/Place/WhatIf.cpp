@@ -71,8 +71,8 @@ static Problem withContext(const Problem &problem, uint64_t tokens) {
   return other;
 }
 
-/// How many tokens the caches can hold: for these and no more, this placement's choices, these with pages before
-/// weights, or streaming everything still find room. 0: no cache grows.
+/// How many tokens the caches can hold: for these and no more, this placement's choices, or
+/// streaming everything, still find room. 0: no cache grows.
 static uint64_t longestContext(const Problem &problem, const Solution &solution, const std::string &policy) {
   uint64_t now = 0;
   for (const Cache &cache : problem.caches)

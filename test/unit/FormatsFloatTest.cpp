@@ -5,6 +5,7 @@
 #include "runtime/formats/Gemm.h"
 #include "runtime/formats/Tiles.h"
 
+#include "test/unit/ForEachTarget.h"
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -29,21 +30,8 @@ const Named kFormats[] = {{FloatElement::Fp4E2M1, {2, 1, 1, 6, 2, 8}},
 constexpr TileFormat kTileFormats[] = {TileFormat::MxFp4, TileFormat::MxFp6, TileFormat::MxFp8};
 const reference::Floating &plainOf(TileFormat f) { return kFormats[static_cast<size_t>(floatElement(f))].plain; }
 
-class FloatTwins : public testing::TestWithParam<Target> {
-protected:
-  void SetUp() override {
-    if (!isSupported(GetParam()))
-      GTEST_SKIP() << "this processor lacks " << targetName(GetParam());
-    forceTarget(GetParam());
-  }
-  void TearDown() override { releaseTarget(); }
-};
-std::string nameOf(const testing::TestParamInfo<Target> &info) {
-  const char *names[] = {"Portable", "Sse41", "Avx2", "Avx512Vnni"};
-  return names[static_cast<size_t>(info.param)];
-}
-INSTANTIATE_TEST_SUITE_P(Formats, FloatTwins,
-                         testing::Values(Target::Portable, Target::Sse41, Target::Avx2, Target::Avx512Vnni), nameOf);
+class FloatTwins : public ForEachTarget {};
+INSTANTIATE_TEST_SUITE_P(Formats, FloatTwins, everyTarget(), targetTestName);
 
 TEST(FormatsFloat, EveryCodeHasItsValueAndItsInteger) {
   for (const auto &[element, plain] : kFormats) {

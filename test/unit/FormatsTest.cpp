@@ -5,6 +5,7 @@
 #include "runtime/formats/Gemm.h"
 #include "runtime/formats/Tiles.h"
 
+#include "test/unit/ForEachTarget.h"
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -39,21 +40,8 @@ bool sameBits(float a, float b) {
 
 constexpr Element kElements[] = {Element::Int4, Element::Int8, Element::Int16};
 
-class Twins : public testing::TestWithParam<Target> {
-protected:
-  void SetUp() override {
-    if (!isSupported(GetParam()))
-      GTEST_SKIP() << "this processor lacks " << targetName(GetParam());
-    forceTarget(GetParam());
-  }
-  void TearDown() override { releaseTarget(); }
-};
-std::string nameOf(const testing::TestParamInfo<Target> &info) {
-  const char *names[] = {"Portable", "Sse41", "Avx2", "Avx512Vnni"};
-  return names[static_cast<size_t>(info.param)];
-}
-INSTANTIATE_TEST_SUITE_P(Formats, Twins,
-                         testing::Values(Target::Portable, Target::Sse41, Target::Avx2, Target::Avx512Vnni), nameOf);
+class Twins : public ForEachTarget {};
+INSTANTIATE_TEST_SUITE_P(Formats, Twins, everyTarget(), targetTestName);
 
 TEST(Formats, Sizes) {
   EXPECT_EQ(mxRowBytes(32, Element::Int8), 4 + 32);
